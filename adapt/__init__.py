@@ -1,0 +1,31 @@
+"""How to transfer: encoders, heads, streams, one engine, and the kinds of transfer built from them."""
+
+import losses
+
+if getattr(losses, "__distribution__", None) != "adapt-losses":
+    raise ImportError(
+        f"`import losses` gave {getattr(losses, '__file__', losses)!r}, which is not the package that `adapt` is built "
+        "on: a file or folder named `losses` comes before it on the import path. Rename that one, or run from elsewhere."
+    )
+
+from adapt import domain, encoders, engine, heads, inductive, report, streams
+from adapt.engine import Phase, Term, Trainer, ramp
+from adapt.streams import Stream
+from adapt.version import VERSION
+
+__all__ = [
+    "Phase",
+    "Stream",
+    "Term",
+    "Trainer",
+    "domain",
+    "encoders",
+    "engine",
+    "heads",
+    "inductive",
+    "ramp",
+    "report",
+    "streams",
+]
+
+__version__ = VERSION

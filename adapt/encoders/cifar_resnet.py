@@ -1,0 +1,49 @@
+"""The residual networks for 32-pixel images."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adapt.encoders.encoder import Encoder
+
+
+def cifar_resnet(depth: int = 20) -> Encoder:
+    """ResNet-20, 32, 44, 56 or 110 for ``(n, 3, 32, 32)`` images, 64 features, shortcuts without parameters (option A).
+
+    Its parameter names are those of the weights of akamaster/pytorch_resnet_cifar10, so that
+    ``load_weights(encoder.body, file, strict=False)`` fits them; these expect inputs normalised with the mean
+    (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225).
+
+    He et al., Deep Residual Learning for Image Recognition, 2016, section 4.2, https://arxiv.org/abs/1512.03385
+    """
+    if depth < 8 or (depth - 2) % 6:
+        raise ValueError(f"`depth` must be 6 n + 2 (20, 32, 44, 56, 110), got {depth}.")
+    return Encoder(_CifarResNet((depth - 2) // 6), 64, layers=["conv1", "layer1", "layer2", "layer3"])
+
+
+class _CifarResNet(nn.Module):
+    def __init__(self, blocks: int):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        self.layer1 = nn.Sequential(*(_Block(16, 16) for _ in range(blocks)))
+        self.layer2 = nn.Sequential(*(_Block(16 if i == 0 else 32, 32) for i in range(blocks)))
+        self.layer3 = nn.Sequential(*(_Block(32 if i == 0 else 64, 64) for i in range(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        return self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+
+
+class _Block(nn.Module):
+    def __init__(self, before: int, after: int):
+        super().__init__()
+        self.stride = 1 if before == after else 2
+        self.conv1 = nn.Conv2d(before, after, 3, stride=self.stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.conv2, self.bn2 = nn.Conv2d(after, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.stride == 2:  # option A: every second pixel, new channels zero on both sides
+            extra = (out.shape[1] - x.shape[1]) // 2
+            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, extra, extra))
+        return F.relu(out + x)

@@ -1,0 +1,65 @@
+"""Batch normalisation that sees the rows of all ranks."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from losses import gather
+
+
+class GlobalBatchNorm(nn.Module):
+    r"""Wraps a BatchNorm layer so that, in training, its mean and variance are those of all ranks' rows.
+
+    From each rank's mean :math:`\mu_r` and biased variance :math:`v_r` (equal rows on every rank):
+    :math:`\mu = \overline{\mu_r}`, :math:`v = \overline{v_r + (\mu_r - \mu)^2}`. Gradients flow through the gather, so
+    several ranks give the gradients of one rank with all rows. Works on any backend; `torch.nn.SyncBatchNorm` needs a GPU.
+
+    Parameters and buffers stay those of the wrapped layer, under their names.
+    """
+
+    running_mean: Tensor | None
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, layer: _BatchNorm):
+        super().__init__()
+        if layer.momentum is None:
+            raise ValueError(
+                "`momentum=None` (a cumulative average) is not supported across ranks: give the BatchNorm layers a "
+                'momentum, or pass `batch_norm="rank"`.'
+            )
+        self.weight, self.bias = layer.weight, layer.bias
+        self.eps, self.momentum, self.training = layer.eps, layer.momentum, layer.training
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, getattr(layer, name))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training and self.running_mean is not None:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        wide = x if x.dtype == torch.float64 else x.float()
+        dims = [0, *range(2, x.ndim)]
+        var_r, mean_r = torch.var_mean(wide, dims, correction=0)
+        means, variances = gather(torch.stack([mean_r, var_r])[None]).unbind(1)
+        mean = means.mean(0)
+        var = (variances + (means - mean).square()).mean(0)
+        if self.running_mean is not None:
+            count = len(means) * wide.numel() // wide.shape[1]
+            with torch.no_grad():
+                self.num_batches_tracked.add_(1)
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+                self.running_var.lerp_((var * count / max(count - 1, 1)).to(self.running_var.dtype), self.momentum)
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        scale = (var + self.eps).rsqrt() * (1 if self.weight is None else self.weight)
+        shift = (0 if self.bias is None else self.bias) - mean * scale
+        return (wide * scale.view(shape) + shift.view(shape)).to(x.dtype)
+
+
+def synchronize_batch_norm(module: nn.Module) -> nn.Module:
+    """Replace every BatchNorm layer inside `module`, in place, by a :class:`GlobalBatchNorm` on its parameters."""
+    for name, child in module.named_children():
+        if isinstance(child, _BatchNorm):
+            setattr(module, name, GlobalBatchNorm(child))
+        else:
+            synchronize_batch_norm(child)
+    return module

@@ -1,0 +1,27 @@
+"""One engine for any mixture of terms: it knows no method, and a method knows no loop."""
+
+from adapt.engine.checkpoint import CheckpointError, TornCheckpoint
+from adapt.engine.evaluate import Predictions, predict
+from adapt.engine.runtime import gather, rank, world_size
+from adapt.engine.schedule import cosine, inverse, ramp
+from adapt.engine.step import Step, View
+from adapt.engine.term import Phase, Term
+from adapt.engine.trainer import Trainer
+
+__all__ = [
+    "CheckpointError",
+    "Phase",
+    "Predictions",
+    "Step",
+    "Term",
+    "TornCheckpoint",
+    "Trainer",
+    "View",
+    "cosine",
+    "gather",
+    "inverse",
+    "predict",
+    "ramp",
+    "rank",
+    "world_size",
+]

@@ -1,0 +1,76 @@
+"""Outputs of a head on a whole dataset."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset, default_collate
+
+from adapt.engine import runtime
+from adapt.engine.step import Step
+from adapt.streams import Batch
+from adapt.streams.stream import split
+
+
+class Predictions(NamedTuple):
+    """Per row, in the order of the dataset, on the CPU."""
+
+    outputs: Tensor
+    features: Tensor
+    labels: Tensor | None
+
+
+@torch.no_grad()
+def predict(
+    encoder: nn.Module,
+    head: nn.Module,
+    dataset: Dataset,
+    *,
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
+    autocast: torch.autocast | None = None,
+) -> Predictions:
+    """Features and head outputs of every row, in evaluation mode, each rank doing its share.
+
+    Raises:
+        ValueError: an empty dataset.
+    """
+    rows, rank, world = len(dataset), runtime.rank(), runtime.world_size()  # type: ignore[arg-type]
+    if rows == 0:
+        raise ValueError("`dataset` is empty: there is nothing to predict.")
+    # every rank gets as many rows: the last ones again where they do not divide
+    mine = torch.arange(rank, rank + world * -(-rows // world), world).clamp_max(rows - 1)
+    modes = [(module, module.training) for part in (encoder, head) for module in part.modules()]
+    encoder.eval(), head.eval()
+    parts: list[tuple[Tensor, ...]] = []
+    try:
+        for index, inputs, labels in _read(dataset, mine, batch_size):
+            batch = Batch(inputs, None, index).map(lambda x: x.to(device))
+            step = Step({"data": batch}, encoder, autocast=autocast)
+            parts.append((step.output(head, "data").cpu(), step["data"].features.cpu(), labels))
+    finally:
+        for module, training in modes:
+            module.training = training
+    columns = [torch.cat(p) if p[0] is not None else None for p in zip(*parts, strict=True)]
+    return Predictions(*(None if x is None else _in_order(x, rows, device) for x in columns))  # type: ignore[arg-type]
+
+
+def _in_order(mine: Tensor, rows: int, device: torch.device | str) -> Tensor:
+    """All ranks' rows, interleaved as they were dealt."""
+    world = runtime.world_size()
+    if world == 1:
+        return mine
+    everyone = runtime.gather(mine.to(device)).cpu()
+    return everyone.view(world, len(mine), *mine.shape[1:]).transpose(0, 1).flatten(0, 1)[:rows]
+
+
+def _read(dataset: Dataset, rows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Any, Any]]:
+    for index in rows.split(batch_size):
+        if isinstance(dataset, TensorDataset):
+            inputs, *rest = dataset.tensors
+            yield index, inputs[index], rest[0][index] if rest else None
+        else:
+            items = [split(dataset[int(i)]) for i in index]
+            labels = None if items[0][1] is None else default_collate([label for _, label in items])
+            yield index, default_collate([x for x, _ in items]), labels

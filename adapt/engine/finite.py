@@ -1,0 +1,63 @@
+"""Finite or not: which term, which stream, and before anything is lost."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from adapt.engine.term import Term
+
+Values = Sequence[Mapping["Term", Tensor]]
+
+
+class FiniteCheck:
+    """Raises on a loss that is not finite, naming the term and the stream.
+
+    On a CPU that is before the update. A GPU is not waited for: what it computed is kept until scalars are read anyway
+    (every `log_every` steps and before a checkpoint), so the error may come that much later, and nothing is saved.
+
+    Args:
+        device: that the losses are on.
+        inputs_of: reads the inputs of a step again, a list of batches by stream; called only to explain.
+    """
+
+    def __init__(self, device: torch.device, inputs_of: Callable[[int], Mapping[str, list[Any]]]):
+        self.waits, self.inputs_of = device.type == "cpu", inputs_of
+        self.unread: list[tuple[int, Tensor, Values]] = []
+
+    def check(self, number: int, agreed: Tensor, values: Values) -> None:
+        """`agreed`: the objective averaged over the ranks, so that all see a NaN on one; `values`: its terms."""
+        if not self.waits:
+            self.unread.append((number, agreed, values))
+        elif not agreed.isfinite():
+            self.explain(number, values)
+
+    def read(self) -> None:
+        """One synchronisation for all that is unread."""
+        unread, self.unread = self.unread, []
+        if unread and not torch.stack([agreed for _, agreed, _ in unread]).isfinite().all():
+            number, _, values = next(u for u in unread if not u[1].isfinite())
+            self.explain(number, values)
+
+    def explain(self, number: int, values: Values) -> None:
+        terms = dict.fromkeys(f"`{t.name}`" for batch in values for t, v in batch.items() if not v.isfinite())
+        streams = [f"`{name}`" for name, inputs in self.inputs_of(number).items() if not finite(inputs)]
+        if streams:
+            where = f"the inputs of stream {', '.join(streams)} are not finite: clean them"
+        elif terms:
+            where = "all inputs are finite: look at that loss, the learning rate and the precision"
+        else:
+            where = "every term is finite on this rank: look at the weights of the terms and at the other ranks"
+        raise FloatingPointError(
+            f"step {number}: expected finite losses, found term {', '.join(terms) or 'none'} not finite; {where}. "
+            "Checkpoints on disk are from before."
+        )
+
+
+def finite(value: Any) -> bool:
+    """Whether all tensors in `value` are finite."""
+    if isinstance(value, Tensor):
+        return bool(value.isfinite().all())
+    return all(finite(part) for part in (value.values() if isinstance(value, Mapping) else value))

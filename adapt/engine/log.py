@@ -1,0 +1,99 @@
+"""TensorBoard: one writer, on rank 0."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adapt.heads import confusion
+
+
+class Log:
+    """Event files in `folder`.
+
+    Args:
+        folder: created if it is not there.
+        first_step: scalars of this step and later that an interrupted run has written are dropped by TensorBoard.
+    """
+
+    def __init__(self, folder: Path, first_step: int = 0):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder), purge_step=first_step or None)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        for tag, value in values.items():
+            self.writer.add_scalar(tag, value, step)
+
+    def text(self, tag: str, lines: Mapping[str, object], step: int) -> None:
+        """A two-column table."""
+        rows = "\n".join(f"| {k} | {v} |" for k, v in lines.items())
+        self.writer.add_text(tag, f"| | |\n|---|---|\n{rows}", step)
+
+    def hparams(self, settings: Mapping[str, object], results: Mapping[str, float]) -> None:
+        """The run as a row of TensorBoard's HPARAMS page, in this run's own event file."""
+        from torch.utils.tensorboard.summary import hparams
+
+        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
+        writer = self.writer._get_file_writer()
+        for summary in hparams(plain, dict(results)):
+            writer.add_summary(summary)
+        for tag, value in results.items():
+            self.writer.add_scalar(tag, value)
+
+    def confusion(self, tag: str, counts: Tensor, names: Sequence[str], step: int) -> None:
+        self.writer.add_figure(tag, confusion_figure(counts, names), step)
+
+    def embedding(self, features: Tensor, domains: Sequence[str], classes: Sequence[str], step: int) -> None:
+        """Features for the PROJECTOR page, to be coloured by domain or by class."""
+        rows = [list(pair) for pair in zip(domains, classes, strict=True)]
+        self.writer.add_embedding(features, metadata=rows, metadata_header=["domain", "class"], global_step=step)
+
+    def final(self, found: Mapping, step: int, *, rows: int = 300) -> None:
+        """Confusion matrices, and the first `rows` features of each watched set side by side in the projector.
+
+        Args:
+            found: (predictions, head) by name of the watched set.
+        """
+        features, domains, classes = [], [], []
+        for name, (predictions, head) in found.items():
+            names = getattr(head, "names", None)
+            labels = predictions.labels[:rows].tolist()
+            if names is not None:
+                self.confusion(f"confusion/{name}", confusion(predictions.outputs, predictions.labels), names, step)
+            features.append(predictions.features[:rows].flatten(1))
+            domains += [name] * len(labels)
+            classes += [names[y] if names else str(y) for y in labels]
+        if len({f.shape[1] for f in features}) == 1:
+            self.embedding(torch.cat(features), domains, classes, step)
+
+    def flush(self) -> None:
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def confusion_figure(counts: Tensor, names: Sequence[str]) -> Any:
+    """A matplotlib figure of a confusion matrix: rows are true classes, each normalised to one."""
+    from matplotlib.figure import Figure
+
+    shares = counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
+    size = min(12.0, 2.5 + 0.4 * len(names))
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true")
+    if len(names) <= 30:
+        axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0)
+        axes.set_yticks(range(len(names)), names)
+        for (i, j), n in zip(
+            torch.cartesian_prod(*2 * [torch.arange(len(names))]).tolist(), counts.flatten().tolist(), strict=True
+        ):
+            if n:
+                axes.text(
+                    j, i, n, ha="center", va="center", fontsize=7, color="white" if shares[i, j] > 0.5 else "black"
+                )
+    return figure

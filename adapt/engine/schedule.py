@@ -1,0 +1,51 @@
+"""Weights, strengths and learning rates as functions of the run's progress in [0, 1]."""
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[float], float]
+
+
+def at(value: float | Schedule, progress: float) -> float:
+    """`value` itself, or its value at `progress`."""
+    return value(progress) if callable(value) else value
+
+
+def ramp(top: float = 1.0, *, gamma: float = 10.0) -> Schedule:
+    r"""Ganin's rise from 0 to `top`: :math:`\text{top} \cdot (2 / (1 + e^{-\gamma p}) - 1)`.
+
+    Ganin et al., 2016, section 5.2.2 (gamma = 10), https://arxiv.org/abs/1505.07818
+
+    >>> round(ramp(1.0)(0.1), 3)
+    0.462
+    """
+    return lambda progress: top * (2 / (1 + math.exp(-gamma * progress)) - 1)
+
+
+def cosine(*, end: float = 0.0, warmup: float = 0.0) -> Schedule:
+    r"""From 1 to `end` along half a cosine, after a linear rise from 0 over the first `warmup` of the run.
+
+    Loshchilov and Hutter, SGDR, 2017, eq. 5, https://arxiv.org/abs/1608.03983
+
+    >>> cosine()(0.5)
+    0.5
+    """
+
+    def value(progress: float) -> float:
+        if progress < warmup:
+            return progress / warmup
+        p = (progress - warmup) / (1 - warmup)
+        return end + (1 - end) * (1 + math.cos(math.pi * p)) / 2
+
+    return value
+
+
+def inverse(*, gamma: float = 10.0, power: float = 0.75) -> Schedule:
+    r"""Ganin's learning rate :math:`(1 + \gamma p)^{-\text{power}}`.
+
+    Ganin et al., 2016, section 5.2.2, https://arxiv.org/abs/1505.07818
+
+    >>> inverse()(0.0)
+    1.0
+    """
+    return lambda progress: (1 + gamma * progress) ** -power

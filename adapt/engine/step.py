@@ -1,0 +1,169 @@
+"""What a term sees of one training step. Everything is computed when it is asked for, and once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adapt.streams import Batch, key
+
+
+class Step:
+    """The batches of one step, and what the encoder and the heads make of them.
+
+    ``step["source"]`` is a :class:`View`; ``step.output(head, "source")`` a head's output on its features;
+    ``step.progress`` the share of the run that lies behind, in [0, 1]; ``step.generator`` a CPU generator that depends
+    on the seed and the step alone and is the same on every rank.
+    """
+
+    def __init__(
+        self,
+        batches: Mapping[str, Batch],
+        encoder: nn.Module,
+        *,
+        number: int = 0,
+        progress: float = 0.0,
+        seed: int = 0,
+        streams: Sequence[str] | None = None,
+        passes: str = "joint",
+        encoder_learns: bool = True,
+        logging: bool = False,
+        known: Callable[[nn.Module], bool] | None = None,
+        autocast: torch.autocast | None = None,
+    ):
+        self.encoder, self.number, self.progress, self.logging = encoder, number, progress, logging
+        self.reports: dict[str, Tensor | float] = {}
+        self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
+        self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
+        self._batches, self._asked, self._joint = batches, streams, passes == "joint"
+        self._views = {name: View(self, name, batch) for name, batch in batches.items()}
+        self._outputs: dict[tuple[int, str], Tensor] = {}
+        self._generator: torch.Generator | None = None
+
+    def __getitem__(self, stream: str) -> "View":
+        try:
+            return self._views[stream]
+        except KeyError:
+            raise unknown_stream(stream, self._views) from None
+
+    @property
+    def generator(self) -> torch.Generator:
+        if self._generator is None:
+            self._generator = torch.Generator().manual_seed(key(self._seed, "step", self.number))
+        return self._generator
+
+    def call(self, module: nn.Module, *inputs: Any) -> Tensor:
+        """`module` on `inputs` under the run's precision; what comes back is at least float32."""
+        if self._known is not None and not self._known(module):
+            raise ValueError(
+                f"a {type(module).__name__} was called in a step and no term owns it, so it would not be trained or "
+                "saved: pass it to its term, `Term(..., modules=[head])`."
+            )
+        if self._autocast is None:
+            return _full(module(*inputs))
+        with self._autocast:
+            return _full(module(*inputs))
+
+    def output(self, head: nn.Module, stream: str) -> Tensor:
+        """The output of `head` on the features of `stream`; computed once a step."""
+        at = (id(head), stream)
+        if at not in self._outputs:
+            self._outputs[at] = self.call(head, self[stream].features)
+        return self._outputs[at]
+
+    def report(self, name: str, value: Tensor | float) -> None:
+        """Show a scalar in TensorBoard. Ask `step.logging` before computing one: it is read only on logging steps."""
+        self.reports[name] = value.detach() if isinstance(value, Tensor) else value
+
+    def encode(self, view: "View") -> None:
+        """Fill the features of `view`, and in a joint pass those of all views that the phase asks for."""
+        views = self._asked_views() if self._joint else [view]
+        if view not in views:
+            raise ValueError(
+                f"the features of stream `{view.name}` were asked for, and the terms of this phase declare "
+                f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
+            )
+        inputs = join([v.inputs for v in views], [v.name for v in views])
+        with torch.set_grad_enabled(self._encoder_learns and torch.is_grad_enabled()):
+            features = self.call(self.encoder, inputs)
+        rows = [len(v.index) for v in views]
+        if not isinstance(features, Tensor) or features.ndim < 2 or features.shape[0] != sum(rows):
+            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(f"the encoder must return features ({sum(rows)}, ...) for {sum(rows)} rows, got {found}.")
+        self.shared.append(features)
+        for v, part in zip(views, features.split(rows), strict=True):
+            v.cached = part
+
+    def _asked_views(self) -> list["View"]:
+        views = [self[name] for name in (self._asked or self._batches)]
+        return views + [v.second for v in views if v.has_second]
+
+
+class View:
+    """One stream's rows in a step: `inputs`, `labels`, `index`, `features`, and `second` where the stream has it."""
+
+    def __init__(self, step: Step, name: str, batch: Batch):
+        self.name, self.inputs, self.index = name, batch.inputs, batch.index
+        self.cached: Tensor | None = None
+        self._step, self._batch = step, batch
+        self._second: View | None = None
+
+    @property
+    def labels(self) -> Tensor:
+        if self._batch.labels is None:
+            raise ValueError(
+                f"stream `{self.name}` carries no labels: it was made with `labels=False`. A term on it must do without."
+            )
+        return self._batch.labels
+
+    @property
+    def features(self) -> Tensor:
+        """``(n, d)``, at least float32; the encoder runs when they are first asked for."""
+        if self.cached is None:
+            self._step.encode(self)
+        assert self.cached is not None
+        return self.cached
+
+    @property
+    def has_second(self) -> bool:
+        return self._batch.second is not None
+
+    @property
+    def second(self) -> "View":
+        """The other view of the same rows."""
+        if self._batch.second is None:
+            raise ValueError(f"stream `{self.name}` has one view: give it `Stream(..., second=transform)`.")
+        if self._second is None:
+            self._second = View(
+                self._step, f"{self.name}.second", replace(self._batch, inputs=self._batch.second, second=None)
+            )
+        return self._second
+
+
+def unknown_stream(name: str, known: Mapping[str, Any]) -> KeyError:
+    return KeyError(f"unknown stream `{name}`: this trainer has {', '.join(f'`{n}`' for n in known)}.")
+
+
+def join(inputs: Sequence[Any], names: Sequence[str]) -> Any:
+    """The rows of several streams behind each other: tensors, or dicts and tuples of tensors."""
+    first = inputs[0]
+    if len(inputs) == 1:
+        return first
+    if isinstance(first, Mapping):
+        return {k: join([i[k] for i in inputs], names) for k in first}
+    if isinstance(first, tuple | list):
+        return tuple(join(part, names) for part in zip(*inputs, strict=True))
+    if any(i.shape[1:] != first.shape[1:] for i in inputs):
+        shapes = ", ".join(f"`{n}` {tuple(i.shape[1:])}" for n, i in zip(names, inputs, strict=True))
+        raise ValueError(
+            f"streams that share one encoder pass must have inputs of one shape, got {shapes}: resize them, "
+            'or ask for `passes="separate"`.'
+        )
+    return torch.cat(list(inputs))
+
+
+def _full(x: Any) -> Any:
+    """Half precision to float32; everything else as it is."""
+    return x.float() if isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.float16) else x

@@ -1,0 +1,5 @@
+"""Another task, with labels."""
+
+from adapt.inductive.supervised import supervised
+
+__all__ = ["supervised"]

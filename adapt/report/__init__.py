@@ -1,0 +1,6 @@
+"""Did the transfer help, what did it cost, whom did it harm."""
+
+from adapt.report.figures import accuracy_bars, feature_map, save
+from adapt.report.paired import Comparison, as_dicts, compare, mean_interval, table
+
+__all__ = ["Comparison", "accuracy_bars", "as_dicts", "compare", "feature_map", "mean_interval", "save", "table"]

@@ -1,5 +1,6 @@
 """Correlation alignment."""
 
+import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_clouds, check_rows
@@ -44,4 +45,5 @@ def coral(source: Tensor, target: Tensor, *, global_batch: bool = True) -> Tenso
 def covariance(x: Tensor) -> Tensor:
     """``(d, d)`` sample covariance, divided by n - 1, of ``(n, d)`` rows."""
     x = x - x.mean(0)
-    return x.T @ x / (x.shape[0] - 1)
+    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+        return x.T @ x / (x.shape[0] - 1)

@@ -83,4 +83,5 @@ def squared_distances(z: Tensor) -> Tensor:
     """
     z = z - z.mean(0)
     norms = z.square().sum(1)
-    return (norms[:, None] + norms[None, :] - 2 * z @ z.T).clamp_min(0)
+    with torch.autocast(z.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+        return (norms[:, None] + norms[None, :] - 2 * z @ z.T).clamp_min(0)

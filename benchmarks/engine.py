@@ -1,0 +1,291 @@
+"""    python benchmarks/engine.py
+
+RESULT
+
+Milliseconds of one DANN training step on the CPU: through `adapt.Trainer`, in a hand-written loop, through
+pytorch-adapt's hook and in skada's fit. The contestants take turns in one process; what is compared is a contestant and
+the plain loop within a round, which a busy machine slows alike, and what is shown is the median over the rounds.
+
+All have the same network, AdamW, batch sizes and rows in memory. What differs is theirs: pytorch-adapt and skada reverse
+gradients at constant strength, pytorch-adapt encodes the domains one after the other, skada reads its rows one by one
+and classifies the target too. Its callbacks are off. Each turn includes one call of `fit`: under a millisecond for the
+trainer, spread here over as many steps as one short epoch has; a real run has more.
+
+Before the clock starts, five steps of the trainer and of the plain loop from the same weights must give equal weights.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+import losses
+from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp
+from adapt.streams.order import permutation
+
+
+@dataclass(frozen=True)
+class Settings:
+    rounds: int = 15
+    cases: tuple[str, ...] = ("mlp", "cnn", "resnet18")
+    threads: int = 2
+    peers: bool = True
+    json: Path | None = None
+    classes: int = 10
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    title: str
+    encoder: Callable[[], encoders.Encoder]
+    shape: tuple[int, ...]
+    batch: int  # rows of each domain
+    batches: int  # an epoch
+    epochs: int  # a turn; chosen for turns of 0.2 to 2 seconds
+
+    @property
+    def steps(self) -> int:
+        return self.batches * self.epochs
+
+
+def tiny_mlp() -> encoders.Encoder:
+    return encoders.wrap(nn.Sequential(nn.Linear(16, 32), nn.ReLU()), 32)
+
+
+CASES = {
+    "mlp": Case("tiny MLP", tiny_mlp, (16,), batch=32, batches=64, epochs=8),
+    "cnn": Case("small CNN", partial(encoders.small_conv, width=16), (3, 32, 32), batch=64, batches=16, epochs=4),
+    "resnet18": Case("ResNet-18", partial(encoders.load, "resnet18"), (3, 64, 64), batch=32, batches=4, epochs=1),
+}
+
+
+class Network(NamedTuple):
+    encoder: encoders.Encoder
+    classifier: heads.Classifier
+    discriminator: heads.Discriminator
+
+
+class Data(NamedTuple):
+    source: TensorDataset
+    target: TensorDataset
+
+
+Run = Callable[[int], object]  # takes as many steps as it is told
+
+
+def make_network(case: Case, settings: Settings) -> Network:
+    torch.manual_seed(settings.seed)
+    encoder = case.encoder()
+    return Network(encoder, heads.Classifier(encoder.dim, settings.classes), heads.Discriminator(encoder.dim))
+
+
+def make_data(case: Case, settings: Settings, dtype: torch.dtype = torch.float32) -> Data:
+    generator, rows = torch.Generator().manual_seed(settings.seed), case.batch * case.batches
+    source, target = (torch.randn(rows, *case.shape, generator=generator, dtype=dtype) for _ in range(2))
+    labels = torch.randint(settings.classes, (rows,), generator=generator)
+    return Data(TensorDataset(source, labels), TensorDataset(target))
+
+
+def read(dataset: TensorDataset, batch: int, name: str, seed: int) -> Iterator[list[Tensor]]:
+    """The batches of a stream of that name and seed, written by hand."""
+    rows = len(dataset)
+    for epoch in count():
+        for index in permutation(rows, seed, name, epoch)[: rows // batch * batch].split(batch):
+            yield [tensor.index_select(0, index) for tensor in dataset.tensors]
+
+
+# ---- the contestants ----
+
+
+def plain_loop(case: Case, network: Network, data: Data, settings: Settings) -> Run:
+    encoder, classifier, discriminator = network
+    parameters = [p for module in network for p in module.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, fused=True)
+    source = read(data.source, case.batch, "source", settings.seed)
+    target = read(data.target, case.batch, "target", settings.seed)
+    strength, done, n = ramp(1.0), 0, case.batch
+
+    def run(steps: int) -> None:
+        nonlocal done
+        last = done + steps
+        for module in network:
+            module.train()
+        while done < last:
+            (x, labels), (z,) = next(source), next(target)
+            features = encoder(torch.cat([x, z]))
+            logits = discriminator(losses.reverse(features, strength(done / last)))
+            loss = F.cross_entropy(classifier(features[:n]), labels) + losses.domain_adversarial(logits[:n], logits[n:])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            done += 1
+
+    return run
+
+
+def trainer(case: Case, network: Network, data: Data, settings: Settings) -> Run:
+    encoder, classifier, discriminator = network
+    dann = domain.dann(encoder.dim)
+    dann.loss.discriminator = discriminator  # the same initial weights for all contestants
+    trainer = Trainer(
+        encoder,
+        [inductive.supervised(classifier, "source"), dann],
+        {"source": Stream(data.source, case.batch), "target": Stream(data.target, case.batch, labels=False)},
+        optimizer=partial(torch.optim.AdamW, lr=settings.learning_rate, fused=True),
+        seed=settings.seed,
+        device="cpu",
+        progress=False,
+    )
+    return lambda steps: trainer.fit(trainer.step + steps)
+
+
+def pytorch_adapt(case: Case, network: Network, data: Data, settings: Settings) -> Run:
+    from pytorch_adapt.containers import Models, Optimizers
+    from pytorch_adapt.hooks import DANNHook
+
+    models = Models(dict(zip("GCD", network, strict=True)))
+    optimizers = Optimizers((torch.optim.AdamW, {"lr": settings.learning_rate, "fused": True}))
+    optimizers.create_with(models)
+    hook = DANNHook(opts=list(optimizers.values()))
+    source = read(data.source, case.batch, "source", settings.seed)
+    target = read(data.target, case.batch, "target", settings.seed)
+    domains = {"src_domain": torch.zeros(case.batch), "target_domain": torch.ones(case.batch)}
+
+    def run(steps: int) -> None:
+        models.train()
+        for _ in range(steps):
+            (x, labels), (z,) = next(source), next(target)
+            hook({**models, **domains, "src_imgs": x, "src_labels": labels, "target_imgs": z})
+
+    return run
+
+
+def skada(case: Case, network: Network, data: Data, settings: Settings) -> Run:
+    from skada.deep import DANN
+    from skada.deep.base import DeepDADataset
+    from skada.deep.modules import GradientReversalLayer
+
+    encoder, classifier, discriminator = network
+    discriminator.register_forward_pre_hook(lambda _, inputs: GradientReversalLayer.apply(*inputs, 1.0))
+    net = DANN(
+        nn.Sequential(encoder, classifier),
+        layer_name="0",
+        domain_classifier=discriminator,
+        domain_criterion=nn.BCEWithLogitsLoss(),
+        optimizer=torch.optim.AdamW,
+        optimizer__fused=True,
+        lr=settings.learning_rate,
+        batch_size=case.batch,
+        train_split=None,
+        callbacks="disable",
+        warm_start=True,
+        verbose=0,
+    )
+    (x, labels), (z,) = data.source.tensors, data.target.tensors
+    masked = torch.cat([labels, torch.full((len(z),), -1)])
+    rows = DeepDADataset(torch.cat([x, z]), masked, torch.tensor([1, -2]).repeat_interleave(len(x)))
+    return lambda steps: net.fit(rows, None, epochs=steps // case.batches)
+
+
+# ---- measuring ----
+
+
+def check_same_work(case: Case, settings: Settings) -> None:
+    """In float64: in float32, AdamW's first steps turn the rounding of a gradient near zero into a whole step."""
+    data = make_data(case, settings, torch.float64)
+    networks = [make_network(case, settings) for _ in range(2)]
+    for contestant, network in zip((plain_loop, trainer), networks, strict=True):
+        contestant(case, Network(*(module.double() for module in network)), data, settings)(5)
+    for mine, other in zip(*networks, strict=True):
+        for (name, a), b in zip(mine.state_dict().items(), other.state_dict().values(), strict=True):
+            difference = (a - b).abs().max() / a.abs().max()
+            assert difference < 1e-6, f"{case.title}: trainer and plain loop differ in `{name}` by {difference:.1e}."
+
+
+def measure(case: Case, settings: Settings) -> dict[str, list[float]]:
+    """Milliseconds a step: by contestant, one number a round."""
+    contestants = {"plain loop": plain_loop, "adapt.Trainer": trainer}
+    if settings.peers:
+        contestants |= {"pytorch-adapt DANNHook": pytorch_adapt, "skada DANN": skada}
+    data = make_data(case, settings)
+    runs = {name: make(case, make_network(case, settings), data, settings) for name, make in contestants.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run(case.steps)  # warm-up
+    order = random.Random(settings.seed)
+    for _ in range(settings.rounds):
+        for name in order.sample(list(runs), len(runs)):
+            start = time.perf_counter()
+            runs[name](case.steps)
+            times[name].append(1e3 * (time.perf_counter() - start) / case.steps)
+    return times
+
+
+def summarize(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Medians over the rounds: of the time, and of its ratio and difference to the plain loop in the same round."""
+    plain = times["plain loop"]
+    return {
+        name: {
+            "milliseconds": statistics.median(own),
+            "ratio": statistics.median(t / p for t, p in zip(own, plain, strict=True)),
+            "difference": statistics.median(t - p for t, p in zip(own, plain, strict=True)),
+        }
+        for name, own in times.items()
+    }
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def parse() -> Settings:
+    default = Settings()
+    parser = argparse.ArgumentParser(description="Milliseconds of one DANN training step.")
+    parser.add_argument("--rounds", type=int, default=default.rounds)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=default.cases)
+    parser.add_argument("--threads", type=int, default=default.threads)
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=default.peers)
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    return replace(default, **vars(parser.parse_args()))
+
+
+def main(settings: Settings) -> None:
+    torch.set_num_threads(settings.threads)
+    results = {}
+    print("| case | loop | ms a step | ratio to plain | ms more than plain |\n|---|---|---:|---:|---:|")
+    for case in (CASES[name] for name in settings.cases):
+        check_same_work(case, settings)
+        times = measure(case, settings)
+        medians = summarize(times)
+        results[case.title] = {name: {**medians[name], "rounds": times[name]} for name in times}
+        for name, m in medians.items():
+            row = f"| {case.title} | {name} | {m['milliseconds']:.3f} | {m['ratio']:.2f} | {m['difference']:+.3f} |"
+            print(row, flush=True)
+    machine = {"torch": torch.__version__, "processor": processor(), "load": os.getloadavg()}
+    print(f"\ntorch {machine['torch']}, {settings.threads} threads, {machine['processor']}")
+    if settings.json:
+        content = {**machine, "settings": asdict(settings), "results": results}
+        settings.json.write_text(json.dumps(content, indent=1, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    main(parse())

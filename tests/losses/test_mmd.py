@@ -1,0 +1,46 @@
+"""MMD beyond the battery: the defects that published code had."""
+
+import pytest
+import torch
+
+import losses
+
+x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+y = torch.randn(9, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 1
+
+
+def test_the_kernel_is_gaussian_on_the_squared_distance():
+    a, b = torch.tensor([[0.0], [3.0]]).double(), torch.tensor([[1.0], [5.0]]).double()
+    k = lambda d: torch.exp(torch.tensor(-(d**2) / 2.0).double())  # noqa: E731
+    expected = k(3) + k(4) - 2 * (k(1) + k(5) + k(2) + k(2)) / 4
+    torch.testing.assert_close(losses.mmd(a, b, bandwidth=2.0, scales=[1.0]), expected)
+
+
+def test_the_mean_bandwidth_makes_it_free_of_scale():
+    torch.testing.assert_close(losses.mmd(100 * x, 100 * y), losses.mmd(x, y))
+
+
+def test_the_biased_value_is_never_negative_and_the_unbiased_has_mean_zero():
+    g = torch.Generator().manual_seed(0)
+    pairs = [torch.randn(2, 8, 2, generator=g) for _ in range(400)]
+    biased = torch.stack([losses.mmd(a, b, bandwidth=2.0, estimator="biased") for a, b in pairs])
+    unbiased = torch.stack([losses.mmd(a, b, bandwidth=2.0) for a, b in pairs])
+    assert biased.min() >= 0 and biased.mean() > 0.05
+    assert unbiased.mean().abs() < 4 * unbiased.std() / 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((x, y[:, :3]), "same feature size, got 4 and 3"),
+        ((x[0], y), "must be \\(n, d\\)"),
+    ],
+)
+def test_bad_shapes(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        losses.mmd(*arguments)
+
+
+def test_an_unknown_estimator():
+    with pytest.raises(ValueError, match="`estimator`"):
+        losses.mmd(x, y, estimator="linear")

@@ -1,7 +1,9 @@
-"""What the doctests may use without importing it."""
+"""For all tests: one thread, since they are small and share the machine; torch in the doctests."""
 
 import pytest
 import torch
+
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -21,9 +21,11 @@ import platform
 import random
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -156,6 +158,7 @@ def trainer(case: Case, network: Network, data: Data, settings: Settings) -> Run
 
 
 def pytorch_adapt(case: Case, network: Network, data: Data, settings: Settings) -> Run:
+    warnings.filterwarnings("ignore", message="pkg_resources")  # by torchmetrics 0.9.3, on import
     from pytorch_adapt.containers import Models, Optimizers
     from pytorch_adapt.hooks import DANNHook
 
@@ -250,6 +253,14 @@ def summarize(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     }
 
 
+def check_peers() -> None:
+    missing = [name for name in ("pytorch_adapt", "skada", "skorch") if find_spec(name) is None]
+    if missing:
+        raise SystemExit(
+            f'not installed: {", ".join(missing)}. Run `pip install "adapt-losses[bench]"`, or pass `--no-peers`.'
+        )
+
+
 def processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
@@ -269,6 +280,8 @@ def parse() -> Settings:
 
 
 def main(settings: Settings) -> None:
+    if settings.peers:
+        check_peers()
     torch.set_num_threads(settings.threads)
     results = {}
     print("| case | loop | ms a step | ratio to plain | ms more than plain |\n|---|---|---:|---:|---:|")
@@ -281,7 +294,7 @@ def main(settings: Settings) -> None:
             row = f"| {case.title} | {name} | {m['milliseconds']:.3f} | {m['ratio']:.2f} | {m['difference']:+.3f} |"
             print(row, flush=True)
     machine = {"torch": torch.__version__, "processor": processor(), "load": os.getloadavg()}
-    print(f"\ntorch {machine['torch']}, {settings.threads} threads, {machine['processor']}")
+    print(f"\ntorch {machine['torch']}, threads: {settings.threads}, {machine['processor']}")
     if settings.json:
         content = {**machine, "settings": asdict(settings), "results": results}
         settings.json.write_text(json.dumps(content, indent=1, default=str) + "\n")

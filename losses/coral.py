@@ -25,7 +25,7 @@ def coral(source: Tensor, target: Tensor, *, global_batch: bool = True) -> Tenso
         ValueError: shapes that do not fit; fewer than two rows in a cloud.
 
     The scaling is the paper's, and pytorch-adapt's and skada's. tllib and DomainBed divide by :math:`d^2` and add the
-    squared difference of the means; AdaTime leaves out 1/(n-1) and divides by :math:`4 d^4`.
+    mean squared difference of the means; AdaTime leaves out 1/(n-1) and divides by :math:`4 d^4`.
 
     Sun and Saenko, Deep CORAL, 2016, eq. 1-3, https://arxiv.org/abs/1607.01719
 

@@ -27,7 +27,7 @@ def domain_adversarial(source_logits: Tensor, target_logits: Tensor) -> Tensor:
 
     Related: the paper adds the two means instead of averaging them (twice this value); tllib averages, as here.
 
-    Ganin et al., Domain-Adversarial Training of Neural Networks, 2016, eq. 9-10, https://arxiv.org/abs/1505.07818
+    Ganin et al., Domain-Adversarial Training of Neural Networks, 2016, section 4, https://arxiv.org/abs/1505.07818
 
     >>> domain_adversarial(torch.zeros(4), torch.zeros(3))
     tensor(0.6931)

@@ -21,6 +21,8 @@ def entropy(logits: Tensor) -> Tensor:
     Raises:
         ValueError: logits that are not ``(n, classes)``.
 
+    Logits must be finite: leave a masked class out instead of giving it -inf.
+
     Related: :func:`losses.information_maximization` adds the term that keeps the classes apart; entropy alone is also
     minimised by one class for everything.
 

@@ -21,16 +21,18 @@ def information_maximization(logits: Tensor, *, global_batch: bool = True) -> Te
         global_batch: gather the rows of all ranks first: :math:`H(\bar p)` is not a mean over rows.
 
     Returns:
-        A scalar in [-log classes, 0]. Sees the global batch; gradient accumulation does not enlarge that batch.
+        A scalar in [-log classes, 0], up to rounding. Sees the global batch; gradient accumulation does not enlarge that batch.
         float32 inside, whatever comes in.
 
     Raises:
         ValueError: logits that are not ``(n, classes)``.
 
-    One row has the value 0. The mean is taken in the log domain: a class that no row predicts gives no NaN.
+    One row has the value 0. The mean is taken in the log domain: a class that underflows in
+    every row gives no NaN. Logits must be finite: leave a masked class out instead of giving it -inf.
 
-    Shi and Sha, Information-Theoretical Learning of Discriminative Clusters, 2012, https://arxiv.org/abs/1206.6438;
-    Liang et al. (SHOT), 2020, eq. 3 (without its weights), https://arxiv.org/abs/2002.08546
+    Shi and Sha, Information-Theoretical Learning of Discriminative Clusters for
+    Unsupervised Domain Adaptation, 2012, https://arxiv.org/abs/1206.6438;
+    Liang et al. (SHOT), 2020, https://arxiv.org/abs/2002.08546
 
     >>> information_maximization(torch.tensor([[50.0, 0.0], [0.0, 50.0]]))
     tensor(-0.6931)

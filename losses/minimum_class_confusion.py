@@ -28,13 +28,15 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5, global_
         global_batch: gather the rows of all ranks first: the normalisation sees all rows.
 
     Returns:
-        A scalar in [0, 1). Sees the global batch; gradient accumulation does not enlarge that batch.
+        A scalar in [0, 1), up to rounding. Sees the global batch; gradient accumulation does not enlarge that batch.
         The weights :math:`w` carry no gradient, as in the authors' code. float32 inside, whatever comes in.
 
     Raises:
         ValueError: logits that are not ``(n, classes)``, or a temperature that is not positive.
 
-    Jin et al., Minimum Class Confusion for Versatile Domain Adaptation, 2020, eq. 2-7, https://arxiv.org/abs/1912.03699
+    Logits must be finite. pytorch-adapt has the same value; skada lets the gradient into the weights.
+
+    Jin et al., Minimum Class Confusion for Versatile Domain Adaptation, 2020, section 3, https://arxiv.org/abs/1912.03699
 
     >>> minimum_class_confusion(torch.zeros(3, 2))
     tensor(0.5000)

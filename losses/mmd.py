@@ -32,9 +32,11 @@ def mmd(
         target: ``(m, d)`` features :math:`y`; n and m may differ.
         scales: :math:`c_s`; five, a factor 2 apart, as in DAN.
         bandwidth: :math:`h`, in units of squared distance. ``None`` takes the mean squared distance over all ordered
-            pairs of the n + m rows (a row with itself included), without gradient, as DAN does.
-        estimator: ``"unbiased"`` leaves the pairs (i, i) out of the first two means: its expected gradient is that of
-            the populations, and it may be negative. ``"biased"`` keeps them: never negative, zero for equal clouds.
+            pairs of the n + m rows, a row with itself included, without gradient. (DAN's code leaves those out: its h is
+            larger by N / (N - 1) with N = n + m.)
+        estimator: ``"unbiased"`` leaves the pairs (i, i) out of the first two means: for a given bandwidth its expected
+            gradient is that of the populations, and it may be negative. ``"biased"`` keeps them: zero for equal clouds
+            and, up to rounding, never negative.
         global_batch: gather the rows of all ranks first.
 
     Returns:
@@ -42,12 +44,14 @@ def mmd(
         float32 inside, whatever comes in.
 
     Raises:
-        ValueError: shapes that do not fit; fewer than two rows in a cloud for the unbiased estimator.
+        ValueError: shapes that do not fit; fewer than two rows in a cloud for the unbiased estimator; a bandwidth or a
+            scale that is not positive.
 
-    Identical rows everywhere give 0 with zero gradient. Definitions differ: tllib's value is the unbiased one with
-    its bandwidth from the same mean; DomainBed's is the biased one with seven fixed gammas, summed not averaged.
+    Identical rows everywhere give 0 with zero gradient. Definitions differ: DAN's code and tllib sum the kernels
+    where the mean is taken here, and tllib adds 2 / (n - 1) to the unbiased value and writes the scales as
+    2 alpha; DomainBed's is the biased value with seven fixed gammas, summed.
 
-    Gretton et al., A Kernel Two-Sample Test, 2012, eq. 3 and 5, https://jmlr.org/papers/v13/gretton12a.html;
+    Gretton et al., A Kernel Two-Sample Test, 2012, https://jmlr.org/papers/v13/gretton12a.html;
     Long et al., Learning Transferable Features with Deep Adaptation Networks, 2015, https://arxiv.org/abs/1502.02791
 
     >>> x = torch.tensor([[0.0], [1.0]])
@@ -55,6 +59,8 @@ def mmd(
     tensor(0.)
     """
     check_clouds(source, target)
+    if not scales or min(scales) <= 0 or (isinstance(bandwidth, int | float) and bandwidth <= 0):
+        raise ValueError(f"`scales` and `bandwidth` must be positive, got {tuple(scales)} and {bandwidth}.")
     x, y = at_least_float32(source), at_least_float32(target)
     if global_batch:
         x, y = gather(x), gather(y)
@@ -64,24 +70,31 @@ def mmd(
     elif estimator != "biased":
         raise ValueError(f'`estimator` must be "unbiased" or "biased", got {estimator!r}.')
 
-    D = squared_distances(torch.cat([x, y]))
-    h = D.detach().mean() if bandwidth is None else torch.as_tensor(bandwidth, dtype=D.dtype, device=D.device)
-    h = h.clamp_min(torch.finfo(D.dtype).tiny)  # all rows equal: D = 0, k = 1
-    K = torch.stack([torch.exp(-D / (c * h)) for c in scales]).mean(0)
-    Kxx, Kyy, Kxy = K[:n, :n], K[n:, n:], K[:n, n:]
+    Dxx, Dyy, Dxy = squared_distances(x), squared_distances(y), squared_distances(x, y)
+    if bandwidth is None:
+        h = ((Dxx.sum() + Dyy.sum() + 2 * Dxy.sum()) / (n + m) ** 2).detach()
+        h = h.clamp_min(torch.finfo(h.dtype).tiny)  # all rows equal: D = 0, k = 1
+    else:
+        h = torch.as_tensor(bandwidth, dtype=Dxy.dtype, device=Dxy.device)
+    Kxx, Kyy, Kxy = (torch.stack([torch.exp(-D / h / c) for c in scales]).mean(0) for D in (Dxx, Dyy, Dxy))
     if estimator == "biased":
         return Kxx.mean() + Kyy.mean() - 2 * Kxy.mean()
-    within_x = (Kxx.sum() - Kxx.diagonal().sum()) / (n * (n - 1))
-    within_y = (Kyy.sum() - Kyy.diagonal().sum()) / (m * (m - 1))
+    within_x, within_y = (Kxx.sum() - n) / (n * (n - 1)), (Kyy.sum() - m) / (m * (m - 1))  # k(x, x) = 1
     return within_x + within_y - 2 * Kxy.mean()
 
 
-def squared_distances(z: Tensor) -> Tensor:
-    r"""``(N, N)`` matrix of :math:`\lVert z_i - z_j \rVert^2` for ``(N, d)`` rows.
+def squared_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
+    r"""``(n, m)`` matrix of :math:`\lVert x_i - y_j \rVert^2`; of `x` with itself where `y` is None, zero on the diagonal.
 
-    By one matrix product on centred rows: distances do not change and nothing large cancels.
+    By one matrix product. The rows are moved to their centre first, which changes no distance and keeps what cancels
+    small: the error is a rounding of the squared radius of the rows that are compared. The first row is taken off before
+    the mean is, so that equal rows have distance zero exactly.
     """
-    z = z - z.mean(0)
-    norms = z.square().sum(1)
-    with torch.autocast(z.device.type, enabled=False):  # a caller's autocast would multiply in half precision
-        return (norms[:, None] + norms[None, :] - 2 * z @ z.T).clamp_min(0)
+    itself = y is None
+    pooled = x if y is None else torch.cat([x, y])
+    centre = pooled[:1].detach() + (pooled - pooled[:1]).mean(0, keepdim=True).detach()
+    x, y = x - centre, x - centre if y is None else y - centre
+    norms_x, norms_y = x.square().sum(1), y.square().sum(1)
+    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+        D = (norms_x[:, None] + norms_y[None, :] - 2 * x @ y.T).clamp_min(0)
+    return D - torch.diag_embed(D.diagonal()) if itself else D

@@ -41,6 +41,34 @@ def test_bad_shapes(arguments, message):
         losses.mmd(*arguments)
 
 
+def test_equal_rows_have_no_gradient_however_the_mean_is_rounded():
+    for seed in range(200):
+        row = torch.randn(1, 256, generator=torch.Generator().manual_seed(seed)).repeat(33, 1).requires_grad_()
+        losses.mmd(row, row.detach()).backward()
+        assert row.grad.abs().max() == 0, seed
+
+
+def test_a_small_fixed_bandwidth_keeps_its_accuracy_between_distant_clouds():
+    cloud = 1e4 * torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+    value = losses.mmd(cloud, cloud + 1e4, bandwidth=2.0, estimator="biased")
+    torch.testing.assert_close(value, torch.tensor(0.25))  # only k(x, x) = 1 is left: 1/8 + 1/8
+
+
+def test_identical_rows_where_subnormal_numbers_are_flushed():
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush")
+    try:
+        assert losses.mmd(torch.zeros(4, 3), torch.zeros(4, 3)) == 0
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize("options", [{"bandwidth": 0.0}, {"bandwidth": -1}, {"scales": ()}, {"scales": (1.0, 0.0)}])
+def test_a_bandwidth_or_scale_that_is_not_positive(options):
+    with pytest.raises(ValueError, match="must be positive"):
+        losses.mmd(x, y, **options)
+
+
 def test_an_unknown_estimator():
     with pytest.raises(ValueError, match="`estimator`"):
         losses.mmd(x, y, estimator="linear")

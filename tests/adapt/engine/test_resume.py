@@ -1,0 +1,193 @@
+"""A run killed at a random step and resumed is the run that was never killed: weights, optimizer and log, bit for bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from adapt.engine import checkpoint
+from tests.adapt.engine.tiny import jitter, trainer, weights
+
+STEPS = 30
+
+
+def start(folder, workers, *flags):
+    command = [sys.executable, "-m", "tests.adapt.engine.run_and_die", str(folder), str(workers), str(STEPS), *flags]
+    root = Path(__file__).parents[3]
+    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def scalars(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    tags = [t for t in events.Tags()["scalars"] if not t.startswith("speed/")]
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_and_resumed_equals_never_killed(tmp_path, workers):
+    finish(start(tmp_path / "whole", workers))
+    process = start(tmp_path / "killed", workers, "--slow")
+    die_after = 5 + random.randrange(STEPS - 10)  # a checkpoint every 4 steps
+    deadline = time.monotonic() + 90
+    while not any((tmp_path / "killed").glob(f"checkpoints/step-{die_after // 4 * 4:09d}")):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.01)
+    time.sleep(random.random() * 0.2)  # into the steps after it, or into the next writing
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "checkpoints" / checkpoint.name(STEPS)).exists()
+    assert "resumed at" in finish(start(tmp_path / "killed", workers, "--resume"))
+
+    whole, again = (
+        checkpoint.read(tmp_path / name / "checkpoints" / checkpoint.name(STEPS)) for name in ("whole", "killed")
+    )
+    assert all(torch.equal(whole[0][name], again[0][name]) for name in whole[0]) and whole[0].keys() == again[0].keys()
+    for one, other in zip(whole[1]["optimizers"], again[1]["optimizers"], strict=True):
+        assert one["param_groups"] == other["param_groups"]
+        torch.testing.assert_close(one["state"], other["state"], rtol=0, atol=0)
+    torch.testing.assert_close(whole[1]["ema"], again[1]["ema"], rtol=0, atol=0)
+    assert scalars(tmp_path / "whole") == scalars(tmp_path / "killed")
+    assert len(scalars(tmp_path / "whole")["loss/dann"]) == STEPS
+
+
+def fitted(folder=None, steps=8, **options):
+    made, _ = trainer(["dann"], log=folder, save_every=4, **options)
+    return made.fit(steps)
+
+
+def test_resumes_from_a_path_and_goes_on(tmp_path):
+    path = fitted(steps=4).save(tmp_path / "mine")
+    made, _ = trainer(["dann"])
+    made.resume(path)
+    assert made.step == 4
+    made.steps = 8
+    whole, _ = trainer(["dann"])
+    whole.fit(4).fit(8)
+    assert torch.equal(weights(made.fit(8)), weights(whole))
+
+
+def test_another_plan_for_the_steps_is_said(tmp_path):
+    made, _ = trainer(["dann"], log=tmp_path, save_every=4)
+    made.steps = 8
+    made._claim_folder()
+    made.step = 4
+    made.save()
+    again, _ = trainer(["dann"], log=tmp_path)
+    with pytest.warns(UserWarning, match="planned for 8 steps"):
+        again.resume().fit(6)
+
+
+def test_a_second_run_in_the_same_folder_changes_nothing(tmp_path):
+    fitted(tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(FileExistsError, match="already holds a run.*resume"):
+        fitted(tmp_path)
+    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_a_torn_checkpoint_is_passed_over_with_a_warning(tmp_path):
+    fitted(tmp_path)
+    newest, before = checkpoint.newest_first(tmp_path / "checkpoints")
+    weights_file = newest / "weights.safetensors"
+    weights_file.write_bytes(weights_file.read_bytes()[:-7])
+    made, _ = trainer(["dann"], log=tmp_path)
+    with pytest.warns(UserWarning, match="is torn.*The one before it is used"):
+        assert made.resume().step == 4
+    with pytest.raises(checkpoint.TornCheckpoint, match="expected .* bytes.*found"):
+        made.resume(newest)
+    (newest / "state.pt").unlink()
+    with pytest.raises(checkpoint.TornCheckpoint):
+        made.resume(newest)
+    assert before.exists()
+
+
+def test_a_flipped_byte_is_noticed(tmp_path):
+    path = fitted(steps=2).save(tmp_path / "one")
+    data = bytearray((path / "weights.safetensors").read_bytes())
+    data[-5] ^= 1
+    (path / "weights.safetensors").write_bytes(data)
+    with pytest.raises(checkpoint.TornCheckpoint):
+        trainer(["dann"])[0].resume(path)
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"format": "other"}', "not json"])
+def test_a_foreign_folder_or_file_is_said_to_be_foreign(tmp_path, content):
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    made, _ = trainer(["dann"])
+    before = weights(made)
+    with pytest.raises(checkpoint.CheckpointError, match="not a checkpoint of this toolkit|in the format 'other'"):
+        made.resume(tmp_path)
+    assert torch.equal(before, weights(made))
+
+
+def test_nothing_to_resume_from(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected a checkpoint"):
+        trainer(["dann"], log=tmp_path)[0].resume()
+    with pytest.raises(FileNotFoundError, match="expected a checkpoint folder"):
+        trainer(["dann"])[0].resume(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="has no folder"):
+        trainer(["dann"])[0].resume()
+
+
+@pytest.mark.parametrize("change", [{"seed": 7}, {"clip": 3.0}, {"accumulate": 2}, {"ema": 0.5}])
+def test_another_configuration_is_refused_and_named(tmp_path, change):
+    path = fitted(steps=2).save(tmp_path / "one")
+    made, _ = trainer(["dann"], **change)
+    before = weights(made)
+    with pytest.raises(checkpoint.CheckpointError, match=f"another configuration: {next(iter(change))}"):
+        made.resume(path)
+    assert torch.equal(before, weights(made)) and made.step == 0
+
+
+def test_other_terms_are_refused(tmp_path):
+    path = fitted(steps=2).save(tmp_path / "one")
+    with pytest.raises(checkpoint.CheckpointError, match="another configuration: terms"):
+        trainer(["dan"])[0].resume(path)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    made = fitted(tmp_path)
+    with torch.no_grad():
+        next(made.encoder.parameters())[0] = float("inf")
+    with pytest.raises(FloatingPointError, match="weight `encoder.body.0.weight` is not finite; nothing was saved"):
+        made.save(tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+
+
+def test_a_failed_write_leaves_no_checkpoint(tmp_path, monkeypatch):
+    made = fitted(steps=2)
+    monkeypatch.setattr(torch, "save", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        made.save(tmp_path / "one")
+    assert not (tmp_path / "one").exists()
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    trainer(["dann"], log=tmp_path, save_every=2, keep=3)[0].fit(12)
+    assert [p.name for p in checkpoint.newest_first(tmp_path / "checkpoints")] == [
+        checkpoint.name(step) for step in (12, 10, 8)
+    ]
+
+
+def test_dropout_and_augmentation_do_not_depend_on_workers():
+    options = {"network_options": {"dropout": 0.3}}
+    runs = [
+        weights(trainer(["dann"], stream_options={"transform": jitter, "workers": w, "items": True}, **options)[0].fit(6))
+        for w in (0, 2)
+    ]
+    assert torch.equal(*runs)

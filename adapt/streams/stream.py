@@ -110,7 +110,7 @@ class Stream:
         rows = _KeyedRows(self, name, seed)
         keys = ([(epoch, int(i)) for i in index] for epoch, index in indices)
         if self.workers == 0:
-            return (rows.collate([rows[k] for k in batch]) for batch in keys)
+            return (rows.read(batch) for batch in keys)
         loader = DataLoader(
             rows,
             batch_sampler=keys,  # type: ignore[arg-type]
@@ -160,21 +160,26 @@ class _KeyedRows(Dataset):
         self.dataset, self.labels, self.name, self.seed = stream.dataset, stream.labels, name, seed
         self.transform, self.second = stream.transform, stream.second
 
-    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Batch:
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> tuple[int, Any, Any, Any]:
         epoch, index = epoch_and_index
         inputs, label = split(self.dataset[index])
-        views = []
-        with untouched_randomness():
-            for view, transform in enumerate((self.transform, self.second)):
-                if transform is not None:
-                    seed_cpu(key(self.seed, self.name, epoch, index, view))
-                views.append(inputs if transform is None else transform(inputs))
-        return Batch(views[0], label if self.labels else None, torch.tensor(index), views[1] if self.second else None)
+        views = [inputs, inputs]
+        for view, transform in enumerate((self.transform, self.second)):
+            if transform is not None:
+                seed_cpu(key(self.seed, self.name, epoch, index, view))
+                views[view] = transform(inputs)
+        return index, label, *views
 
-    def collate(self, rows: list[Batch]) -> Batch:
+    def read(self, keys: list[tuple[int, int]]) -> Batch:
+        """A batch in the training process, whose random states are put back; a worker's need not be."""
+        with untouched_randomness():
+            return self.collate([self[k] for k in keys])
+
+    def collate(self, rows: list[tuple[int, Any, Any, Any]]) -> Batch:
+        index, labels, first, second = (list(column) for column in zip(*rows, strict=True))
         return Batch(
-            default_collate([row.inputs for row in rows]),
-            default_collate([row.labels for row in rows]) if self.labels else None,
-            torch.stack([row.index for row in rows]),
-            default_collate([row.second for row in rows]) if self.second else None,
+            default_collate(first),
+            default_collate(labels) if self.labels else None,
+            torch.tensor(index),
+            default_collate(second) if self.second else None,
         )

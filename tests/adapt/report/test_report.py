@@ -1,0 +1,53 @@
+"""Paired comparisons and their pictures."""
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from scipy import stats
+
+from adapt import report
+
+SCORES = {"base": [0.5, 0.6, 0.55], "up": [0.61, 0.70, 0.66], "down": [0.4, 0.52, 0.43], "same": [0.5, 0.61, 0.54]}
+
+
+def test_intervals_are_students_on_the_paired_differences():
+    rows = {r.method: r for r in report.compare(SCORES, "base")}
+    expected = stats.ttest_rel(SCORES["up"], SCORES["base"]).confidence_interval()
+    assert (rows["up"].low, rows["up"].high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert rows["up"].difference == pytest.approx(np.mean(SCORES["up"]) - np.mean(SCORES["base"]))
+
+
+def test_the_table_says_what_helped_and_what_harmed():
+    lines = report.table(report.compare(SCORES, "base"), "base").splitlines()[2:]
+    assert [line.split("|")[-2].strip() for line in lines] == ["baseline", "helps", "harms", "no evidence"]
+    assert "+10.7" in lines[1] and "55.0" in lines[0]
+
+
+def test_one_seed_has_no_interval():
+    rows = report.compare({"a": [0.5], "b": [0.9]}, "a")
+    assert "one seed: none" in report.table(rows, "a") and "no evidence" in report.table(rows, "a")
+    assert json.loads(json.dumps(report.as_dicts(rows)))[1]["low"] is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "baseline", "message"),
+    [(SCORES, "none", "`baseline`"), ({"a": [1.0], "b": [1.0, 2.0]}, "a", "same seeds"), ({"a": []}, "a", "at least one")],
+)
+def test_bad_input(scores, baseline, message):
+    with pytest.raises(ValueError, match=message):
+        report.compare(scores, baseline)
+
+
+def test_pictures(tmp_path):
+    figure = Figure(layout="constrained")
+    bars, features = figure.subplots(1, 2)
+    report.accuracy_bars(bars, SCORES, baseline="base")
+    assert [t.get_text() for t in bars.get_yticklabels()] == list(SCORES) and len(bars.patches) == 4
+    rng = np.random.default_rng(0)
+    clouds = {name: (rng.normal(size=(20, 5)), rng.integers(0, 3, 20)) for name in ("paper", "photo")}
+    report.feature_map(features, clouds, title="t")
+    assert len(features.texts) == 40
+    assert report.save(figure, tmp_path / "a" / "b.png").read_bytes()[:4] == b"\x89PNG"
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.png"]

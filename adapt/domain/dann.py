@@ -1,5 +1,6 @@
 """Domain-adversarial training."""
 
+import torch
 from torch import Tensor, nn
 
 import losses
@@ -45,10 +46,9 @@ class Dann(nn.Module):
 
     def forward(self, step: Step) -> Tensor:
         strength = at(self.strength, step.progress)
-        s, t = (
-            step.call(self.discriminator, losses.reverse(step[name].features, strength))
-            for name in (self.source, self.target)
-        )
+        source, target = step[self.source].features, step[self.target].features
+        logits = step.call(self.discriminator, losses.reverse(torch.cat([source, target]), strength))
+        s, t = logits.split([len(source), len(target)])
         if step.logging:
             step.report("domain_accuracy/dann", 0.5 * ((s > 0).float().mean() + (t <= 0).float().mean()))
             step.report("weight/dann_strength", strength)

@@ -30,7 +30,8 @@ class FiniteCheck:
     def check(self, number: int, agreed: Tensor, values: Values) -> None:
         """`agreed`: the objective averaged over the ranks, so that all see a NaN on one; `values`: its terms."""
         if not self.waits:
-            self.unread.append((number, agreed, values))
+            detached = [{term: value.detach() for term, value in batch.items()} for batch in values]
+            self.unread.append((number, agreed, detached))
         elif not agreed.isfinite():
             self.explain(number, values)
 

@@ -92,6 +92,12 @@ class Phase:
         self.streams = None if everything else tuple(dict.fromkeys(name for names in asked for name in names))
 
 
+def weighted_sum(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The objective. A weight of one multiplies nothing: a product costs 10 microseconds, forward and backward."""
+    parts = [value if weight == 1.0 else weight * value for value, weight in zip(values, weights, strict=True)]
+    return sum(parts[1:], start=parts[0])
+
+
 def flatten(terms: Iterable) -> list[Term]:
     """A flat list of terms: a method may return one term or several."""
     flat: list[Term] = []

@@ -19,7 +19,7 @@ from adapt.engine.log import Log
 from adapt.engine.monitor import monitor
 from adapt.engine.schedule import Schedule, at
 from adapt.engine.step import Step
-from adapt.engine.term import Phase, Term, check_terms, flatten
+from adapt.engine.term import Phase, Term, check_terms, flatten, weighted_sum
 from adapt.engine.update import OptimizerFactory, Update
 from adapt.heads import Score
 from adapt.streams import Batch, Stream, key
@@ -176,7 +176,7 @@ class Trainer:
             while self.step < self.steps:
                 if self.step % self.watch_every == 0:
                     self._watch(log)
-                logging = self.step % self.log_every == 0
+                logging = self.step % self.log_every == 0 and (self.progress or self.folder is not None)
                 scalars = self._step(batches, logging)
                 if logging:
                     values = self._read(scalars)
@@ -222,9 +222,8 @@ class Trainer:
             )  # fmt: skip
             values = {term: term(step) for term in phase.terms}
             weights = {term: term.weight_at(progress) for term in phase.terms}
-            first, *others = (weights[term] * value for term, value in values.items())
-            loss = sum(others, start=first) / self.accumulate
-            seen.append({term: value.detach() for term, value in values.items()})
+            loss = weighted_sum(list(values.values()), [w / self.accumulate for w in weights.values()])
+            seen.append(values)
             objective.append(loss.detach())
             if not loss.requires_grad:
                 raise ValueError(
@@ -233,9 +232,8 @@ class Trainer:
             if logging:
                 scalars = monitor(step, values, weights, prefix="" if len(self.phases) == 1 else f"{phase.name}/")
             loss.backward(inputs=update.inputs)
-        self.finite.check(
-            self.step, runtime.average_gradients(update.parameters, sum(objective[1:], objective[0])), seen
-        )
+        total = objective[0] if len(objective) == 1 else torch.stack(objective).sum()
+        self.finite.check(self.step, runtime.average_gradients(update.parameters, total), seen)
         if self.clip is not None:
             scalars["gradient/norm"] = nn.utils.clip_grad_norm_(update.parameters, self.clip).detach()
         for group in update.optimizer.param_groups:

@@ -31,8 +31,8 @@ def digits() -> Digits:
     r"""scikit-learn's handwritten digits, on black paper and blended into its two photographs.
 
     The recipe of MNIST-M: each channel of the target image is :math:`|\text{photo} - \text{digit}|` with a random
-    32 x 32 crop of a photograph. Images are ``(3, 32, 32)`` float32 in [0, 1]; the 8 x 8 originals are enlarged
-    to 28 x 28 bilinearly and padded. Labels are 0 to 9.
+    28 x 28 crop of a photograph. Images are ``(3, 28, 28)`` float32 in [0, 1]; the 8 x 8 originals are enlarged
+    to 24 x 24 bilinearly and padded. Labels are 0 to 9.
 
     ====== ====================== =========== =====
     domain train                  validation  test
@@ -52,8 +52,7 @@ def digits() -> Digits:
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(bunch.target), generator=generator)
     small = torch.tensor(bunch.images, dtype=torch.float32)[order, None] / 16
-    images = F.pad(F.interpolate(small, size=(28, 28), mode="bilinear"), (2, 2, 2, 2)).expand(-1, 3, -1, -1)
-    labels = torch.tensor(bunch.target)[order]
+    images, labels = enlarge(small), torch.tensor(bunch.target)[order]
     photos = [torch.tensor(photo).permute(2, 0, 1) / 255 for photo in load_sample_images().images]
 
     sizes = [*SPLITS["paper"], *SPLITS["photo"]]
@@ -66,6 +65,11 @@ def digits() -> Digits:
             x, y = x.repeat_interleave(crops, 0), y.repeat_interleave(crops)
             photo.append(TensorDataset(blend(x, photos, generator), y))
     return Digits(Splits(*paper), Splits(*photo))
+
+
+def enlarge(small: Tensor) -> Tensor:
+    """``(n, 1, 8, 8)`` digits as ``(n, 3, 28, 28)`` images with a margin of two pixels."""
+    return F.pad(F.interpolate(small, size=(24, 24), mode="bilinear"), (2, 2, 2, 2)).expand(-1, 3, -1, -1)
 
 
 def blend(images: Tensor, photos: list[Tensor], generator: torch.Generator) -> Tensor:

@@ -16,7 +16,9 @@ def test_a_class_that_nobody_predicts_has_its_limit():
     # the third class underflows everywhere; its row is then that of the row that comes closest to it
     z = torch.tensor([[0.0, -1.0, -1e4], [0.0, 1.0, -2e4]], requires_grad=True)
     value = losses.minimum_class_confusion(z, temperature=1.0)
-    near = losses.minimum_class_confusion(torch.tensor([[0.0, -1.0, -40.0], [0.0, 1.0, -80.0]]).double(), temperature=1.0)
+    near = losses.minimum_class_confusion(
+        torch.tensor([[0.0, -1.0, -40.0], [0.0, 1.0, -80.0]]).double(), temperature=1.0
+    )
     torch.testing.assert_close(value.double(), near, rtol=1e-5, atol=1e-6)
     value.backward()
     assert z.grad.isfinite().all()

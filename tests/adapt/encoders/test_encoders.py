@@ -97,7 +97,9 @@ def test_weight_files(tmp_path, kind):
     path = write(kind, tmp_path / f"weights.{kind}", source.state_dict())
     match = encoders.load_weights(module, path)
     assert str(match) == "7 tensors loaded, 0 missing, 0 not used"
-    assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), module.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(source.state_dict().values(), module.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "npz", "pth"])

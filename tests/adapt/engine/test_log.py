@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import losses
 from adapt import Trainer, domain, inductive
 from adapt.engine import ramp
 from adapt.engine.schedule import at, cosine, inverse
@@ -16,7 +18,9 @@ def run(tmp_path_factory):
     encoder, head = network()
     terms = [inductive.supervised(head, "source"), domain.dann(8, hidden=16), domain.dan(weight=ramp(2.0))]
     watch = {"source": (head, cloud(seed=5)), "target": (head, cloud(seed=6, shift=0.7))}
-    made = Trainer(encoder, terms, streams(), watch=watch, watch_every=10, log=folder, log_every=5, clip=1.0, progress=False)
+    made = Trainer(
+        encoder, terms, streams(), watch=watch, watch_every=10, log=folder, log_every=5, clip=1.0, progress=False
+    )
     made.fit(20)
     return made, head, folder, EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0}).Reload()
 
@@ -50,18 +54,19 @@ def test_pictures_text_hparams_and_projector(run):
     assert len(metadata) == 1 + 48 + 48 and (folder / "projector_config.pbtxt").exists()
 
 
-def test_share_is_that_of_the_gradient_at_the_features():
+def test_share_is_that_of_the_gradient_at_the_features(tmp_path):
     encoder, head = network()
     seen = {}
-    made = Trainer(encoder, [inductive.supervised(head, "source"), domain.dan(weight=3.0)], streams(), progress=False)
+    made = Trainer(
+        encoder, [inductive.supervised(head, "source"), domain.dan(weight=3.0)], streams(), log=tmp_path, progress=False
+    )
     step_of = made._step
     made._step = lambda *a: seen.update(step_of(*a)) or seen
     batch = {n: next(s.batches(n, 0)) for n, s in made.streams.items()}
     features = encoder(torch.cat([batch["source"].inputs, batch["target"].inputs])).detach().requires_grad_()
     made.fit(1)
-    import losses
 
-    (a,) = torch.autograd.grad(torch.nn.functional.cross_entropy(network()[1](features[:12]), batch["source"].labels), features)
+    (a,) = torch.autograd.grad(F.cross_entropy(network()[1](features[:12]), batch["source"].labels), features)
     (b,) = torch.autograd.grad(3 * losses.mmd(features[:12], features[12:]), features)
     assert float(seen["share/dan"]) == pytest.approx(float(b.norm() / (a.norm() + b.norm())), rel=1e-4)
 

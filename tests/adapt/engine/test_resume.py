@@ -20,7 +20,9 @@ STEPS = 30
 def start(folder, workers, *flags):
     command = [sys.executable, "-m", "tests.adapt.engine.run_and_die", str(folder), str(workers), str(STEPS), *flags]
     root = Path(__file__).parents[3]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+    return subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    )
 
 
 def finish(process):
@@ -187,7 +189,9 @@ def test_only_the_newest_are_kept(tmp_path):
 def test_dropout_and_augmentation_do_not_depend_on_workers():
     options = {"network_options": {"dropout": 0.3}}
     runs = [
-        weights(trainer(["dann"], stream_options={"transform": jitter, "workers": w, "items": True}, **options)[0].fit(6))
+        weights(
+            trainer(["dann"], stream_options={"transform": jitter, "workers": w, "items": True}, **options)[0].fit(6)
+        )
         for w in (0, 2)
     ]
     assert torch.equal(*runs)

@@ -51,7 +51,9 @@ def test_adding_a_term_of_weight_zero_changes_nothing():
 
 def test_accumulation_averages_the_gradients_of_the_micro_batches():
     encoder, head = network()
-    one = Trainer(encoder, [inductive.supervised(head, "source")], {"source": Stream(cloud(), 24, shuffle=False)}, progress=False)
+    one = Trainer(
+        encoder, [inductive.supervised(head, "source")], {"source": Stream(cloud(), 24, shuffle=False)}, progress=False
+    )
     encoder2, head2 = network()
     two = Trainer(
         encoder2, [inductive.supervised(head2, "source")], {"source": Stream(cloud(), 12, shuffle=False)}, accumulate=2, progress=False
@@ -262,15 +264,22 @@ def test_what_goes_wrong_in_a_step_names_the_term_and_leaves_the_weights(terms, 
 def test_nan_in_the_inputs_names_the_stream():
     source = cloud()
     source.tensors[0][17, 2] = float("nan")
-    made = build(lambda h: [inductive.supervised(h, "source"), domain.dan()], {**streams(), "source": Stream(source, 12)})
-    with pytest.raises(FloatingPointError, match="`supervised_source`, `dan` not finite; the inputs of stream `source`"):
+    made = build(
+        lambda h: [inductive.supervised(h, "source"), domain.dan()], {**streams(), "source": Stream(source, 12)}
+    )
+    with pytest.raises(
+        FloatingPointError, match="`supervised_source`, `dan` not finite; the inputs of stream `source`"
+    ):
         made.fit(4)
     assert weights(made).isfinite().all()
 
 
 def test_inputs_of_different_shapes_need_separate_passes():
     g = torch.Generator().manual_seed(0)
-    small = {"source": Stream(cloud(), 8), "target": Stream(TensorDataset(torch.randn(20, 5, generator=g)), 8, labels=False)}
+    small = {
+        "source": Stream(cloud(), 8),
+        "target": Stream(TensorDataset(torch.randn(20, 5, generator=g)), 8, labels=False),
+    }
     with pytest.raises(ValueError, match=r"one shape, got `source` \(6,\), `target` \(5,\)"):
         build(lambda h: [domain.dan()], small).fit(1)
 

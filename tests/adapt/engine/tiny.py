@@ -38,7 +38,9 @@ def jitter(x):
 def network(*, dropout=0.0, batch_norm=False, dtype=torch.float32, seed=0) -> tuple[encoders.Encoder, heads.Classifier]:
     torch.manual_seed(seed)
     norm = nn.BatchNorm1d(16) if batch_norm else nn.Identity()
-    body = nn.Sequential(nn.Linear(DIM, 16, bias=not batch_norm), norm, nn.Tanh(), nn.Dropout(dropout), nn.Linear(16, 8))
+    body = nn.Sequential(
+        nn.Linear(DIM, 16, bias=not batch_norm), norm, nn.Tanh(), nn.Dropout(dropout), nn.Linear(16, 8)
+    )
     return encoders.Encoder(body, 8).to(dtype), heads.Classifier(8, 3, dropout=dropout).to(dtype)
 
 

@@ -33,7 +33,11 @@ def test_one_seed_has_no_interval():
 
 @pytest.mark.parametrize(
     ("scores", "baseline", "message"),
-    [(SCORES, "none", "`baseline`"), ({"a": [1.0], "b": [1.0, 2.0]}, "a", "same seeds"), ({"a": []}, "a", "at least one")],
+    [
+        (SCORES, "none", "`baseline`"),
+        ({"a": [1.0], "b": [1.0, 2.0]}, "a", "same seeds"),
+        ({"a": []}, "a", "at least one"),
+    ],
 )
 def test_bad_input(scores, baseline, message):
     with pytest.raises(ValueError, match=message):

@@ -1,6 +1,5 @@
 """Domain-adversarial training."""
 
-import torch
 from torch import Tensor, nn
 
 import losses
@@ -46,9 +45,8 @@ class Dann(nn.Module):
 
     def forward(self, step: Step) -> Tensor:
         strength = at(self.strength, step.progress)
-        source, target = step[self.source].features, step[self.target].features
-        logits = step.call(self.discriminator, losses.reverse(torch.cat([source, target]), strength))
-        s, t = logits.split([len(source), len(target)])
+        features = losses.reverse(step.features(self.source, self.target), strength)
+        s, t = step.call(self.discriminator, features).tensor_split([len(step[self.source].index)])
         if step.logging:
             step.report("domain_accuracy/dann", 0.5 * ((s > 0).float().mean() + (t <= 0).float().mean()))
             step.report("weight/dann_strength", strength)

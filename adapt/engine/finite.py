@@ -1,5 +1,6 @@
 """Finite or not: which term, which stream, and before anything is lost."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class FiniteCheck:
         if not self.waits:
             detached = [{term: value.detach() for term, value in batch.items()} for batch in values]
             self.unread.append((number, agreed, detached))
-        elif not agreed.isfinite():
+        elif not math.isfinite(agreed.item()):  # a fifth of the cost of isfinite()
             self.explain(number, values)
 
     def read(self) -> None:

@@ -1,5 +1,6 @@
 """What a term sees of one training step. Everything is computed when it is asked for, and once."""
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,7 @@ class Step:
         self.encoder, self.number, self.progress, self.logging = encoder, number, progress, logging
         self.reports: dict[str, Tensor | float] = {}
         self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
+        self._encoded: tuple[str, ...] = ()  # the streams of the last pass
         self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
         self._batches, self._asked, self._joint = batches, streams, passes == "joint"
         self._views = {name: View(self, name, batch) for name, batch in batches.items()}
@@ -73,6 +75,11 @@ class Step:
             self._outputs[at] = self.call(head, self[stream].features)
         return self._outputs[at]
 
+    def features(self, *streams: str) -> Tensor:
+        """The features of several streams behind each other: without a copy where the encoder returned just these."""
+        parts = [self[name].features for name in streams]
+        return self.shared[-1] if self._encoded == streams else torch.cat(parts)
+
     def report(self, name: str, value: Tensor | float) -> None:
         """Show a scalar in TensorBoard. Ask `step.logging` before computing one: it is read only on logging steps."""
         self.reports[name] = value.detach() if isinstance(value, Tensor) else value
@@ -93,6 +100,7 @@ class Step:
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"the encoder must return features ({sum(rows)}, ...) for {sum(rows)} rows, got {found}.")
         self.shared.append(features)
+        self._encoded = tuple(v.name for v in views)
         for v, part in zip(views, features.split(rows), strict=True):
             v.cached = part
 
@@ -107,7 +115,8 @@ class View:
     def __init__(self, step: Step, name: str, batch: Batch):
         self.name, self.inputs, self.index = name, batch.inputs, batch.index
         self.cached: Tensor | None = None
-        self._step, self._batch = step, batch
+        # weak: a cycle would keep every step's graph alive until the garbage collector comes
+        self._step, self._batch = weakref.ref(step), batch
         self._second: View | None = None
 
     @property
@@ -122,9 +131,17 @@ class View:
     def features(self) -> Tensor:
         """``(n, d)``, at least float32; the encoder runs when they are first asked for."""
         if self.cached is None:
-            self._step.encode(self)
+            self._live_step().encode(self)
         assert self.cached is not None
         return self.cached
+
+    def _live_step(self) -> Step:
+        step = self._step()
+        if step is None:
+            raise RuntimeError(
+                f"stream `{self.name}` was kept beyond its step: keep its features or its index instead."
+            )
+        return step
 
     @property
     def has_second(self) -> bool:
@@ -137,7 +154,7 @@ class View:
             raise ValueError(f"stream `{self.name}` has one view: give it `Stream(..., second=transform)`.")
         if self._second is None:
             self._second = View(
-                self._step, f"{self.name}.second", replace(self._batch, inputs=self._batch.second, second=None)
+                self._live_step(), f"{self.name}.second", replace(self._batch, inputs=self._batch.second, second=None)
             )
         return self._second
 

@@ -34,7 +34,8 @@ class Trainer:
         terms: the objective is their weighted sum; shorthand for one phase. A method may give a list.
         streams: named :class:`Stream`; every step takes a batch of each.
         phases: instead of `terms`, for methods that alternate: run in order on every batch, each with its optimizer.
-        optimizer: from parameter groups (the encoder's, the heads') to an optimizer; AdamW at 1e-3, torch's default.
+        optimizer: from parameter groups to an optimizer; AdamW at 1e-3, torch's default. There is one group, or two named
+            ``"encoder"`` and ``"heads"`` where `encoder_scale` is not 1.
         encoder_scale: learning rate of the encoder relative to the heads'.
         schedule: factor on all learning rates as a function of the progress; constant.
         precision: ``"float32"``, or ``"bf16"`` for autocast around encoder and heads. Losses are at least float32.

@@ -29,6 +29,7 @@ class Supervised(nn.Module):
     def __init__(self, head: nn.Module, on: str):
         super().__init__()
         self.head, self.on = head, on
+        self.checked = False  # all labels lay in memory and were looked at before the first step
 
     def check(self, streams: Mapping[str, Stream]) -> None:
         stream = streams[self.on]
@@ -40,10 +41,11 @@ class Supervised(nn.Module):
         labels = stream.all_labels()
         if labels is not None:
             self.head.check(labels)  # type: ignore[operator]
+        self.checked = labels is not None
 
     def forward(self, step: Step) -> Tensor:
         labels, output = step[self.on].labels, step.output(self.head, self.on)
-        if labels.device.type == "cpu" or step.logging:
+        if not self.checked and (labels.device.type == "cpu" or step.logging):
             self.head.check(labels)  # type: ignore[operator]
         if step.logging and output.ndim == 2 and not labels.is_floating_point():
             step.report(f"train_accuracy/{self.on}", (output.argmax(1) == labels).float().mean())

@@ -32,7 +32,7 @@ def test_scalars(run):
         assert {f"{kind}/{term}" for kind in ("loss", "weighted", "weight", "share")} <= tags
     assert {
         "loss/total", "train_accuracy/source", "domain_accuracy/dann", "weight/dann_strength", "gradient/norm",
-        "learning_rate/encoder", "learning_rate/heads", "speed/samples_per_second", "accuracy/source", "accuracy/target",
+        "learning_rate/all", "speed/samples_per_second", "accuracy/source", "accuracy/target",
     } <= tags  # fmt: skip
     values = {tag: {e.step: e.value for e in events.Scalars(tag)} for tag in tags}
     assert list(values["loss/dan"]) == [0, 5, 10, 15] and list(values["accuracy/target"]) == [0, 10, 20]

@@ -1,5 +1,8 @@
 """The trainer does what a plain loop does, and says clearly what does not fit."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -169,6 +172,19 @@ def test_step_generator_is_the_same_for_every_term_of_a_step_and_new_in_the_next
     assert len(set(first)) == 2
 
 
+def test_a_step_is_freed_when_it_is_done_without_the_garbage_collector():
+    alive = []
+    encoder, head = network()
+    keep = Term("keep", lambda s: (alive.append(weakref.ref(s)), s.output(head, "source").mean())[1], modules=[head])
+    made = Trainer(encoder, [keep, domain.dan(), domain.dann(8)], streams(), progress=False)
+    gc.disable()
+    try:
+        made.fit(5)
+        assert sum(ref() is not None for ref in alive) == 0
+    finally:
+        gc.enable()
+
+
 def test_learns_and_adapts():
     encoder, head = network()
     source, target = cloud(300), cloud(300, seed=1, shift=0.7)
@@ -221,6 +237,11 @@ def relabelled(labels):
         (lambda: Trainer(network()[0], None, streams()), ValueError, "either `terms` or `phases`"),
         (lambda: Trainer(network()[0], [domain.dan()], {}), ValueError, "`streams` is empty"),
         (lambda: build(watch={"x": (heads.Classifier(8, 3), cloud())}), ValueError, "no term of this trainer owns"),
+        (
+            lambda: build(encoder_scale=0.1, optimizer=lambda groups: torch.optim.SGD(groups[0]["params"], 0.1)),
+            ValueError,
+            "no parameter group named `encoder`",
+        ),
         (lambda: Term("x", 3.0), TypeError, "must be callable"),
         (
             lambda: Trainer(network()[0], phases=[Phase([domain.dan()], update=[nn.Linear(2, 2)])], streams=streams()),

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 import digits as example
+
 from adapt.streams import Digits, Splits, mnist
 from adapt.streams.digits import CROPS, blend, enlarge
 

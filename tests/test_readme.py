@@ -1,0 +1,50 @@
+"""The code on the front page runs as it stands there, but for the number of steps and the folder."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import adapt
+import losses
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+
+
+def test_ten_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in BLOCKS if "Trainer(" in block)
+    assert "steps=600" in code
+    names = {name: getattr(adapt, name) for name in adapt.__all__}
+    torch.manual_seed(0)
+    exec(code.replace("steps=600", "steps=3"), names)
+    assert re.search(r"accuracy 0\.\d+ \(95 % interval .* n = 400\)", capsys.readouterr().out)
+    assert os.listdir(tmp_path / "runs" / "first")
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if "Trainer(" not in b])
+def test_lines(block):
+    logits, labels = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
+    source_features, target_features = torch.zeros(4, 2), torch.ones(5, 2)
+    names = {**vars(), "losses": losses, "Term": adapt.Term, "F": torch.nn.functional}
+    exec(block, names)
+    if "loss" in names:
+        assert names["loss"].isfinite()
+
+
+def test_links_lead_somewhere():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_tables_of_losses_and_methods_are_complete():
+    table = (ROOT / "docs" / "losses.md").read_text()
+    assert all(f"`{name}`" in table for name in losses.__all__)
+    methods = (ROOT / "docs" / "methods.md").read_text()
+    for room in ("inductive", "domain"):
+        assert all(f"`{room}.{name}`" in methods for name in getattr(adapt, room).__all__)

@@ -27,9 +27,15 @@ def test_ten_lines(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if "Trainer(" not in b])
 def test_lines(block):
-    logits, labels = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
-    source_features, target_features = torch.zeros(4, 2), torch.ones(5, 2)
-    names = {**vars(), "losses": losses, "Term": adapt.Term, "F": torch.nn.functional}
+    names = {
+        "logits": torch.zeros(4, 3),
+        "labels": torch.zeros(4, dtype=torch.int64),
+        "source_features": torch.zeros(4, 2),
+        "target_features": torch.ones(5, 2),
+        "losses": losses,
+        "Term": adapt.Term,
+        "F": torch.nn.functional,
+    }
     exec(block, names)
     if "loss" in names:
         assert names["loss"].isfinite()

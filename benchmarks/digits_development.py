@@ -3,6 +3,18 @@
 Fixes the settings of examples/digits.py on another pair of domains, so that nothing is chosen on the target it reports:
 MNIST's digits, shrunk to 8 x 8, on paper and blended into the same photographs. Every method has the same choice, a
 top of 0.3, 1 or 3 for its ramp, and takes the one with the highest mean target accuracy here. Needs ADAPT_DATA.
+
+| method | 0.3 | 1 | 3 |
+|---|---:|---:|---:|
+| source only | 51.1 | | |
+| DANN | **70.0** | 65.5 | 64.0 |
+| MK-MMD | 61.6 | 63.7 | **68.4** |
+| CORAL | 63.2 | **65.9** | 65.4 |
+| MCC | **56.1** | 55.8 | 55.8 |
+| target only | 84.2 | | |
+
+Target accuracy in percent, 3 seeds, 10 minutes on two cores. The network, the learning rate of 3e-3 and the source's
+augmentation were fixed on this pair too, in shorter trials that are not kept.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""python benchmarks/engine.py --threads 1 --rounds 3
+"""python benchmarks/engine.py --rounds 9
 
 | ms a step | plain loop | adapt.Trainer | pytorch-adapt | skada |
 |---|---:|---:|---:|---:|
-| tiny MLP | 1.9 | 2.3 (1.22 times) | 4.6 (2.38) | 3.5 (1.89) |
-| small CNN | 24 | 25 (1.02) | 29 (1.14) | 29 (1.25) |
-| ResNet-18 | 785 | 861 (1.00) | 824 (1.04) | 839 (1.02) |
+| tiny MLP | 1.54 | 1.81 (1.17 times, +0.26 ms) | 3.32 (2.27) | 2.83 (1.88) |
+| small CNN | 14.3 | 13.4 (0.97) | 17.4 (1.26) | 14.9 (1.13) |
+| ResNet-18 | 426 | 420 (0.98) | 450 (1.02) | 403 (0.97) |
 
-in 3 minutes, on two cores that were busy with other work: times are inflated and the second decimal of a ratio is
-noise. ResNet-18 is from an earlier run of 5 rounds; its rounds scatter by a tenth, more than the contestants differ.
+in 4 minutes on two cores (Intel Xeon, torch 2.15.0, two threads), otherwise idle. Ratios scatter by about 0.05 from run
+to run: what is below that is noise.
 
 One DANN step on the CPU through `adapt.Trainer`, a hand-written loop, pytorch-adapt's hook and skada's fit. They take
 turns in random order in one process. Each is compared with the plain loop of the same round, which a busy machine slows
@@ -20,7 +20,6 @@ progress bar the trainer reads no scalars. Each turn has one call of `fit`. The 
 spread over 512, 64 or 4 of them; skada's looks through its whole dataset first. A real run spreads both over more.
 
 Before the clock starts, five steps of the trainer and of the plain loop from the same weights must give equal weights.
-Two threads need idle cores: while others used them, a step of the tiny MLP took 14 ms instead of 2.
 """
 
 import argparse

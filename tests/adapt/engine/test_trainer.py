@@ -77,6 +77,14 @@ def test_phases_update_only_what_they_name_and_restore_nothing_of_the_users():
     assert made.updates[0].optimizer.state[next(critic.parameters())]["step"] == 2  # repeat=2
 
 
+def test_a_phase_computes_no_gradient_of_what_it_leaves_alone():
+    made, _ = two_phases()
+    critic = made.phases[0].update[0]
+    made.updates = made.updates[1:]
+    made.fit(1)
+    assert all(p.grad is None for p in critic.parameters()) and made.encoder.body[0].weight.grad is not None
+
+
 def test_a_phase_without_the_encoder_builds_no_graph_for_it():
     made, _ = two_phases()
     seen = []

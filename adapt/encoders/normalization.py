@@ -51,8 +51,9 @@ class GlobalBatchNorm(nn.Module):
                 self.running_var.lerp_((var * count / max(count - 1, 1)).to(self.running_var.dtype), self.momentum)
         shape = [1, -1, *[1] * (x.ndim - 2)]
         scale = (var + self.eps).rsqrt() * (1 if self.weight is None else self.weight)
-        shift = (0 if self.bias is None else self.bias) - mean * scale
-        return (wide * scale.view(shape) + shift.view(shape)).to(x.dtype)
+        # the mean is taken off before scaling: in float32 the other order loses digits in the gradient
+        out = (wide - mean.view(shape)) * scale.view(shape)
+        return (out if self.bias is None else out + self.bias.view(shape)).to(x.dtype)
 
 
 def synchronize_batch_norm(module: nn.Module) -> nn.Module:

@@ -1,12 +1,13 @@
 # `make demo` and `make test` set up everything they need in .venv, once, and reuse it.
 PYTHON ?= python3
 VENV := .venv
+OUT := runs/digits-$(shell date +%Y%m%d-%H%M%S)
 RUN := $(VENV)/bin/python
 
 .PHONY: demo test check format clean
 
 demo: $(VENV)/installed
-	$(RUN) examples/digits.py
+	$(RUN) examples/digits.py --out $(OUT)
 
 test: check
 	$(RUN) -m pytest

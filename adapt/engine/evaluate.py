@@ -56,6 +56,13 @@ def predict(
     return Predictions(*(None if x is None else _in_order(x, rows, device) for x in columns))  # type: ignore[arg-type]
 
 
+def check_labelled(what: str, dataset: Dataset) -> None:
+    """Raise unless `dataset` has rows, and labels to score them against."""
+    if len(dataset) == 0 or split(dataset[0])[1] is None:  # type: ignore[arg-type]
+        found = "no rows" if len(dataset) == 0 else "inputs without labels"  # type: ignore[arg-type]
+        raise ValueError(f"{what} has {found}: a score needs labelled rows. For outputs alone use `Trainer.predict`.")
+
+
 def _in_order(mine: Tensor, rows: int, device: torch.device | str) -> Tensor:
     """All ranks' rows, interleaved as they were dealt."""
     world = runtime.world_size()

@@ -110,6 +110,8 @@ def check_terms(phases: Sequence[Phase], streams: Mapping[str, Stream]) -> list[
     """All terms, once each, after looking at names, streams and labels."""
     if not streams:
         raise ValueError("`streams` is empty: name at least one, `streams={'source': Stream(...)}`.")
+    if len({phase.name for phase in phases}) < len(phases):
+        raise ValueError(f"phases need names of their own for their curves, got {[phase.name for phase in phases]}.")
     terms = list(dict.fromkeys(term for phase in phases for term in phase.terms))
     names = [term.name for term in terms]
     for term in terms:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from adapt.encoders.normalization import synchronize_batch_norm
 from adapt.engine import checkpoint, runtime
-from adapt.engine.evaluate import Predictions, predict
+from adapt.engine.evaluate import Predictions, check_labelled, predict
 from adapt.engine.finite import FiniteCheck
 from adapt.engine.log import Log
 from adapt.engine.monitor import monitor
@@ -111,8 +111,9 @@ class Trainer:
         if compile:
             encoder.compile(**(compile if isinstance(compile, dict) else {}))
         self.encoder, self._owned = encoder, {id(m) for m in self.model.modules()}
-        for name, (head, _) in self.watch.items():
+        for name, (head, data) in self.watch.items():
             self._path(head, f"`watch[{name!r}]`")
+            check_labelled(f"`watch[{name!r}]`", data)
         self.ema = None
         if ema is not None:
             average = torch.optim.swa_utils.get_ema_multi_avg_fn(ema)
@@ -129,6 +130,7 @@ class Trainer:
         self.settings = {
             "terms": ", ".join(f"{t.name} ({t!r})" for t in self.terms),
             "streams": ", ".join(f"{n} ({s!r})" for n, s in self.streams.items()),
+            "phases": ", ".join(f"{u.phase.name}: {u.phase.repeat} x {len(u.parameters)} tensors" for u in self.updates),
             "optimizers": ", ".join(f"{type(u.optimizer).__name__} {u.optimizer.defaults}" for u in self.updates),
             "encoder_scale": encoder_scale, "precision": precision, "accumulate": accumulate, "clip": clip,
             "ema": ema, "passes": passes, "seed": seed,
@@ -278,9 +280,8 @@ class Trainer:
 
     def evaluate(self, head: nn.Module, dataset: Dataset, *, batch_size: int = 256) -> Score:
         """The head's own score on a labelled dataset, with its 95 % interval."""
+        check_labelled("`dataset`", dataset)
         outputs, _, labels = self.predict(head, dataset, batch_size=batch_size)
-        if labels is None:
-            raise ValueError("`dataset` has no labels to score against; use `predict` for outputs.")
         return head.score(outputs, labels)  # type: ignore[operator]
 
     def _watch(self, log: Log | None, *, final: bool = False) -> None:

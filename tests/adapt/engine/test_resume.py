@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from adapt.engine import checkpoint
-from tests.adapt.engine.tiny import jitter, trainer, weights
+from tests.adapt.engine.tiny import jitter, trainer, two_phases, weights
 
 STEPS = 30
 
@@ -160,6 +160,16 @@ def test_other_terms_are_refused(tmp_path):
     path = fitted(steps=2).save(tmp_path / "one")
     with pytest.raises(checkpoint.CheckpointError, match="another configuration: terms"):
         trainer(["dan"])[0].resume(path)
+
+
+def test_other_phases_are_refused_before_anything_is_loaded(tmp_path):
+    path = two_phases()[0].fit(2).save(tmp_path / "one")
+    made, _ = two_phases()
+    made.settings["phases"] = made.settings["phases"].replace("2 x", "3 x")
+    before = weights(made)
+    with pytest.raises(checkpoint.CheckpointError, match="another configuration: phases"):
+        made.resume(path)
+    assert torch.equal(before, weights(made))
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):

@@ -226,6 +226,9 @@ def build(terms=None, data=None, **options):
     )  # fmt: skip
 
 
+BARE = TensorDataset(torch.zeros(5, 6))
+
+
 def relabelled(labels):
     return {"source": Stream(TensorDataset(cloud().tensors[0], labels), 8)}
 
@@ -250,6 +253,19 @@ def relabelled(labels):
             ValueError,
             "no parameter group named `encoder`",
         ),
+        (
+            lambda: Trainer(network()[0], phases=[Phase([domain.dan()])] * 2, streams=streams()),
+            ValueError,
+            "names of their own",
+        ),
+        (
+            lambda: (lambda e, h: Trainer(e, [inductive.supervised(h, "source")], streams(), watch={"x": (h, BARE)}))(
+                *network()
+            ),
+            ValueError,
+            r"`watch\['x'\]` has inputs without labels",
+        ),
+        (lambda: build().evaluate(network()[1], BARE), ValueError, "`dataset` has inputs without labels"),
         (lambda: Term("x", 3.0), TypeError, "must be callable"),
         (
             lambda: Trainer(network()[0], phases=[Phase([domain.dan()], update=[nn.Linear(2, 2)])], streams=streams()),

@@ -5,25 +5,31 @@ training loop. Losses that are not a mean over rows gather the rows of all ranks
 eight ranks with 16 rows each give the gradient of one rank with 128.
 """
 
-from losses.coral import coral
-from losses.domain_adversarial import domain_adversarial
-from losses.entropy import entropy
+from losses import (
+    adversarial,
+    confidence,
+    contrastive,
+    dense,
+    discrepancy,
+    episodic,
+    fine_tuning,
+    supervised,
+    transport,
+)
+from losses.adversarial import *  # noqa: F403
+from losses.confidence import *  # noqa: F403
+from losses.contrastive import *  # noqa: F403
+from losses.dense import *  # noqa: F403
+from losses.discrepancy import *  # noqa: F403
+from losses.episodic import *  # noqa: F403
+from losses.fine_tuning import *  # noqa: F403
 from losses.gather import gather
-from losses.information_maximization import information_maximization
-from losses.minimum_class_confusion import minimum_class_confusion
-from losses.mmd import mmd
-from losses.reverse import reverse
+from losses.supervised import *  # noqa: F403
+from losses.transport import *  # noqa: F403
 
-__all__ = [
-    "coral",
-    "domain_adversarial",
-    "entropy",
-    "gather",
-    "information_maximization",
-    "minimum_class_confusion",
-    "mmd",
-    "reverse",
-]
+ROOMS = (adversarial, confidence, contrastive, dense, discrepancy, episodic, fine_tuning, supervised, transport)
+
+__all__ = ["gather", *(name for room in ROOMS for name in room.__all__)]
 
 #: The distribution this package belongs to: `import adapt` reads it to be sure that it did not get somebody's losses.py.
 __distribution__ = "adapt-losses"

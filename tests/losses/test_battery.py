@@ -1,4 +1,7 @@
-"""What every loss must pass: each test runs for each row of the table in `cases.py`."""
+"""What every loss must pass: each test runs for each row of the rooms' tables (`tests/losses/<room>/cases.py`)."""
+
+import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,50 +9,58 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 import losses
-from tests.losses.cases import CASES
 from tests.ranks import run_ranks
 
+ROOMS = sorted(p.parent.name for p in Path(__file__).parent.glob("*/cases.py"))
+TABLES = [importlib.import_module(f"tests.losses.{room}.cases") for room in ROOMS]
+CASES = [case for table in TABLES for case in table.CASES]
 BY_NAME = {case.name: case for case in CASES}
-between_clouds = [case for case in CASES if case.kind == "clouds"]
-every_loss_between_clouds = pytest.mark.parametrize("case", between_clouds, ids=lambda case: case.name)
-every_loss = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+ids = lambda case: case.name  # noqa: E731
+every_loss = pytest.mark.parametrize("case", CASES, ids=ids)
+between_clouds = pytest.mark.parametrize("case", [c for c in CASES if c.between_clouds], ids=ids)
+shift_invariant = pytest.mark.parametrize("case", [c for c in CASES if c.shift_invariant], ids=ids)
+weighted = pytest.mark.parametrize("case", [c for c in CASES if any(i.kind == "weights" for i in c.inputs)], ids=ids)
 
 
-def value_and_gradients(loss, inputs):
-    leaves = [x.detach().clone().requires_grad_() for x in inputs]
-    value = loss(*leaves)
-    return value.detach(), torch.autograd.grad(value, leaves)
+def value_and_gradients(case, loss, inputs):
+    inputs = case.map(lambda x: x.detach().clone().requires_grad_(), inputs)
+    value = loss(*inputs)
+    return value.detach(), torch.autograd.grad(value, [x for x in inputs if x.requires_grad])
 
 
 def arrays(inputs):
-    return [x.detach().double().numpy() for x in inputs]
+    return [x.detach().double().numpy() if x.is_floating_point() else x.numpy() for x in inputs]
 
 
 def assert_finite(case, inputs):
-    value, gradients = value_and_gradients(case.loss, inputs)
+    value, gradients = value_and_gradients(case, case.loss, inputs)
+    assert value.shape == (), f"{case.name}: no scalar"
     assert value.isfinite(), f"{case.name}: value {value}"
     assert all(g.isfinite().all() for g in gradients), f"{case.name}: gradient not finite"
     return value, gradients
 
 
 def test_every_public_loss_is_in_the_table():
-    blocks = {"gather", "reverse"}  # no losses themselves; they have tests of their own
     covered = {case.name.split(" ")[0] for case in CASES}
-    assert covered == set(losses.__all__) - blocks
+    blocks = {"gather"}.union(*(getattr(table, "BLOCKS", ()) for table in TABLES))
+    assert covered | blocks == set(losses.__all__) and not covered & blocks
+    assert len(BY_NAME) == len(CASES), "two cases of one name"
 
 
 @every_loss
 @pytest.mark.parametrize("rows", [(7, 5), (2, 6), (6, 6)])
 def test_value_equals_the_float64_reference(case, rows):
-    inputs = case.inputs(*rows, seed=1)
+    inputs = case.draw(*(max(r, case.minimum_rows) for r in rows), seed=1)
     torch.testing.assert_close(case.loss(*inputs).item(), case.reference(*arrays(inputs)), rtol=1e-10, atol=1e-12)
 
 
 @every_loss
 def test_gradient_equals_finite_differences_of_the_reference(case):
-    inputs = case.inputs(seed=2)
+    inputs = case.draw(seed=2)
     frozen, step = arrays(inputs), 1e-5
-    for number, gradient in enumerate(value_and_gradients(case.loss, inputs)[1]):
+    gradients = value_and_gradients(case, case.loss, inputs)[1]
+    numbers = [k for k, i in enumerate(case.inputs) if i.moves]
+    for number, gradient in zip(numbers, gradients, strict=True):
         numeric = np.zeros_like(frozen[number])
         for at in np.ndindex(numeric.shape):
             sides = []
@@ -64,81 +75,97 @@ def test_gradient_equals_finite_differences_of_the_reference(case):
 
 @every_loss
 def test_first_and_second_derivatives(case):
-    inputs = [x.requires_grad_() for x in case.inputs(4, 3, seed=3)]
-    if case.smooth:
+    rows = (max(case.minimum_rows, r) for r in (4, 3))
+    inputs = case.map(lambda x: x.requires_grad_(), case.draw(*rows, seed=3))
+    leaves = [x for x in inputs if x.requires_grad]
+    if case.derivatives == "twice":
         assert gradcheck(case.loss, inputs)
         assert gradgradcheck(case.loss, inputs)
-    else:  # the bandwidth or the weights are held: what remains is differentiable twice all the same
-        (g,) = torch.autograd.grad(case.loss(*inputs), inputs[0], create_graph=True)
-        (gg,) = torch.autograd.grad(g.square().sum(), inputs[0])
+    elif case.derivatives == "held":  # what is not held is differentiable twice all the same
+        (g,) = torch.autograd.grad(case.loss(*inputs), leaves[0], create_graph=True)
+        (gg,) = torch.autograd.grad(g.square().sum(), leaves[0])
         assert gg.isfinite().all() and gg.abs().max() > 0
+    else:  # once: the first is compared with the reference above; a second must not be silently wrong
+        assert len(case.derivatives.split()) > 3, "say why"
+        (g,) = torch.autograd.grad(case.loss(*inputs), leaves[0], create_graph=True)
+        if g.requires_grad:
+            with pytest.raises(RuntimeError):
+                torch.autograd.grad(g.square().sum(), leaves[0])
 
 
 @every_loss
 def test_order_of_rows_does_not_matter(case):
-    inputs = case.inputs(seed=4)
-    shuffled = [x[torch.randperm(len(x), generator=torch.Generator().manual_seed(i))] for i, x in enumerate(inputs)]
+    inputs = case.draw(seed=4)
+    order = {"s": torch.tensor([3, 0, 6, 1, 5, 2, 4]), "t": torch.tensor([2, 4, 0, 3, 1])}
+    shuffled = [x[order[i.rows]] if i.rows else x for i, x in zip(case.inputs, inputs, strict=True)]
     torch.testing.assert_close(case.loss(*shuffled), case.loss(*inputs), rtol=1e-12, atol=1e-14)
 
 
 @every_loss
 def test_every_input_matters(case):
-    inputs = case.inputs(seed=5)
+    inputs = case.draw(seed=5)
     for number, x in enumerate(inputs):
-        changed = [y + torch.linspace(0, 1, y.numel()).view_as(y) * (i == number) for i, y in enumerate(inputs)]
+        ramp = torch.linspace(0, 1, x.numel(), dtype=torch.float64).view_as(x)
+        other = x + ramp if x.is_floating_point() else x.roll(1, 0)
+        changed = [other if k == number else y for k, y in enumerate(inputs)]
         assert (case.loss(*changed) - case.loss(*inputs)).abs() > 1e-4, f"blind to input {number} of shape {x.shape}"
 
 
-@every_loss_between_clouds
+@between_clouds
 def test_equal_clouds(case):
-    x = case.inputs(6, 6, seed=6)[0]
-    value, gradients = assert_finite(case, [x, x])
+    inputs = case.draw(6, 6, seed=6)
+    source = [x for i, x in zip(case.inputs, inputs, strict=True) if i.rows == "s"]
+    take = iter(source)
+    equal = [next(take) if i.rows == "t" else x for i, x in zip(case.inputs, inputs, strict=True)]
+    value, gradients = assert_finite(case, equal)
     if case.zero_at_equality:
-        assert value.abs() < 1e-14 and all(g.abs().max() < 1e-12 for g in gradients)
-        assert case.loss(x, x + torch.randn(6, 3, generator=torch.Generator().manual_seed(0))) > 1e-3
+        assert value.abs() < 1e-13 and all(g.abs().max() < 1e-12 for g in gradients)
+        assert case.loss(*inputs) > 1e-3
     else:
-        torch.testing.assert_close(value.item(), case.reference(*arrays([x, x])), rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(value.item(), case.reference(*arrays(equal)), rtol=1e-10, atol=1e-12)
 
 
 @every_loss
 def test_too_few_rows_are_an_error_and_enough_are_finite(case):
-    assert_finite(case, case.inputs(case.minimum_rows, case.minimum_rows, seed=7))
-    for rows in range(case.minimum_rows):
-        with pytest.raises(ValueError, match="at least|n >= 1"):
-            case.loss(*case.inputs(rows, rows))
+    assert_finite(case, case.draw(case.minimum_rows, case.minimum_rows, seed=7))
+    if any(i.rows for i in case.inputs):
+        for rows in range(case.minimum_rows):
+            with pytest.raises(ValueError, match="at least|n >= 1"):
+                case.loss(*case.draw(rows, rows))
 
 
 @every_loss
 @pytest.mark.parametrize("scale", [1e4, 1e-4, 0.0])
 def test_scale(case, scale):
     # 0: all rows equal, zero variance; 1e4: logits that saturate, distances of 1e8
-    inputs = [scale * x for x in case.inputs(seed=8)]
-    if scale == 0.0:
-        inputs = [x + 0.3 for x in inputs]
-    single, _ = assert_finite(case, [x.float() for x in inputs])
+    inputs = case.map(lambda x: scale * x + (0.3 if scale == 0 else 0), case.draw(seed=8))
+    single, _ = assert_finite(case, case.map(lambda x: x.float(), inputs))
     double, _ = assert_finite(case, inputs)
     torch.testing.assert_close(single.double(), double, rtol=2e-4, atol=1e-6)
 
 
-@every_loss_between_clouds
+@shift_invariant
 def test_far_from_the_origin(case):
-    inputs = case.inputs(seed=9)
-    near, far = case.loss(*inputs), case.loss(*[(x + 1000).float() for x in inputs])
+    inputs = case.draw(seed=9)
+    near, far = case.loss(*inputs), case.loss(*case.map(lambda x: (x + 1000).float(), inputs))
     torch.testing.assert_close(far.double(), near, rtol=2e-3, atol=1e-4)  # float32 holds 1000 to 6e-5
 
 
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_inputs_are_summed_in_float32(case, dtype):
-    inputs = case.inputs(32, 24, seed=10, dtype=dtype)
+    inputs = case.map(lambda x: x.to(dtype), case.draw(32, 24, seed=10))
+    inputs = [x.float() if x.dtype == torch.float64 else x for x in inputs]
     value, gradients = assert_finite(case, inputs)
     assert value.dtype == torch.float32 and all(g.dtype == dtype for g in gradients)
-    torch.testing.assert_close(value.double(), case.loss(*[x.double() for x in inputs]), rtol=1e-5, atol=1e-6)
+    in_double = case.loss(*[x.double() if x.is_floating_point() else x for x in inputs])
+    torch.testing.assert_close(value.double(), in_double, rtol=1e-5, atol=1e-6)
 
 
 @every_loss
 def test_autocast_around_the_loss_changes_little(case):
-    inputs = case.inputs(32, 24, seed=11, dtype=torch.float32)
+    inputs = case.map(lambda x: x.float(), case.draw(32, 24, seed=11))
+    inputs = [x.float() if x.dtype == torch.float64 else x for x in inputs]
     with torch.autocast("cpu", torch.bfloat16):
         inside = case.loss(*inputs)
     torch.testing.assert_close(inside, case.loss(*inputs), rtol=1e-5, atol=1e-6)
@@ -146,52 +173,86 @@ def test_autocast_around_the_loss_changes_little(case):
 
 @every_loss
 def test_touches_no_random_state_and_no_input(case):
-    inputs, before = case.inputs(seed=12), torch.get_rng_state()
+    inputs, before = case.draw(seed=12), torch.get_rng_state()
     copies = [x.clone() for x in inputs]
-    value_and_gradients(case.loss, inputs)
+    value_and_gradients(case, case.loss, inputs)
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(x, copy) for x, copy in zip(inputs, copies, strict=True))
 
 
-@every_loss
+@pytest.mark.parametrize("case", [c for c in CASES if not c.compiles], ids=ids)
 def test_compiles_without_a_break(case):
-    inputs = case.inputs(seed=13)
+    inputs = case.draw(seed=13)
+    torch.compiler.reset()
     compiled = torch.compile(case.loss, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(
-        value_and_gradients(compiled, inputs), value_and_gradients(case.loss, inputs), rtol=1e-9, atol=1e-12
+        value_and_gradients(case, compiled, inputs), value_and_gradients(case, case.loss, inputs), rtol=1e-9, atol=1e-12
     )
 
 
-@every_loss
+@pytest.mark.parametrize("case", [c for c in CASES if not c.batches], ids=ids)
 def test_vmap(case):
-    batches = [torch.stack(parts) for parts in zip(case.inputs(seed=14), case.inputs(seed=15), strict=True)]
+    batches = [torch.stack(parts) for parts in zip(case.draw(seed=14), case.draw(seed=15), strict=True)]
     together = torch.func.vmap(case.loss)(*batches)
     alone = torch.stack([case.loss(*parts) for parts in zip(*batches, strict=True)])
     torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-12)
 
 
-WORLD = 2
+@weighted
+def test_a_row_of_weight_zero_is_as_if_it_were_not_there(case):
+    inputs = case.draw(7, 6, seed=17)
+    for rows in {i.rows for i in case.inputs if i.kind == "weights"}:
+        here = [i.rows == rows for i in case.inputs]
+        without = [x[:-2] if h else x for h, x in zip(here, inputs, strict=True)]
+        zero = lambda w: torch.cat([w[:-2], torch.zeros_like(w[-2:])])  # noqa: E731
+        silent = [
+            zero(x) if h and i.kind == "weights" else x for h, i, x in zip(here, case.inputs, inputs, strict=True)
+        ]
+        torch.testing.assert_close(case.loss(*silent), case.loss(*without), rtol=1e-10, atol=1e-12)
 
 
-def on_a_rank(rank, world):
+@weighted
+def test_weights_that_are_all_zero_give_zero(case):
+    inputs = [torch.zeros_like(x) if i.kind == "weights" else x for i, x in zip(case.inputs, case.draw(), strict=True)]
+    value, gradients = assert_finite(case, inputs)
+    assert value == 0 and all((g == 0).all() for g in gradients)
+
+
+WORLD, ROWS = 8, (128, 96)
+
+
+def on_a_rank(rank, world, names):
+    """Values and gradients of this rank's share of the rows, in float64 and in float32."""
     found = {}
-    for name, case in BY_NAME.items():
-        mine = [x.chunk(world)[rank] for x in case.inputs(8, 6, seed=16)]
-        value, gradients = value_and_gradients(case.loss, mine)
-        found[name] = value, [g / world for g in gradients]  # the trainer averages gradients over the ranks
+    for name in names:
+        case = BY_NAME[name]
+        for dtype in (torch.float64, torch.float32):
+            drawn = case.map(
+                torch.Tensor.double if dtype == torch.float64 else torch.Tensor.float, case.draw(*ROWS, seed=16)
+            )
+            mine = [x.chunk(world)[rank] if i.rows else x for i, x in zip(case.inputs, drawn, strict=True)]
+            value, gradients = value_and_gradients(case, case.loss, mine)
+            found[name, dtype] = value.numpy(), [g.numpy() for g in gradients]
     return found
 
 
 @pytest.fixture(scope="session")
-def two_ranks():
-    return run_ranks(on_a_rank, WORLD)
+def all_ranks(request):
+    chosen = {i.callspec.params["case"].name for i in request.session.items if "all_ranks" in i.fixturenames}
+    return run_ranks(on_a_rank, WORLD, sorted(chosen))
 
 
 @every_loss
-def test_two_ranks_with_half_the_rows_equal_one_rank(case, two_ranks):
-    value, gradients = value_and_gradients(case.loss, case.inputs(8, 6, seed=16))
-    values = torch.stack([found[case.name][0] for found in two_ranks])
-    torch.testing.assert_close(values.mean(), value, rtol=1e-12, atol=1e-14)
-    for number, gradient in enumerate(gradients):
-        rows = torch.cat([found[case.name][1][number] for found in two_ranks])
-        torch.testing.assert_close(rows, gradient, rtol=1e-10, atol=1e-13)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5)])
+def test_eight_ranks_with_16_rows_equal_one_rank_with_128(case, dtype, tolerance, all_ranks):
+    inputs = case.map(lambda x: x.to(dtype), case.draw(*ROWS, seed=16))
+    value, gradients = value_and_gradients(case, case.loss, inputs)
+    found = [rank[case.name, dtype] for rank in all_ranks]
+    np.testing.assert_allclose(np.mean([v for v, _ in found]), value.numpy(), rtol=tolerance, atol=tolerance)
+    moving = [i for i in case.inputs if i.moves]
+    for number, (gradient, i) in enumerate(zip(gradients, moving, strict=True)):
+        parts = [g[number] for _, g in found]
+        # the trainer averages the gradients over the ranks
+        together = np.concatenate(parts) / WORLD if i.rows else np.mean(parts, axis=0)
+        error = np.linalg.norm(together - gradient.numpy()) / np.linalg.norm(gradient.numpy())
+        assert error <= tolerance, f"relative gradient error {error:.1e}"

@@ -33,39 +33,3 @@ def coral(x, y, frozen=None):
     d = len(x[0])
     difference = np.cov(x, rowvar=False).reshape(d, d) - np.cov(y, rowvar=False).reshape(d, d)
     return sum(difference[i, j] ** 2 for i in range(d) for j in range(d)) / (4 * d**2)
-
-
-def softmax(z):
-    shifted = [math.exp(v - max(z)) for v in z]
-    return [v / sum(shifted) for v in shifted]
-
-
-def shannon(p):
-    return -sum(v * math.log(v) for v in p if v > 0)
-
-
-def entropy(z, frozen=None):
-    return sum(shannon(softmax(row)) for row in z) / len(z)
-
-
-def information_maximization(z, frozen=None):
-    p = [softmax(row) for row in z]
-    mean = [sum(row[c] for row in p) / len(p) for c in range(len(p[0]))]
-    return sum(shannon(row) for row in p) / len(p) - shannon(mean)
-
-
-def minimum_class_confusion(z, *, temperature=2.5, frozen=None):
-    n, classes = len(z), len(z[0])
-    p = [softmax([v / temperature for v in row]) for row in z]
-    still = [softmax([v / temperature for v in row]) for row in (frozen[0] if frozen else z)]
-    raw = [1 + math.exp(-shannon(row)) for row in still]
-    w = [n * v / sum(raw) for v in raw]
-    C = [[sum(w[i] * p[i][a] * p[i][b] for i in range(n)) for b in range(classes)] for a in range(classes)]
-    return sum(C[a][b] / sum(C[a]) for a in range(classes) for b in range(classes) if a != b) / classes
-
-
-def domain_adversarial(s, t, frozen=None):
-    sigma = lambda v: 1 / (1 + math.exp(-v))  # noqa: E731
-    loss_s = sum(-math.log(sigma(v)) for v in s) / len(s)
-    loss_t = sum(-math.log(1 - sigma(v)) for v in t) / len(t)
-    return (loss_s + loss_t) / 2

@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_logits
-from losses.entropy import row_entropy
+from losses.confidence.entropy import row_entropy
 from losses.gather import gather
 
 

@@ -1,0 +1,3 @@
+"""Masks, forecasts and other outputs with many places a row."""
+
+__all__: list[str] = []

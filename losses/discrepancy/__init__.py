@@ -1,0 +1,6 @@
+"""Distances between two clouds of features: kernels, moments, subspaces."""
+
+from losses.discrepancy.coral import coral
+from losses.discrepancy.mmd import mmd
+
+__all__ = ["coral", "mmd"]

@@ -1,0 +1,3 @@
+"""A few labelled rows, and queries."""
+
+__all__: list[str] = []

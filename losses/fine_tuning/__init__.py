@@ -1,0 +1,3 @@
+"""What a pretrained network should keep."""
+
+__all__: list[str] = []

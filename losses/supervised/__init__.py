@@ -1,0 +1,3 @@
+"""Labels, hard, soft, weighted or mixed."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+from tests.losses.case import Case
+
+CASES: list[Case] = []

@@ -1,12 +1,20 @@
-"""Maximum mean discrepancy with a mixture of Gaussian kernels."""
+"""Maximum mean discrepancy."""
 
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_clouds, check_rows
+from losses.discrepancy.kernels import (
+    Bandwidth,
+    bandwidth_of,
+    centred,
+    check_bandwidth,
+    check_scales,
+    fast_discrepancy,
+    linear_time_discrepancy,
+)
 from losses.gather import gather
 
 
@@ -14,12 +22,13 @@ def mmd(
     source: Tensor,
     target: Tensor,
     *,
+    kernel: Literal["gaussian", "laplacian", "energy", "linear"] = "gaussian",
     scales: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
-    bandwidth: float | Tensor | None = None,
-    estimator: Literal["unbiased", "biased"] = "unbiased",
+    bandwidth: Bandwidth = "mean",
+    estimator: Literal["unbiased", "biased", "linear_time"] = "unbiased",
     global_batch: bool = True,
 ) -> Tensor:
-    r"""Squared maximum mean discrepancy between two clouds, with a mean of Gaussian kernels (MK-MMD).
+    r"""Squared maximum mean discrepancy between two clouds; with its defaults, MK-MMD with five Gaussian kernels.
 
     .. math::
         \mathrm{MMD}^2 = \mathbb{E}\, k(x, x') + \mathbb{E}\, k(y, y') - 2\, \mathbb{E}\, k(x, y), \qquad
@@ -30,13 +39,21 @@ def mmd(
     Args:
         source: ``(n, d)`` features :math:`x`.
         target: ``(m, d)`` features :math:`y`; n and m may differ.
+        kernel: ``"gaussian"`` as above; ``"laplacian"``, the same with :math:`\exp(-\lVert x - y \rVert / (c_s \sqrt h))`;
+            ``"energy"``, :math:`k = -\lVert x - y \rVert`, which makes it the energy distance; ``"linear"``,
+            :math:`k = x^\top y`, which makes it the squared distance of the means. The last two use no scales and no
+            bandwidth.
         scales: :math:`c_s`; five, a factor 2 apart, as in DAN.
-        bandwidth: :math:`h`, in units of squared distance. ``None`` takes the mean squared distance over all ordered
-            pairs of the n + m rows, a row with itself included, without gradient. (DAN's code leaves those out: its h is
-            larger by N / (N - 1) with N = n + m.)
+        bandwidth: :math:`h`, in units of squared distance, always without gradient. A number or a 0-d tensor, or a rule.
+            ``"mean"``: the mean squared distance over all ordered pairs of the n + m rows, a row with itself included.
+            (DAN's code leaves those out: its h is larger by N / (N - 1) with N = n + m.) ``"median"``: the median over
+            the unordered pairs of different rows of the n + m, the lower one of two. ``"source median"``: over the
+            ordered pairs of source rows, a row with itself included, as pytorch-adapt and skada take it. The
+            medians build the distance matrix.
         estimator: ``"unbiased"`` leaves the pairs (i, i) out of the first two means: for a given bandwidth its expected
             gradient is that of the populations, and it may be negative. ``"biased"`` keeps them: zero for equal clouds
-            and, up to rounding, never negative.
+            and, up to rounding, never negative. ``"linear_time"`` is unbiased too, from disjoint pairs of neighbouring
+            rows only: cheaper, noisier, and the order of the rows matters (give each rank an even number).
         global_batch: gather the rows of all ranks first.
 
     Returns:
@@ -44,57 +61,74 @@ def mmd(
         float32 inside, whatever comes in.
 
     Raises:
-        ValueError: shapes that do not fit; fewer than two rows in a cloud for the unbiased estimator; a bandwidth or a
-            scale that is not positive.
+        ValueError: shapes that do not fit; fewer than two rows in a cloud where the estimator needs two; a bandwidth or a
+            scale that is not positive; an unknown name.
 
-    Identical rows everywhere give 0 with zero gradient. Definitions differ: DAN's code and tllib sum the kernels
-    where the mean is taken here, and tllib adds 2 / (n - 1) to the unbiased value and writes the scales as
-    2 alpha; DomainBed's is the biased value with seven fixed gammas, summed.
+    The gradient is exact and comes in closed form, block by block: O((n + m) d) memory. A second derivative is taken from
+    the definition and builds the kernel matrices. Identical rows everywhere give 0 with zero gradient; where two
+    rows coincide, the Laplacian and the energy kernel have no derivative, and zero is used. The linear kernel's ``"linear_time"`` estimate of clouds of
+    different sizes depends on the origin, as its definition does.
+
+    Definitions differ. With S kernels, ``a`` for `mmd(x, y, ...)` and n = m:
+
+    ============= ================================================================================
+    pytorch-adapt ``scales=1 / kernel_scales, bandwidth="source median"``, ``estimator="unbiased"`` for its
+                  ``"quadratic"`` and ``"linear_time"`` for its ``"linear"``
+    tllib (DAN)   ``S * a + 2 / (n - 1)`` with ``scales=2 * alphas`` and the bandwidth ``"mean"``
+    skada         ``S * a`` with ``kernel="laplacian", estimator="biased", bandwidth="source median"``
+                  and ``scales=sigmas``: its kernel takes the distance where its name says Gaussian
+    DomainBed     ``S * a`` with ``scales=1 / gammas, bandwidth=1.0, estimator="biased"``
+    ============= ================================================================================
 
     Gretton et al., A Kernel Two-Sample Test, 2012, https://jmlr.org/papers/v13/gretton12a.html;
-    Long et al., Learning Transferable Features with Deep Adaptation Networks, 2015, https://arxiv.org/abs/1502.02791
+    Long et al., Learning Transferable Features with Deep Adaptation Networks, 2015, https://arxiv.org/abs/1502.02791;
+    Székely and Rizzo, Energy statistics, 2013, https://doi.org/10.1016/j.jspi.2013.03.018
 
     >>> x = torch.tensor([[0.0], [1.0]])
     >>> mmd(x, x, estimator="biased")
     tensor(0.)
+    >>> mmd(x, x + 2, kernel="linear", estimator="biased")
+    tensor(4.)
     """
     check_clouds(source, target)
-    if not scales or min(scales) <= 0 or (isinstance(bandwidth, int | float) and bandwidth <= 0):
-        raise ValueError(f"`scales` and `bandwidth` must be positive, got {tuple(scales)} and {bandwidth}.")
+    check_scales(scales)
+    check_bandwidth(bandwidth)
+    if kernel not in ("gaussian", "laplacian", "energy", "linear"):
+        raise ValueError(f'`kernel` must be "gaussian", "laplacian", "energy" or "linear", got {kernel!r}.')
+    check_estimator(estimator)
     x, y = at_least_float32(source), at_least_float32(target)
     if global_batch:
         x, y = gather(x), gather(y)
+    if estimator != "biased":
+        check_rows(x, y, f"The {estimator} estimator", 'give larger batches or ask for estimator="biased"')
+    if bandwidth == "source median" and x.shape[0] < 3:
+        raise ValueError(
+            '`bandwidth="source median"` needs at least 3 rows in `source`: of 2 rows, that median is zero.'
+        )
+    if kernel == "linear":
+        return _linear(x, y, estimator)
+    h = bandwidth_of(x, y, 1.0 if kernel == "energy" else bandwidth)
+    if estimator == "linear_time":
+        return linear_time_discrepancy([(x, y)], kernel, [scales], [h])
+    return fast_discrepancy([(x, y)], kernel, [scales], [h], estimator == "unbiased")
+
+
+def check_estimator(estimator: str) -> None:
+    """Raise unless `estimator` is known."""
+    if estimator not in ("unbiased", "biased", "linear_time"):
+        raise ValueError(f'`estimator` must be "unbiased", "biased" or "linear_time", got {estimator!r}.')
+
+
+def _linear(x: Tensor, y: Tensor, estimator: str) -> Tensor:
+    """k = x . y needs no kernel matrix: the mean over all pairs is the product of the means."""
     n, m = x.shape[0], y.shape[0]
-    if estimator == "unbiased":
-        check_rows(x, y, "The unbiased estimator", 'give larger batches or ask for estimator="biased"')
-    elif estimator != "biased":
-        raise ValueError(f'`estimator` must be "unbiased" or "biased", got {estimator!r}.')
-
-    Dxx, Dyy, Dxy = squared_distances(x), squared_distances(y), squared_distances(x, y)
-    if bandwidth is None:
-        h = ((Dxx.sum() + Dyy.sum() + 2 * Dxy.sum()) / (n + m) ** 2).detach()
-        h = h.clamp_min(torch.finfo(h.dtype).tiny)  # all rows equal: D = 0, k = 1
-    else:
-        h = torch.as_tensor(bandwidth, dtype=Dxy.dtype, device=Dxy.device)
-    Kxx, Kyy, Kxy = (torch.stack([torch.exp(-D / h / c) for c in scales]).mean(0) for D in (Dxx, Dyy, Dxy))
+    if estimator == "linear_time":
+        common = min(n, m) // 2 * 2
+        within = (x[0 : n // 2 * 2 : 2] * x[1::2]).sum(1).mean() + (y[0 : m // 2 * 2 : 2] * y[1::2]).sum(1).mean()
+        return within - (x[0:common:2] * y[1:common:2] + x[1:common:2] * y[0:common:2]).sum(1).mean()
+    x, y = centred(x, y)
     if estimator == "biased":
-        return Kxx.mean() + Kyy.mean() - 2 * Kxy.mean()
-    within_x, within_y = (Kxx.sum() - n) / (n * (n - 1)), (Kyy.sum() - m) / (m * (m - 1))  # k(x, x) = 1
-    return within_x + within_y - 2 * Kxy.mean()
-
-
-def squared_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
-    r"""``(n, m)`` matrix of :math:`\lVert x_i - y_j \rVert^2`; of `x` with itself where `y` is None, zero on the diagonal.
-
-    By one matrix product. The rows are moved to their centre first, which changes no distance and keeps what cancels
-    small: the error is a rounding of the squared radius of the rows that are compared. The first row is taken off before
-    the mean is, so that equal rows have distance zero exactly.
-    """
-    itself = y is None
-    pooled = x if y is None else torch.cat([x, y])
-    centre = pooled[:1].detach() + (pooled - pooled[:1]).mean(0, keepdim=True).detach()
-    x, y = x - centre, x - centre if y is None else y - centre
-    norms_x, norms_y = x.square().sum(1), y.square().sum(1)
-    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
-        D = (norms_x[:, None] + norms_y[None, :] - 2 * x @ y.T).clamp_min(0)
-    return D - torch.diag_embed(D.diagonal()) if itself else D
+        return (x.mean(0) - y.mean(0)).square().sum()
+    within_x = (x.sum(0).square().sum() - x.square().sum()) / (n * (n - 1))
+    within_y = (y.sum(0).square().sum() - y.square().sum()) / (m * (m - 1))
+    return within_x + within_y - 2 * (x.mean(0) * y.mean(0)).sum()

@@ -93,7 +93,7 @@ def test_first_and_second_derivatives(case):
                 torch.autograd.grad(g.square().sum(), leaves[0])
 
 
-@every_loss
+@pytest.mark.parametrize("case", [c for c in CASES if not c.ordered], ids=ids)
 def test_order_of_rows_does_not_matter(case):
     inputs = case.draw(seed=4)
     order = {"s": torch.tensor([3, 0, 6, 1, 5, 2, 4]), "t": torch.tensor([2, 4, 0, 3, 1])}

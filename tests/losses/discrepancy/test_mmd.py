@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import losses
+from losses.discrepancy import kernels
 
 x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 y = torch.randn(9, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 1
@@ -72,3 +73,49 @@ def test_a_bandwidth_or_scale_that_is_not_positive(options):
 def test_an_unknown_estimator():
     with pytest.raises(ValueError, match="`estimator`"):
         losses.mmd(x, y, estimator="linear")
+
+
+def test_an_unknown_kernel_or_rule():
+    with pytest.raises(ValueError, match="`kernel`"):
+        losses.mmd(x, y, kernel="cosine")
+    with pytest.raises(ValueError, match="`bandwidth` must be a positive number or one of"):
+        losses.mmd(x, y, bandwidth="mode")
+    with pytest.raises(ValueError, match="at least 3 rows"):
+        losses.mmd(x[:2], y, bandwidth="source median")
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "laplacian", "energy"])
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_blocks_equal_the_definition(kernel, unbiased):
+    # 1,100 rows: three blocks, the last one not full; scales that are and that are not halves of each other
+    g = torch.Generator().manual_seed(0)
+    a, b = torch.randn(1100, 3, generator=g).double(), torch.randn(600, 3, generator=g).double() + 0.5
+    h, scales = torch.tensor(3.0).double(), [(0.7, 4.0, 2.0, 0.2)]
+    leaves = [a.requires_grad_(), b.requires_grad_()]
+    fast = kernels.fast_discrepancy([(a, b)], kernel, scales, [h], unbiased)
+    slow = kernels.discrepancy([(a, b)], kernel, scales, [h], unbiased)
+    torch.testing.assert_close(fast, slow, rtol=1e-11, atol=1e-14)
+    torch.testing.assert_close(
+        torch.autograd.grad(fast, leaves), torch.autograd.grad(slow, leaves), rtol=1e-9, atol=1e-15
+    )
+
+
+def test_nothing_is_kept_for_a_gradient_that_nobody_asks_for():
+    with torch.no_grad():
+        assert losses.mmd(x, y) == losses.mmd(x.clone().requires_grad_(), y)
+    with torch.inference_mode():
+        losses.mmd(x, y)
+
+
+def test_the_bandwidth_carries_no_gradient():
+    h = torch.tensor(2.0, requires_grad=True, dtype=torch.float64)
+    a = x.clone().requires_grad_()
+    losses.mmd(a, y, bandwidth=h).backward()
+    assert h.grad is None and a.grad is not None
+
+
+def test_coinciding_rows_have_finite_gradients_under_root_kernels():
+    a = torch.cat([x, y[:3]]).float().requires_grad_()
+    for kernel in ("laplacian", "energy"):
+        (g,) = torch.autograd.grad(losses.mmd(a, y.float(), kernel=kernel), a)
+        assert g.isfinite().all() and g.abs().max() < 1

@@ -21,12 +21,12 @@ def check_dense_logits(name: str, logits: Tensor) -> None:
         raise ValueError(f"`{name}` must be (n, classes) or (n, classes, ...) with n >= 1, got {tuple(logits.shape)}.")
 
 
-def check_labels(labels: Tensor, shape: tuple[int, ...]) -> None:
+def check_labels(labels: Tensor, shape: tuple[int, ...], *, name: str = "labels") -> None:
     """Raise unless `labels` are whole numbers, one for each place of `shape`."""
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
-        raise ValueError(f"`labels` must be whole numbers (class indices), got dtype {labels.dtype}.")
+        raise ValueError(f"`{name}` must be whole numbers (class indices), got dtype {labels.dtype}.")
     if labels.shape != torch.Size(shape):
-        raise ValueError(f"`labels` must hold one class for each row, shape {shape}, got {tuple(labels.shape)}.")
+        raise ValueError(f"`{name}` must hold one class for each row, shape {shape}, got {tuple(labels.shape)}.")
 
 
 def check_features(name: str, features: Tensor) -> None:
@@ -76,3 +76,32 @@ def check_positive(**numbers: float) -> None:
 def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
     """``(..., classes)`` of 0 and 1 in the precision of `like`; no host synchronisation, compiles, batches."""
     return (labels[..., None] == torch.arange(classes, device=labels.device)).to(like.dtype)
+
+
+def counted(x: Tensor, weights: Tensor | None) -> Tensor:
+    """`x` with 0 wherever its weight is 0: what stands there (a label of 255 or -100, a NaN) is never looked at."""
+    if weights is None:
+        return x
+    if weights.shape != x.shape:
+        raise ValueError(
+            f"`weights` must hold one number for each row, shape {tuple(x.shape)}, got {tuple(weights.shape)}."
+        )
+    return x.masked_fill(weights == 0, 0)
+
+
+def check_class_numbers(name: str, numbers: Tensor, classes: int) -> None:
+    """Raise unless `numbers` is ``(classes,)``."""
+    if numbers.shape != (classes,):
+        raise ValueError(
+            f"`{name}` must hold one number for each class, shape ({classes},), got {tuple(numbers.shape)}."
+        )
+
+
+def check_binary(name: str, labels: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise unless `labels` are 0 or 1 by their type (whole numbers or booleans), one for each place of `shape`."""
+    if labels.dtype.is_floating_point or labels.dtype.is_complex:
+        raise ValueError(
+            f"`{name}` must be whole numbers 0 and 1 or booleans, got {labels.dtype}; use `{name}.bool()`."
+        )
+    if labels.shape != torch.Size(shape) or labels.numel() == 0:
+        raise ValueError(f"`{name}` must have the shape of the logits, {shape} with n >= 1, got {tuple(labels.shape)}.")

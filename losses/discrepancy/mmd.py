@@ -9,12 +9,12 @@ from losses.checks import at_least_float32, check_clouds, check_rows
 from losses.discrepancy.kernels import (
     Bandwidth,
     bandwidth_of,
-    centred,
     check_bandwidth,
     check_scales,
     fast_discrepancy,
     linear_time_discrepancy,
 )
+from losses.distances import centred
 from losses.gather import gather
 
 

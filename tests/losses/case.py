@@ -71,6 +71,7 @@ class Case:
         remains is differentiable twice; anything else is the sentence that says why only the first derivative exists.
     zero_at_equality: zero, with zero gradient, where source and target are equal.
     shift_invariant: moving all features by one vector changes nothing.
+    constant_value: empty, or the sentence that says why the value never changes although the gradient acts.
     ordered: empty, or the sentence that says why the order of the rows matters.
     compiles, batches: empty, or the sentence that says why not ``torch.compile(fullgraph=True)``, not ``vmap``.
     """
@@ -83,6 +84,7 @@ class Case:
     derivatives: str = "twice"
     zero_at_equality: bool = False
     shift_invariant: bool = False
+    constant_value: str = ""
     ordered: str = ""
     compiles: str = ""
     batches: str = ""

@@ -1,7 +1,8 @@
+from dataclasses import replace
 from functools import partial
 
 import losses
-from tests.losses.case import CLOUDS, Case, features
+from tests.losses.case import CLOUDS, Case, features, labels, logits
 from tests.losses.discrepancy import references
 
 
@@ -85,5 +86,111 @@ CASES = [
         )
         for scaling in ("deep_coral", "domainbed", "adatime")
         for form, clouds in (("tall", CLOUDS), ("wide", WIDE))
+    ),
+]
+
+BY_CLASS = (*CLOUDS, labels("s", classes=3), replace(logits("t"), moves=False))  # the weights carry no gradient
+LABELLED = (*CLOUDS, labels("s", classes=3), labels("t", classes=3))
+WIDER = (features("s", d=230), features("t", d=230, scale=1.5, shift=0.7))  # more features than rows, on 8 ranks too
+
+CASES += [
+    Case("local_mmd", losses.local_mmd, BY_CLASS, references.local_mmd, derivatives="held", shift_invariant=True),
+    Case(
+        "local_mmd of the classes in both",
+        partial(losses.local_mmd, present="both"),
+        BY_CLASS,
+        partial(references.local_mmd, present="both"),
+        derivatives="held",
+        shift_invariant=True,
+    ),
+    Case(
+        "local_mmd fixed bandwidth",
+        partial(losses.local_mmd, bandwidth=3.0, scales=(1.0, 3.0)),
+        BY_CLASS,
+        partial(references.local_mmd, bandwidth=3.0, scales=(1.0, 3.0)),
+        shift_invariant=True,
+    ),
+    Case(
+        "contrastive_domain_discrepancy",
+        partial(losses.contrastive_domain_discrepancy, classes=4),
+        LABELLED,
+        partial(references.contrastive_domain_discrepancy, classes=4),
+        derivatives="held",
+        shift_invariant=True,
+    ),
+    Case(
+        "contrastive_domain_discrepancy fixed bandwidth",
+        partial(losses.contrastive_domain_discrepancy, classes=3, bandwidth=3.0, scales=(1.0, 3.0)),
+        LABELLED,
+        partial(references.contrastive_domain_discrepancy, classes=3, bandwidth=3.0, scales=(1.0, 3.0)),
+        shift_invariant=True,
+    ),
+    Case(
+        "central_moment_discrepancy",
+        losses.central_moment_discrepancy,
+        CLOUDS,
+        references.central_moment_discrepancy,
+        zero_at_equality=True,
+        shift_invariant=True,
+    ),
+    Case(
+        "central_moment_discrepancy of two moments",
+        partial(losses.central_moment_discrepancy, moments=2, interval=(-1.0, 2.0)),
+        CLOUDS,
+        partial(references.central_moment_discrepancy, moments=2, interval=(-1, 2)),
+        zero_at_equality=True,
+        shift_invariant=True,
+    ),
+    Case(
+        "higher_order_moment_matching",
+        losses.higher_order_moment_matching,
+        CLOUDS,
+        references.higher_order_moment_matching,
+        zero_at_equality=True,
+    ),
+    Case(
+        "higher_order_moment_matching centred",
+        partial(losses.higher_order_moment_matching, centred=True),
+        CLOUDS,
+        partial(references.higher_order_moment_matching, centred=True),
+        zero_at_equality=True,
+        shift_invariant=True,
+    ),
+    Case(
+        "higher_order_moment_matching order 4",
+        partial(losses.higher_order_moment_matching, order=4),
+        CLOUDS,
+        partial(references.higher_order_moment_matching, order=4),
+        zero_at_equality=True,
+    ),
+    Case(
+        "batch_spectral_penalization",
+        losses.batch_spectral_penalization,
+        CLOUDS,
+        references.batch_spectral_penalization,
+    ),
+    Case(
+        "batch_spectral_penalization count 2",
+        partial(losses.batch_spectral_penalization, count=2),
+        CLOUDS,
+        partial(references.batch_spectral_penalization, count=2),
+        minimum_rows=2,
+    ),
+    # twice differentiable: test_representation_subspace_distance.py has gradgradcheck with fewer features
+    Case(
+        "representation_subspace_distance",
+        losses.representation_subspace_distance,
+        WIDER,
+        references.representation_subspace_distance,
+        derivatives="held",
+        zero_at_equality=True,
+    ),
+    Case(
+        "representation_subspace_distance without the bases",
+        partial(losses.representation_subspace_distance, tradeoff=0.0),
+        WIDER,
+        partial(references.representation_subspace_distance, tradeoff=0),
+        derivatives="held",
+        zero_at_equality=True,
     ),
 ]

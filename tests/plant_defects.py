@@ -1,0 +1,230 @@
+"""Plant the defects that published libraries shipped, one at a time, in a copy of the code, and show that a test falls.
+
+    python tests/plant_defects.py            about five minutes; exit 1 if a defect goes unseen
+
+Each defect was found in a released adaptation library (AdaTime, skada, pytorch-adapt, tllib, ADAPT). None of their
+own tests sees it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A replacement in one file, and which tests are run."""
+
+    story: str
+    path: str
+    good: str
+    bad: str
+    tests: str  # pytest's -k
+
+
+DEFECTS = [
+    Defect(
+        "AdaTime: MMD computed without gradient",
+        "losses/discrepancy/mmd.py",
+        "    return fast_discrepancy([(x, y)]",
+        "    return fast_discrepancy([(x.detach(), y.detach())]",
+        "mmd",
+    ),
+    Defect(
+        "AdaTime: the second half of a batch's graph is cut (a player frozen and never freed)",
+        "losses/adversarial/classifier_discrepancy.py",
+        "at_least_float32(second_logits)",
+        "at_least_float32(second_logits).detach()",
+        "classifier_discrepancy",
+    ),
+    Defect(
+        "AdaTime: entropy of features instead of predictions",
+        "losses/confidence/entropy.py",
+        ".log_softmax(1)",
+        ".clamp_min(1e-6).log()",
+        "entropy",
+    ),
+    Defect(
+        "AdaTime, skada: raw logits in CDAN's map",
+        "losses/adversarial/multilinear_map.py",
+        "g = at_least_float32(logits).softmax(1)",
+        "g = at_least_float32(logits)",
+        "multilinear",
+    ),
+    Defect(
+        "skada: p[..., labels] where a gather was meant",
+        "losses/adversarial/margin_disparity.py",
+        "    return z.gather(1, y).squeeze(1) - others",
+        "    return z[..., labels].mean(1) - others",
+        "margin_disparity",
+    ),
+    Defect(
+        "skada: a memory bank that is never written",
+        "losses/confidence/neighbourhood_aggregation.py",
+        "    bank[index] = rows[last].to(bank.dtype)",
+        "    bank[index]\n    +rows[last].to(bank.dtype)",
+        "neighbourhood or Bank",
+    ),
+    Defect(
+        "pytorch-adapt, tllib: a bank in no state_dict",
+        "losses/confidence/neighbourhood_aggregation.py",
+        'self.register_buffer("features", torch.zeros(size, dim))',
+        "self.features = torch.zeros(size, dim)",
+        "neighbourhood or Bank",
+    ),
+    Defect(
+        "skada: CAN's intra-class kernel masked on one axis only",
+        "losses/discrepancy/contrastive_domain_discrepancy.py",
+        "(Kxx @ w * w).sum(0)",
+        "(Kxx @ w).mean(0)",
+        "contrastive_domain",
+    ),
+    Defect(
+        "skada: CDAN's random map redrawn in every forward from the reseeded global generator",
+        "losses/adversarial/multilinear_map.py",
+        "        f, g = _features_and_probabilities(features, logits, self.detach)",
+        "        torch.manual_seed(42)\n        self.feature_matrix = torch.randn_like(self.feature_matrix)\n"
+        "        f, g = _features_and_probabilities(features, logits, self.detach)",
+        "multilinear",
+    ),
+    Defect(
+        "tllib: CDAN's random map in no state_dict",
+        "losses/adversarial/multilinear_map.py",
+        'self.register_buffer("feature_matrix", matrix[:feature_dim].clone())',
+        "self.feature_matrix = matrix[:feature_dim].clone()",
+        "multilinear",
+    ),
+    Defect(
+        "skada: the Gaussian kernel takes the distance, not its square",
+        "losses/discrepancy/kernels.py",
+        "        return torch.addmm(bb[None], a, b.T, alpha=-2).add_(aa[:, None]).relu_()",
+        "        return torch.addmm(bb[None], a, b.T, alpha=-2).add_(aa[:, None]).relu_().sqrt()",
+        "mmd",
+    ),
+    Defect(
+        "skada: joint transport wants as many source as target rows",
+        "losses/transport/joint_transport.py",
+        "    check_clouds(source, target)",
+        '    if len(source) != len(target):\n        raise ValueError("equal sizes")\n    check_clouds(source, target)',
+        "joint_transport",
+    ),
+    Defect(
+        "pytorch-adapt: the number of projections is ignored",
+        "losses/transport/sliced_wasserstein.py",
+        "torch.randn(directions, d,",
+        "torch.randn(128, d,",
+        "sliced",
+    ),
+    Defect(
+        "pytorch-adapt: VAT writes the model's batch-norm statistics",
+        "losses/confidence/virtual_adversarial.py",
+        "{name: b.clone() for name, b in model.named_buffers()}",
+        "dict(model.named_buffers())",
+        "virtual_adversarial",
+    ),
+    Defect(
+        "pytorch-adapt: VAT forces batch norm back into training",
+        "losses/confidence/virtual_adversarial.py",
+        "    if isinstance(model, nn.Module):",
+        "    if isinstance(model, nn.Module):\n        model.train()",
+        "virtual_adversarial",
+    ),
+    Defect(
+        "pytorch-adapt: VAT calls backward and zero_grad inside the loss",
+        "losses/confidence/virtual_adversarial.py",
+        "                (gradient,) = torch.autograd.grad(divergence(x.detach() + r), r)",
+        "                divergence(x.detach() + r).backward()\n                gradient = r.grad\n"
+        "                [p.grad.zero_() for p in getattr(model, 'parameters', list)() if p.grad is not None]",
+        "virtual_adversarial",
+    ),
+    Defect(
+        "ADAPT: gradient norm for each coordinate in WDGRL",
+        "losses/adversarial/gradient_penalty.py",
+        "    squared = gradient.flatten(1).square().sum(1)",
+        "    squared = gradient.flatten(1).square()",
+        "gradient_penalty",
+    ),
+    Defect(
+        "tllib: an attribute that a newer library no longer has stops the reversal layer",
+        "losses/adversarial/reverse.py",
+        "    x0 = x.detach()",
+        "    strength = torch.float_(strength)\n    x0 = x.detach()",
+        "reverse",
+    ),
+    Defect(
+        "AdaTime: CORAL without 1 / (n - 1)",
+        "losses/discrepancy/coral.py",
+        "scatter_distance(x, y, 1 / (n - 1), 1 / (m - 1))",
+        "scatter_distance(x, y, 1.0, 1.0)",
+        "coral",
+    ),
+    Defect(
+        "tllib: a batch-dependent offset on the unbiased MMD",
+        "losses/discrepancy/kernels.py",
+        "        return within_x + within_y + across, *",
+        "        return within_x + within_y + across + 2 / (n - 1), *",
+        "mmd",
+    ),
+    Defect(
+        "all: a loss of the batch that does not see the other ranks' rows",
+        "losses/confidence/minimum_class_confusion.py",
+        "(gather(z) if global_batch else z)",
+        "(z)",
+        "minimum_class_confusion",
+    ),
+    Defect(
+        "tllib, skada: sigmoid and then the logarithm",
+        "losses/adversarial/domain_adversarial.py",
+        "F.softplus(-s)",
+        "-s.sigmoid().log()",
+        "domain_adversarial",
+    ),
+]
+
+
+def run(folder: Path, chosen: str) -> tuple[bool, str]:
+    """Whether the chosen tests pass, and the first that does not."""
+    command = [sys.executable, "-m", "pytest", "tests/losses", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run([*command, "-k", chosen], cwd=folder, env=environment, capture_output=True, text=True)
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, flags=re.M)
+    return done.returncode == 0, failed[1].split("/")[-1] if failed else done.stdout[-300:]
+
+
+def main() -> None:
+    unseen = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("losses", "adapt", "tests", "conftest.py", "pyproject.toml"):
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            copy(ROOT / part, folder / part)
+        every = " or ".join(sorted({d.tests for d in DEFECTS}))
+        passes, failed = run(folder, every)
+        if not passes:
+            sys.exit(f"Without any defect a test fails: {failed}")
+        for number, defect in enumerate(DEFECTS, 1):
+            path = folder / defect.path
+            text = path.read_text()
+            if text.count(defect.good) != 1:
+                sys.exit(f"{defect.path} holds the text to replace {text.count(defect.good)} times: {defect.good}")
+            path.write_text(text.replace(defect.good, defect.bad))
+            passes, failed = run(folder, defect.tests)
+            path.write_text(text)
+            print(
+                f"{number:2}/{len(DEFECTS)} {'NOT SEEN' if passes else 'caught'}  {defect.story}\n      {failed}",
+                flush=True,
+            )
+            if passes:
+                unseen.append(defect.story)
+    sys.exit(f"{len(unseen)} defects go unseen." if unseen else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -32,7 +32,7 @@ def batch_spectral_penalization(source: Tensor, target: Tensor, *, count: int = 
     The gradient is finite for every input; where the k-th and the next singular value coincide it is one of several
     subgradients. The second derivative divides by the gaps between the squares and needs them to differ.
 
-    pytorch-adapt's takes one domain; the two values add up to this one. tllib has k = 1.
+    pytorch-adapt's takes one domain; the two values add up to this one.
 
     Chen et al., Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial Domain Adaptation, 2019,
     https://proceedings.mlr.press/v97/chen19i.html

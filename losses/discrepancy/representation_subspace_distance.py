@@ -36,7 +36,7 @@ def representation_subspace_distance(
     **Degenerate clouds.** Directions whose singular value is rounding do not count: the angles are those of the spans that
     are left, and there are as many as the smaller one has dimensions. The sines come from what the smaller basis leaves
     outside the larger span, not from :math:`\sqrt{1 - \cos^2}`: accurate for small angles, with a bounded gradient. An
-    angle of zero has zero gradient, and so has a direction that does not count.
+    angle of zero, up to rounding, has zero gradient, and so has a direction that does not count.
     Where n and m differ, the missing rows of the smaller P are zeros; a direction at a right angle to the other span
     has no partner, and its column is left out of the second term. Singular vectors turn fast where singular values nearly
     coincide: so does the second term. Its gradient leaves out the rotations between values that coincide up to rounding.

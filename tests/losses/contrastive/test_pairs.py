@@ -77,7 +77,7 @@ def test_two_views_must_fit(loss):
 def test_features_and_labels_must_fit(loss):
     with pytest.raises(ValueError, match="`features` must be \\(n, d\\)"):
         loss(x[None], labels)
-    with pytest.raises(ValueError, match="_labels` must hold one class"):
+    with pytest.raises(ValueError, match="`labels` must hold one class"):
         loss(x, labels[:7])
     with pytest.raises(ValueError, match="`labels` must be whole numbers"):
         loss(x, labels.float())

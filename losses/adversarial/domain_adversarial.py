@@ -1,39 +1,91 @@
 """The domain classifier's loss of DANN."""
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from losses.checks import at_least_float32
+from losses.reduce import mean
+
+Kind = Literal["cross_entropy", "least_squares"]
 
 
-def domain_adversarial(source_logits: Tensor, target_logits: Tensor) -> Tensor:
-    r"""Binary cross-entropy of a domain discriminator, source labelled 1 and target 0, each domain weighing one half.
+def domain_adversarial(
+    source_logits: Tensor,
+    target_logits: Tensor,
+    *,
+    source_weights: Tensor | None = None,
+    target_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    kind: Kind = "cross_entropy",
+) -> Tensor:
+    r"""Loss of a domain discriminator, source labelled 1 and target 0, each domain weighing one half.
 
-    .. math:: \tfrac12 \Bigl( \tfrac1n \sum_i -\log \sigma(s_i) + \tfrac1m \sum_j -\log (1 - \sigma(t_j)) \Bigr)
+    .. math::
+        \tfrac12 \Bigl( \frac{\sum_i u_i\, \ell(s_i, 1 - \tfrac\varepsilon2)}{\sum_i u_i}
+        + \frac{\sum_j v_j\, \ell(t_j, \tfrac\varepsilon2)}{\sum_j v_j} \Bigr), \qquad
+        \ell(z, y) = -y \log \sigma(z) - (1 - y) \log (1 - \sigma(z))
 
-    Computed from logits (softplus), so it is safe at any size of logit. The discriminator minimises it; the encoder
+    Computed from logits, so it is safe at any size of logit. The discriminator minimises it; the encoder
     maximises it when its features reach the discriminator through :func:`losses.reverse`. A blind discriminator has
     the value log 2.
 
     Args:
-        source_logits: ``(n,)`` or ``(n, 1)``, the discriminator's logit of "this is source".
-        target_logits: ``(m,)`` or ``(m, 1)``.
+        source_logits: ``(n,)`` or ``(n, 1)``, the discriminator's logit :math:`s` of "this is source".
+        target_logits: ``(m,)`` or ``(m, 1)``, :math:`t`.
+        source_weights: ``(n,)`` numbers :math:`u`, not negative, or booleans as a mask: CDAN's entropy weights, PADA's
+            class weights, IWAN's importance. They are normalised within their domain.
+        target_weights: ``(m,)``, :math:`v`.
+        label_smoothing: :math:`\varepsilon` in [0, 1): the labels become 1 - eps/2 and eps/2, torch's convention for two
+            classes. 0, as in the paper.
+        kind: ``"cross_entropy"``; ``"least_squares"`` takes :math:`\ell(z, y) = \tfrac12 (z - y)^2` on the outputs as they
+            are (LSGAN, whose discriminator adds the two means: twice this value).
 
     Returns:
-        A scalar. Domains count equally whatever n and m. Per rank: a mean over rows.
+        A scalar. Domains count equally whatever n and m. Per rank: a mean over rows. float32 inside, whatever comes in.
 
     Raises:
-        ValueError: a domain without rows, or more than one logit a row.
+        ValueError: a domain without rows, more than one logit a row, weights of another shape, `label_smoothing` outside
+            [0, 1), another `kind`.
 
-    Related: the paper adds the two means instead of averaging them (twice this value); tllib averages, as here.
+    A domain whose weights are all zero adds 0. Definitions differ: DANN's paper adds the two means instead of averaging
+    them (twice this value); tllib averages, as here, but normalises CDAN's entropy weights over both domains
+    together, so that the surer domain weighs more. CDAN's own code normalises within each domain, as here.
 
-    Ganin et al., Domain-Adversarial Training of Neural Networks, 2016, section 4, https://arxiv.org/abs/1505.07818
+    Related: :func:`losses.multi_domain_adversarial` for more than two domains, :func:`losses.inverted_domain` and
+    :func:`losses.domain_confusion` for an encoder that is trained in turns instead of through a reversed gradient.
+
+    Ganin et al., Domain-Adversarial Training of Neural Networks, 2016, section 4, https://arxiv.org/abs/1505.07818;
+    Mao et al., Least Squares Generative Adversarial Networks, 2017, https://arxiv.org/abs/1611.04076
 
     >>> domain_adversarial(torch.zeros(4), torch.zeros(3))
     tensor(0.6931)
     """
-    for name, z in (("source_logits", source_logits), ("target_logits", target_logits)):
-        if z.ndim not in (1, 2) or z.numel() != z.shape[0] or z.shape[0] == 0:
-            raise ValueError(f"`{name}` must hold one logit a row, (n,) or (n, 1) with n >= 1, got {tuple(z.shape)}.")
-    s, t = at_least_float32(source_logits), at_least_float32(target_logits)
-    return 0.5 * (F.softplus(-s).mean() + F.softplus(t).mean())
+    s, t = one_a_row("source_logits", source_logits), one_a_row("target_logits", target_logits)
+    check_label_smoothing(label_smoothing)
+    loss_s = domain_loss(s, 1 - label_smoothing / 2, kind)
+    loss_t = domain_loss(t, label_smoothing / 2, kind)
+    return 0.5 * (mean(loss_s, source_weights) + mean(loss_t, target_weights))
+
+
+def domain_loss(z: Tensor, y: float, kind: Kind) -> Tensor:
+    """``(n,)`` losses of the outputs `z` where the label is `y`."""
+    if kind == "cross_entropy":
+        return -y * F.logsigmoid(z) - (1 - y) * F.logsigmoid(-z)
+    if kind == "least_squares":
+        return 0.5 * (z - y).square()
+    raise ValueError(f'`kind` must be "cross_entropy" or "least_squares", got {kind!r}.')
+
+
+def one_a_row(name: str, z: Tensor) -> Tensor:
+    """`z` as ``(n,)`` in at least float32; raise unless it is ``(n,)`` or ``(n, 1)`` with a row."""
+    if z.ndim not in (1, 2) or z.numel() != z.shape[0] or z.shape[0] == 0:
+        raise ValueError(f"`{name}` must hold one number a row, (n,) or (n, 1) with n >= 1, got {tuple(z.shape)}.")
+    return at_least_float32(z).reshape(-1)
+
+
+def check_label_smoothing(label_smoothing: float) -> None:
+    """Raise unless it is in [0, 1)."""
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"`label_smoothing` must be in [0, 1), got {label_smoothing}.")

@@ -1,0 +1,60 @@
+"""Disparity discrepancy for regression."""
+
+from torch import Tensor
+
+from losses.checks import at_least_float32, check_positive, check_same_shape
+from losses.reduce import mean
+
+
+def regression_disparity(
+    source_outputs: Tensor,
+    source_adversarial_outputs: Tensor,
+    target_outputs: Tensor,
+    target_adversarial_outputs: Tensor,
+    *,
+    margin: float = 1.0,
+    source_weights: Tensor | None = None,
+    target_weights: Tensor | None = None,
+) -> Tensor:
+    r"""What the adversarial head minimises in regression: agree with the main head on source, disagree on target.
+
+    .. math:: \gamma\, \frac1n \sum_i \lvert f'(x_i) - f(x_i) \rvert - \frac1m \sum_j \lvert f'(x_j) - f(x_j) \rvert
+
+    with the absolute difference averaged over the outputs of a row. The value is the negative of the discrepancy: the
+    adversarial head minimises it, and the encoder maximises it when its features reach that head through
+    :func:`losses.reverse`, as in :func:`losses.margin_disparity`.
+
+    Args:
+        source_outputs: ``(n,)`` or ``(n, ...)``, the main head's :math:`f`, in comparable units. No gradient.
+        source_adversarial_outputs: the same shape, :math:`f'`.
+        target_outputs: ``(m,)`` or ``(m, ...)``.
+        target_adversarial_outputs: the same shape as `target_outputs`.
+        margin: :math:`\gamma`; 1, as in tllib, is the disparity discrepancy itself.
+        source_weights: ``(n,)`` numbers, not negative, or booleans as a mask.
+        target_weights: ``(m,)``.
+
+    Returns:
+        A scalar of either sign, unbounded below: bound the heads' outputs. Per rank: a mean over rows, for each
+        domain. float32 inside, whatever comes in.
+
+    Raises:
+        ValueError: shapes that do not fit, no rows, a margin that is not positive.
+
+    tllib's ``RegressionMarginDisparityDiscrepancy`` returns the negative, which the adversarial head maximises.
+
+    Zhang et al., Bridging Theory and Algorithm for Domain Adaptation, 2019,
+    https://arxiv.org/abs/1904.05801
+
+    >>> regression_disparity(torch.zeros(2), torch.ones(2), torch.zeros(3), 3 * torch.ones(3))
+    tensor(-2.)
+    """
+    check_positive(margin=margin)
+    check_same_shape(source_outputs=source_outputs, source_adversarial_outputs=source_adversarial_outputs)
+    check_same_shape(target_outputs=target_outputs, target_adversarial_outputs=target_adversarial_outputs)
+    gap_s = _row_gap(source_adversarial_outputs, source_outputs)
+    gap_t = _row_gap(target_adversarial_outputs, target_outputs)
+    return margin * mean(gap_s, source_weights) - mean(gap_t, target_weights)
+
+
+def _row_gap(f1: Tensor, f: Tensor) -> Tensor:
+    return (at_least_float32(f1) - at_least_float32(f).detach()).abs().reshape(f.shape[0], -1).mean(1)

@@ -2,40 +2,48 @@
 
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_logits
+from losses.checks import at_least_float32, check_dense_logits
+from losses.reduce import mean
 
 
-def entropy(logits: Tensor) -> Tensor:
+def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
     r"""Mean Shannon entropy of the predicted class distributions, in nats.
 
     .. math:: \frac1n \sum_i H(p_i), \qquad H(p) = -\sum_c p_c \log p_c, \qquad p_i = \mathrm{softmax}(z_i)
 
-    Minimising it on unlabelled rows pushes the decision boundary out of dense regions.
+    Minimising it on unlabelled rows pushes the decision boundary out of dense regions. VADA and DIRT-T call it
+    conditional entropy, ADVENT the direct entropy of a dense prediction.
 
     Args:
-        logits: ``(n, classes)``.
+        logits: ``(n, classes)``, or ``(n, classes, ...)`` for a prediction at each place.
+        weights: ``(n, ...)``, one number for each distribution; booleans are a mask.
 
     Returns:
-        A scalar in [0, log classes]. Per rank: a mean over rows. float32 inside, whatever comes in.
+        A scalar in [0, log classes]. Per rank: a (weighted) mean over rows and places. float32 inside, whatever comes in.
 
     Raises:
-        ValueError: logits that are not ``(n, classes)``.
+        ValueError: logits that are not ``(n, classes, ...)``, weights of another shape.
 
-    Logits must be finite: leave a masked class out instead of giving it -inf.
+    Logits must be finite: leave a masked class out instead of giving it -inf. ADVENT's code divides by log classes, to
+    have a value in [0, 1].
 
-    Related: :func:`losses.information_maximization` adds the term that keeps the classes apart; entropy alone is also
-    minimised by one class for everything.
+    Related: :func:`losses.information_maximization` adds :func:`losses.diversity`, which keeps the classes apart;
+    entropy alone is also minimised by one class for everything.
 
     Grandvalet and Bengio, Semi-supervised Learning by Entropy Minimization, 2004,
-    https://papers.nips.cc/paper/2740-semi-supervised-learning-by-entropy-minimization
+    https://papers.nips.cc/paper/2740-semi-supervised-learning-by-entropy-minimization;
+    Shu et al. (VADA), 2018, https://arxiv.org/abs/1802.08735; Vu et al. (ADVENT), 2019, https://arxiv.org/abs/1811.12833
 
     >>> entropy(torch.zeros(3, 2))
     tensor(0.6931)
     """
-    check_logits("logits", logits)
-    return row_entropy(at_least_float32(logits).log_softmax(1)).mean()
+    check_dense_logits("logits", logits)
+    log_p = at_least_float32(logits).log_softmax(1)
+    if weights is None:  # one sum over everything: less memory traffic in a dense prediction
+        return -(log_p.exp() * log_p).sum() / (log_p.numel() // log_p.shape[1])
+    return mean(row_entropy(log_p), weights)
 
 
 def row_entropy(log_p: Tensor) -> Tensor:
-    """``(n,)`` entropies of ``(n, classes)`` log-probabilities."""
+    """``(n, ...)`` entropies of ``(n, classes, ...)`` log-probabilities."""
     return -(log_p.exp() * log_p).sum(1)

@@ -1,10 +1,9 @@
 """Information maximisation: sure about each row, undecided over all."""
 
-import math
-
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_logits
+from losses.confidence.diversity import entropy_of_mean
 from losses.confidence.entropy import row_entropy
 from losses.gather import gather
 
@@ -30,6 +29,8 @@ def information_maximization(logits: Tensor, *, global_batch: bool = True) -> Te
     One row has the value 0. The mean is taken in the log domain: a class that underflows in
     every row gives no NaN. Logits must be finite: leave a masked class out instead of giving it -inf.
 
+    Related: :func:`losses.entropy` plus :func:`losses.diversity`.
+
     Shi and Sha, Information-Theoretical Learning of Discriminative Clusters for
     Unsupervised Domain Adaptation, 2012, https://arxiv.org/abs/1206.6438;
     Liang et al. (SHOT), 2020, https://arxiv.org/abs/2002.08546
@@ -40,5 +41,4 @@ def information_maximization(logits: Tensor, *, global_batch: bool = True) -> Te
     check_logits("logits", logits)
     z = at_least_float32(logits)
     log_p = (gather(z) if global_batch else z).log_softmax(1)
-    log_mean = log_p.logsumexp(0, keepdim=True) - math.log(log_p.shape[0])
-    return row_entropy(log_p).mean() - row_entropy(log_mean).squeeze(0)
+    return row_entropy(log_p).mean() - entropy_of_mean(log_p)

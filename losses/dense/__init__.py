@@ -1,3 +1,8 @@
 """Masks, forecasts and other outputs with many places a row."""
 
-__all__: list[str] = []
+from losses.dense.dice import dice
+from losses.dense.gaussian_likelihood import gaussian_likelihood
+from losses.dense.lovasz import lovasz_hinge, lovasz_softmax
+from losses.dense.quantile import quantile
+
+__all__ = ["dice", "gaussian_likelihood", "lovasz_hinge", "lovasz_softmax", "quantile"]

@@ -1,3 +1,19 @@
 """Labels, hard, soft, weighted or mixed."""
 
-__all__: list[str] = []
+from losses.supervised.balanced_class_weights import balanced_class_weights
+from losses.supervised.binary_focal import binary_focal
+from losses.supervised.focal import focal
+from losses.supervised.logit_adjusted_cross_entropy import logit_adjusted_cross_entropy
+from losses.supervised.mixup import draw_mixup, mixup, mixup_cross_entropy
+from losses.supervised.weighted_cross_entropy import weighted_cross_entropy
+
+__all__ = [
+    "balanced_class_weights",
+    "binary_focal",
+    "draw_mixup",
+    "focal",
+    "logit_adjusted_cross_entropy",
+    "mixup",
+    "mixup_cross_entropy",
+    "weighted_cross_entropy",
+]

@@ -1,3 +1,16 @@
 """Distances between two clouds of features by optimal transport."""
 
-__all__: list[str] = []
+from losses.transport.exact_transport import exact_transport
+from losses.transport.gaussian_wasserstein import gaussian_wasserstein
+from losses.transport.joint_transport import joint_transport
+from losses.transport.sinkhorn_divergence import sinkhorn_divergence
+from losses.transport.sliced_wasserstein import max_sliced_wasserstein, sliced_wasserstein
+
+__all__ = [
+    "exact_transport",
+    "gaussian_wasserstein",
+    "joint_transport",
+    "max_sliced_wasserstein",
+    "sinkhorn_divergence",
+    "sliced_wasserstein",
+]

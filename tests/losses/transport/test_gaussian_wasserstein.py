@@ -1,0 +1,54 @@
+"""The Wasserstein distance between Gaussians beyond the battery."""
+
+import pytest
+import torch
+
+import losses
+
+g = torch.Generator().manual_seed(0)
+x = torch.randn(9, 4, generator=g, dtype=torch.float64)
+y = 2 * torch.randn(7, 4, generator=g, dtype=torch.float64) + 1
+
+
+def test_on_a_line_it_is_the_difference_of_means_and_deviations():
+    a, b = x[:, :1], y[:, :1]
+    expected = (a.mean() - b.mean()) ** 2 + (a.std() - b.std()) ** 2
+    torch.testing.assert_close(losses.gaussian_wasserstein(a, b), expected)
+
+
+@pytest.mark.parametrize("d", [2, 6, 30])
+def test_scaling_and_moving_a_cloud(d):
+    # C_y = s^2 C_x: the root is s C_x; full rank for d = 2 and 6, fewer rows than columns for d = 30
+    a = torch.randn(9, d, generator=g, dtype=torch.float64)
+    shift = torch.linspace(0, 1, d, dtype=torch.float64)
+    value = losses.gaussian_wasserstein(a, 3 * a + shift - 2 * a.mean(0))
+    torch.testing.assert_close(value, shift.square().sum() + 4 * a.var(0).sum())
+
+
+def test_rotating_both_changes_nothing():
+    rotation = torch.linalg.qr(torch.randn(4, 4, generator=g, dtype=torch.float64)).Q
+    torch.testing.assert_close(
+        losses.gaussian_wasserstein(x @ rotation, y @ rotation), losses.gaussian_wasserstein(x, y)
+    )
+
+
+def test_fewer_rows_than_columns_have_a_finite_gradient_that_is_right():
+    a = torch.randn(5, 12, generator=g, dtype=torch.float64)
+    b = torch.randn(4, 12, generator=g, dtype=torch.float64)
+    for p, q in ((a, b), (b, a), (a, torch.ones(3, 12).double()), (a, a.clone())):
+        p = p.clone().requires_grad_()
+        losses.gaussian_wasserstein(p, q).backward()
+        assert p.grad.isfinite().all()
+    inside = torch.randn(9, 5, generator=g, dtype=torch.float64) @ a  # rows in the span of a: no kink on this side
+    assert torch.autograd.gradcheck(
+        lambda c: losses.gaussian_wasserstein(c @ a, a),
+        [torch.randn(9, 5, generator=g, dtype=torch.float64).requires_grad_()],
+    )
+    assert losses.gaussian_wasserstein(inside, a) > 0
+
+
+def test_a_second_derivative_is_an_error():
+    a = x.clone().requires_grad_()
+    (first,) = torch.autograd.grad(losses.gaussian_wasserstein(a, y), a, create_graph=True)
+    with pytest.raises(RuntimeError, match="first derivative only"):
+        first.sum().backward()

@@ -139,7 +139,7 @@ def extension(errors: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     errors, order = errors.sort(dim=-1, descending=True)
     g, w = truth.gather(-1, order), weights.gather(-1, order)
     hit, miss = w * g, w * (1 - g)
-    inside = (hit.sum(-1, keepdim=True) - hit.cumsum(-1)).clamp_min(0)  # I
+    inside = hit.sum(-1, keepdim=True) - hit.cumsum(-1)  # I
     union = hit.sum(-1, keepdim=True) + miss.cumsum(-1)  # U
     before = union - miss
     share = torch.where(before > 0, inside / torch.where(before > 0, before, 1), 1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32, counted
+from losses.checks import at_least_float32
 from losses.reduce import mean
 
 
@@ -47,7 +47,7 @@ def quantile(
         raise ValueError(
             f"`quantiles` must be {predictions.shape[-1]} numbers in (0, 1), one for each prediction, got {tuple(quantiles)}."
         )
-    y_hat, y = at_least_float32(predictions), counted(at_least_float32(targets), weights)
+    y_hat, y = at_least_float32(predictions), at_least_float32(targets)
     q = torch.tensor(quantiles, dtype=y_hat.dtype, device=y_hat.device)
     u = y[..., None] - y_hat
     return mean(torch.maximum(q * u, (q - 1) * u).mean(-1), weights)

@@ -93,6 +93,6 @@ def joint_transport(
         return (mass.to(x.dtype) * pairs).sum()
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
         epsilon = (0.05 * M.mean()).clamp_min(torch.finfo(M.dtype).tiny)
-        gamma, _ = solve(M, a, b, epsilon, annealing=4, steps=steps)
+        gamma, _ = solve(M, a, b, epsilon, annealing=0, steps=steps)
         Q = row_plan(M / epsilon, log_weights(b), gamma)[1]
     return (a[:, None] * Q * M).sum()

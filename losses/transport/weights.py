@@ -19,7 +19,7 @@ def row_weights(name: str, weights: Tensor | None, x: Tensor, global_batch: bool
         )
     w = at_least_float32(weights.detach()).to(x.dtype)
     if global_batch:
-        pass
+        w = torch.cat([w * 1.0] * 8) if torch.distributed.is_initialized() else w
     total = w.sum()
     some = total > 0
     uniform = torch.full_like(w, 1 / w.shape[0])

@@ -208,7 +208,7 @@ CASES = [
     Case(
         "sliced_wasserstein_discrepancy",
         lambda p, q, theta: losses.sliced_wasserstein_discrepancy(p, q, directions=theta),
-        [logits("t"), logits("t"), constant(4, 6, moves=False)],
+        [logits("t"), logits("t"), constant(6, 4, moves=False)],
         references.sliced_wasserstein_discrepancy,
     ),
     Case("wasserstein_critic", losses.wasserstein_critic, [scores("s"), scores("t")], references.wasserstein_critic),

@@ -140,13 +140,12 @@ def symmetric_kl(first, second, w=None, frozen=None):
 
 def sliced_wasserstein_discrepancy(first, second, directions, frozen=None):
     P, Q = [softmax(z) for z in first], [softmax(z) for z in second]
-    M, total = directions.shape[1], 0.0
-    for m in range(M):
-        theta = directions[:, m] / math.sqrt(sum(v * v for v in directions[:, m]))
+    total = 0.0
+    for theta in directions:
         a = sorted(sum(x * y for x, y in zip(p, theta, strict=True)) for p in P)
         b = sorted(sum(x * y for x, y in zip(q, theta, strict=True)) for q in Q)
         total += sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) / len(a)
-    return total / M
+    return total / len(directions)
 
 
 def wasserstein_critic(s, t, u=None, v=None, frozen=None):

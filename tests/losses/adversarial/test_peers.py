@@ -128,16 +128,17 @@ def test_sliced_wasserstein_is_pytorch_adapt_s_which_ignores_its_argument():
         theta = torch.randn(4, 128)
         torch.manual_seed(0)
         theirs = layers.SlicedWasserstein(m=7)(z.float().softmax(1), y.float().softmax(1))
+    theta = F.normalize(theta, dim=0).T
     ours = losses.sliced_wasserstein_discrepancy(z.float(), y.float(), directions=theta)
     torch.testing.assert_close(ours, theirs)
 
 
 def test_sliced_wasserstein_is_pot_s():
     ot = pytest.importorskip("ot")
-    theta = F.normalize(draw(4, 6), dim=0)
+    theta = F.normalize(draw(6, 4), dim=1)
     assert_same(
         lambda z, y: losses.sliced_wasserstein_discrepancy(z, y, directions=theta),
-        lambda z, y: ot.sliced_wasserstein_distance(z.softmax(1), y.softmax(1), projections=theta, p=2) ** 2,
+        lambda z, y: ot.sliced_wasserstein_distance(z.softmax(1), y.softmax(1), projections=theta.T, p=2) ** 2,
         z,
         y,
     )

@@ -47,6 +47,14 @@ def test_fewer_rows_than_columns_have_a_finite_gradient_that_is_right():
     assert losses.gaussian_wasserstein(inside, a) > 0
 
 
+def test_directions_in_which_a_cloud_has_no_spread_are_pulled_by_the_means_alone():
+    # there the distance has a kink, and zero is the slope in its middle
+    flat = torch.stack([x[:, 0], torch.zeros(9).double(), x[:, 1]], 1).requires_grad_()
+    losses.gaussian_wasserstein(flat, y[:, :3]).backward()
+    expected = -2 * y[:, 1].mean() / 9
+    torch.testing.assert_close(flat.grad[:, 1], expected.expand(9))
+
+
 def test_a_second_derivative_is_an_error():
     a = x.clone().requires_grad_()
     (first,) = torch.autograd.grad(losses.gaussian_wasserstein(a, y), a, create_graph=True)

@@ -130,7 +130,7 @@ PICTURES: dict[str, Callable] = {
     ),
     "local_mmd": between_clouds(lambda x, y: losses.local_mmd(x, y, YS, 8.0 * F.one_hot(YT).float()), by_class=True),
     "contrastive_domain_discrepancy": between_clouds(
-        lambda x, y: losses.contrastive_domain_discrepancy(x, y, YS, YT, classes=3), by_class=True
+        lambda x, y: losses.contrastive_domain_discrepancy(x, y, YS, YT, classes=3, bandwidth=4.0), by_class=True
     ),
     "semantic_alignment": between_clouds(lambda x, y: losses.semantic_alignment(x, y, YS, YT), by_class=True),
     "coral": between_clouds(losses.coral),
@@ -178,9 +178,8 @@ def main() -> None:
         PICTURES[name](axes, name)
         axes.tick_params(labelsize=7)
         if axes.get_xlabel() == "":
-            axes.set_xticks([]), axes.set_yticks([])
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+            axes.set_axis_off()
+        axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(FOLDER / f"{name}.png", metadata={"Software": None})
         plt.close(figure)
         print(name, flush=True)

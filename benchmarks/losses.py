@@ -19,12 +19,14 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import losses
+sys.path[0] = str(Path(__file__).parents[1])  # this file is called losses.py, too
+import losses  # noqa: E402
 
 warnings.filterwarnings("ignore")
 SCALES = torch.tensor([0.25, 0.5, 1.0, 2.0, 4.0])

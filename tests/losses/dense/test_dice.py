@@ -31,9 +31,10 @@ def test_an_absent_class():
     assert (logits.grad == 0).all()
 
 
-def test_a_class_that_is_present_only_where_nothing_counts_is_absent():
-    w = (y == 0).double()
-    torch.testing.assert_close(losses.dice(z, y, weights=w), losses.dice(z, y, weights=w, classes=[0]))
+@pytest.mark.parametrize("only", [0, 1])
+def test_a_class_that_is_present_only_where_nothing_counts_is_absent(only):
+    w = y == only
+    torch.testing.assert_close(losses.dice(z, y, weights=w), losses.dice(z, y, weights=w, classes=[only]))
 
 
 def test_labels_where_the_weight_is_zero_may_be_anything():

@@ -120,7 +120,7 @@ def written_bnm(z: Tensor) -> Tensor:
 # rows ----------------------------------------------------------------------------------------------------------------
 
 
-def rows() -> list[Row]:
+def rows(only: list[str]) -> list[Row]:
     from pytorch_adapt import layers
     from skada.deep import losses as skada
 
@@ -167,7 +167,8 @@ def rows() -> list[Row]:
                 target,
             )
         )
-    found += [sinkhorn(n, *targets) for n, *targets in [(128, 1.5, 5), (512, 1.8, 9), (4096, 6, None)]]
+    if not only or "sinkhorn_divergence".startswith(tuple(only)):  # finding equal accuracy takes minutes
+        found += [sinkhorn(n, *targets) for n, *targets in [(128, 1.5, 5), (512, 1.8, 9), (4096, 6, None)]]
     found += [sliced(n) for n in (128, 512, 2048)]
     for (n, classes), mcc, bnm, own in [
         ((128, 31), 1.5, 1.4, 1.4),
@@ -219,44 +220,44 @@ def rows() -> list[Row]:
 
 
 def sinkhorn(n: int, against_geomloss: float, against_pot: float | None) -> Row:
-    """The divergence at one blur, every contender at the cheapest setting with a relative gradient error below 1e-3."""
+    """The divergence at one blur; every contender at its cheapest setting with a relative gradient error below 1 %.
+
+    The error is that against the contender's own limit in float64: POT leaves the entropy out of the value, so that its
+    limit is another one. (geomloss at 512 rows does not come below 0.1 % with any scaling up to 0.99.)
+    """
     import ot
     from geomloss import SamplesLoss
 
-    d, blur, tolerance = 64, 2.0, 1e-3
-    inputs = lambda: clouds(n, d)  # noqa: E731
-    exact = gradients(lambda x, y: losses.sinkhorn_divergence(x, y, blur=blur, steps=300), [
-        z.detach().double().requires_grad_() for z in inputs()
-    ])  # fmt: skip
+    d, blur, tolerance = 64, 2.0, 1e-2
 
-    def cheapest(name, settings):
+    def cheapest(name, limit, settings):
+        doubles = [z.detach().double().requires_grad_() for z in clouds(n, d)]
+        exact = torch.cat(gradients(limit, doubles))
         for setting, loss in settings:
-            error = torch.cat(gradients(loss, inputs())).double().sub(torch.cat(exact)).norm() / torch.cat(exact).norm()
+            error = float((torch.cat(gradients(loss, clouds(n, d))).double() - exact).norm() / exact.norm())
             if error < tolerance:
-                print(f"  {name} n={n}: {setting}, gradient error {error:.1e}", file=sys.stderr)
-                return setting, loss
+                return f"{name} {setting}, gradient error {error:.0e}", loss
         raise RuntimeError(f"{name} does not reach a gradient error of {tolerance}")
 
-    def ours(steps, annealing):
-        return lambda x, y: losses.sinkhorn_divergence(x, y, blur=blur, steps=steps, annealing=annealing)
+    def ours(steps):
+        return lambda x, y: losses.sinkhorn_divergence(x, y, blur=blur, steps=steps, annealing=0)
 
     def theirs(scaling):
         return SamplesLoss("sinkhorn", p=2, blur=blur, scaling=scaling, backend="tensorized")
 
     def pots(most):
-        log = "sinkhorn_log"
-        return lambda x, y: ot.bregman.empirical_sinkhorn_divergence(
-            x, y, reg=2 * blur**2, method=log, numIterMax=most, stopThr=0, warn=False
-        )
+        options = {"reg": 2 * blur**2, "stopThr": 0, "warn": False, "numIterMax": most}
+        return lambda x, y: ot.bregman.empirical_sinkhorn_divergence(x, y, **options)
 
-    setting, our = cheapest("ours", [((s, k), ours(s, k)) for s in (5, 10, 20, 30, 60, 100) for k in (0, 2, 6)])
-    peers = {}
-    found, peers["geomloss"] = cheapest("geomloss", [(s, theirs(s)) for s in (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)])
-    note = f"ours steps, annealing = {setting}; geomloss scaling {found}"
+    note, our = cheapest("ours, steps", ours(300), [(s, ours(s)) for s in (3, 5, 10, 20, 30, 60, 100)])
+    found, geomloss = cheapest(
+        "geomloss, scaling", ours(300), [(s, theirs(s)) for s in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)]
+    )
+    peers, note = {"geomloss": geomloss}, f"{note}; {found}"
     if against_pot:
-        found, peers["POT"] = cheapest("POT", [(k, pots(k)) for k in (10, 20, 50, 100, 200, 500, 1000)])
-        note += f"; POT {found} iterations; target against POT {against_pot}"
-    return Row("sinkhorn_divergence", f"n={n}, d={d}", inputs, our, peers, against_geomloss, note)
+        found, peers["POT"] = cheapest("POT, iterations", pots(500), [(k, pots(k)) for k in (5, 10, 20, 50, 100, 200)])
+        note += f"; {found}; target against POT {against_pot}"
+    return Row("sinkhorn_divergence", f"n={n}, d={d}", lambda: clouds(n, d), our, peers, against_geomloss, note)
 
 
 def sliced(n: int) -> Row:
@@ -293,10 +294,12 @@ def milliseconds(loss: Loss, inputs: list[Tensor]) -> float:
 
 
 def measure(row: Row, seconds: float) -> dict[str, list[float]]:
-    """Turn by turn, after two warm rounds, for about `seconds`, at least 5 and at most 400 rounds."""
+    """Turn by turn, after a warm round, for about `seconds`, at least 3 and at most 400 rounds."""
     contenders, inputs = {"ours": row.ours, **row.peers}, row.inputs()
-    first = [sum(milliseconds(f, inputs) for f in contenders.values()) for _ in range(2)][1]
-    rounds = max(5, min(400, int(1e3 * seconds / first)))
+    first = sum(milliseconds(f, inputs) for f in contenders.values())
+    if first < 1e3 * seconds:  # the first call also paid for what libraries set up once
+        first = sum(milliseconds(f, inputs) for f in contenders.values())
+    rounds = max(3, min(400, int(1e3 * seconds / first)))
     times = {name: [] for name in contenders}
     for number in range(rounds):
         names = list(contenders)
@@ -330,7 +333,7 @@ MEMORY = {
 
 def memory_of(group: str, n: int, d: int, name: str) -> None:
     """Print the growth of this process's peak by one forward and backward, in MiB, less what the inputs take."""
-    row = next(r for r in rows() if r.group == group and "n=512" in r.size and f"d={d}" in r.size)
+    row = next(r for r in rows([group]) if r.group == group and "n=512" in r.size and f"d={d}" in r.size)
     inputs = clouds(n, d)
     loss = {"ours": row.ours, **row.peers}[name]
     gradients(loss, clouds(64, d))  # what libraries allocate once
@@ -366,7 +369,10 @@ def main() -> None:
     elif options.memory:
         memory()
     else:
-        table([r for r in rows() if not options.only or r.group.startswith(tuple(options.only))], options.seconds)
+        table(
+            [r for r in rows(options.only) if not options.only or r.group.startswith(tuple(options.only))],
+            options.seconds,
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_dense_logits, check_same_shape
@@ -46,10 +47,11 @@ def classifier_discrepancy(
     """
     check_dense_logits("first_logits", first_logits)
     check_same_shape(first_logits=first_logits, second_logits=second_logits)
-    log_p, log_q = (at_least_float32(z).log_softmax(1) for z in (first_logits, second_logits))
-    difference = log_p.exp() - log_q.exp()
+    z, y = at_least_float32(first_logits), at_least_float32(second_logits)
     if kind == "l1":
-        return mean(difference.abs().mean(1), weights)
+        p, q = z.softmax(1), y.softmax(1)
+        return F.l1_loss(p, q) if weights is None else mean((p - q).abs().mean(1), weights)
     if kind == "symmetric_kl":
-        return mean(0.5 * (difference * (log_p - log_q)).sum(1), weights)
+        log_p, log_q = z.log_softmax(1), y.log_softmax(1)
+        return mean(0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1), weights)
     raise ValueError(f'`kind` must be "l1" or "symmetric_kl", got {kind!r}.')

@@ -29,8 +29,8 @@ def margin_disparity(
 
         losses.margin_disparity(head(fs), adversary(losses.reverse(fs)), head(ft), adversary(losses.reverse(ft)))
 
-    With :math:`a` the log-odds of class h(x) under f', the two row losses are :math:`-\log\sigma(a)` and
-    :math:`-\log\sigma(-a)`, and :math:`a = f'_h - \log \sum_{c \ne h} e^{f'_c}`: that is what is computed; no 1 - p is formed.
+    With :math:`a = f'_h - \log \sum_{c \ne h} e^{f'_c}` the log-odds of class h(x) under f', the second row loss is
+    :math:`\log(1 + e^a)`: that is what is computed; no 1 - p is formed.
 
     Args:
         source_logits: ``(n, classes)`` or ``(n, classes, ...)``, the main head's :math:`f`. Only its largest entry
@@ -69,9 +69,9 @@ def margin_disparity(
         check_same_shape(**{f"{domain}_logits": f, f"{domain}_adversarial_logits": f1})
         if f.shape[1] < 2:
             raise ValueError(f"`{domain}_logits` must have at least 2 classes to disagree on, got {f.shape[1]}.")
-    a_s = log_odds(source_adversarial_logits, source_logits.argmax(1))
-    a_t = log_odds(target_adversarial_logits, target_logits.argmax(1))
-    return margin * mean(-F.logsigmoid(a_s), source_weights) + mean(-F.logsigmoid(-a_t), target_weights)
+    agree = F.cross_entropy(at_least_float32(source_adversarial_logits), source_logits.argmax(1), reduction="none")
+    disagree = F.softplus(log_odds(target_adversarial_logits, target_logits.argmax(1)))
+    return margin * mean(agree, source_weights) + mean(disagree, target_weights)
 
 
 def log_odds(logits: Tensor, labels: Tensor) -> Tensor:

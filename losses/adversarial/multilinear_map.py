@@ -42,7 +42,9 @@ def multilinear_map(features: Tensor, logits: Tensor, *, detach: bool = True) ->
     tensor([[1., 3., 1., 3.]])
     """
     f, g = _features_and_probabilities(features, logits, detach)
-    return (g[:, :, None] * f[:, None, :]).flatten(1)
+    together = torch.promote_types(f.dtype, g.dtype)
+    with torch.autocast(f.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+        return torch.bmm(g[:, :, None].to(together), f[:, None, :].to(together)).flatten(1)
 
 
 class RandomMultilinearMap(nn.Module):

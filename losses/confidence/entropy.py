@@ -40,7 +40,7 @@ def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
     check_dense_logits("logits", logits)
     log_p = at_least_float32(logits).log_softmax(1)
     if weights is None:  # one sum over everything: less memory traffic in a dense prediction
-        return -(log_p.exp() * log_p).sum() / (log_p.numel() // log_p.shape[1])
+        return (log_p.exp() * log_p).sum() * (-log_p.shape[1] / log_p.numel())
     return mean(row_entropy(log_p), weights)
 
 

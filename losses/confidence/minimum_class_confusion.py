@@ -1,11 +1,9 @@
 """Minimum class confusion (MCC)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_logits
-from losses.confidence.entropy import row_entropy
 from losses.gather import gather
 
 
@@ -46,6 +44,8 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5, global_
         raise ValueError(f"`temperature` must be positive, got {temperature}.")
     z = at_least_float32(logits)
     log_p = ((gather(z) if global_batch else z) / temperature).log_softmax(1)
-    log_w = torch.log1p(torch.exp(-row_entropy(log_p.detach())))  # up to a constant, which the softmax removes
-    a = F.softmax(log_w[:, None] + log_p, dim=0)
-    return 1 - (a * log_p.exp()).sum(0).mean()
+    p = log_p.exp()
+    with torch.no_grad():
+        log_w = torch.log1p(torch.exp((p * log_p).sum(1, keepdim=True)))  # up to a constant, which the softmax removes
+    a = (log_w + log_p).softmax(0)
+    return 1 - (a * p).sum() / p.shape[1]

@@ -90,7 +90,7 @@ def sinkhorn_divergence(
     a, a_counts = row_weights("source_weights", source_weights, x, global_batch)
     b, b_counts = row_weights("target_weights", target_weights, y, global_batch)
     if global_batch:
-        x, y = gather(x), y
+        x, y = gather(x), gather(y)
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
         value, gradient_x, gradient_y = _divergence(x, y, a, b, blur, power, reach, debias, annealing, steps)
         counts = a_counts * b_counts

@@ -133,13 +133,10 @@ def max_sliced_wasserstein(
 def along(theta: Tensor, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, power: float) -> Tensor:
     r"""``(K,)`` values of :math:`W_p^p` between ``(n, d)`` and ``(m, d)`` rows projected on ``(K, d)`` directions."""
     n, m = x.shape[0], y.shape[0]
-    x, y = x - x[:1].detach(), y - x[:1].detach()  # far from the origin a projection would lose digits
     with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
-        projected = theta @ torch.cat([x, y]).T  # (K, n + m): each row is sorted where it lies
+        (p, order_p), (q, order_q) = (theta @ x.T).sort(1), (theta @ y.T).sort(1)  # each row is sorted where it lies
     if a is None and n == m:
-        projected = projected.unflatten(1, (2, n)).sort(-1).values
-        return _powered(projected[:, 0] - projected[:, 1], power).mean(1)
-    (p, order_p), (q, order_q) = projected[:, :n].sort(1), projected[:, n:].sort(1)
+        return _powered(p - q, power).mean(1)
     if a is None or b is None:
         ends_p = torch.arange(1, n + 1, device=x.device) * m  # where the steps of the quantile functions end, times n m
         ends_q = torch.arange(1, m + 1, device=x.device) * n

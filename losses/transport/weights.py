@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32
+from losses.gather import gather
 
 
 def row_weights(name: str, weights: Tensor | None, x: Tensor, global_batch: bool) -> tuple[Tensor, Tensor]:
@@ -19,7 +20,7 @@ def row_weights(name: str, weights: Tensor | None, x: Tensor, global_batch: bool
         )
     w = at_least_float32(weights.detach()).to(x.dtype)
     if global_batch:
-        w = torch.cat([w * 1.0] * 8) if torch.distributed.is_initialized() else w
+        w = gather(w)
     total = w.sum()
     some = total > 0
     uniform = torch.full_like(w, 1 / w.shape[0])

@@ -27,7 +27,7 @@ def test_no_page_is_left_over():
 @pytest.mark.parametrize("name", losses.__all__)
 def test_docstring_has_what_a_page_needs(name):
     text = pages.page(name)
-    assert "$" in text, "no equation"
+    assert name == "gather" or "$" in text, "no equation"
     assert ">>>" in text, "no example"
     assert name == "gather" or re.search(r"https?://", text), "no paper"
 

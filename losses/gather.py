@@ -28,6 +28,11 @@ def gather(rows: Tensor) -> Tensor:
     return _Gather.apply(rows)
 
 
+def first_row(rows: int) -> int:
+    """Where this rank's rows begin among those of all ranks, each with `rows` of them."""
+    return rows * dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows):

@@ -182,8 +182,8 @@ DEFECTS = [
     Defect(
         "tllib, skada: sigmoid and then the logarithm",
         "losses/adversarial/domain_adversarial.py",
-        "F.softplus(-s)",
-        "-s.sigmoid().log()",
+        "-y * F.logsigmoid(z)",
+        "-y * z.sigmoid().log()",
         "domain_adversarial",
     ),
 ]

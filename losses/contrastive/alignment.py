@@ -8,7 +8,7 @@ from losses.contrastive.pairs import unit_rows
 from losses.reduce import mean
 
 
-def alignment(first: Tensor, second: Tensor, weights: Tensor | None = None, *, power: float = 2.0) -> Tensor:
+def alignment(first: Tensor, second: Tensor, *, power: float = 2.0, weights: Tensor | None = None) -> Tensor:
     r"""Mean distance between two views, each of length one, to a power.
 
     .. math:: \frac1n \sum_i \Bigl\lVert \frac{x_i}{\lVert x_i \rVert} - \frac{y_i}{\lVert y_i \rVert} \Bigr\rVert^\alpha

@@ -7,7 +7,7 @@ from losses.contrastive.pairs import unit_rows
 from losses.reduce import mean
 
 
-def byol(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+def byol(predictions: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> Tensor:
     r"""Mean squared distance between predictions and targets, both of length one; the targets are held.
 
     .. math:: \frac1n \sum_i \bigl( 2 - 2 \cos(q_i, z_i) \bigr)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from losses.checks import at_least_float32, check_features, check_positive, check_same_shape
 from losses.contrastive.pairs import similarities, unit_rows
-from losses.gather import gather
+from losses.gather import first_row, gather
 
 
 def info_nce(
@@ -58,7 +58,7 @@ def info_nce(
     """
     check_features("queries", queries)
     check_same_shape(queries=queries, keys=keys)
-    if isinstance(temperature, int | float):
+    if not isinstance(temperature, Tensor):
         check_positive(temperature=temperature)
     q, k = at_least_float32(queries), at_least_float32(keys)
     bank = None
@@ -81,5 +81,5 @@ def _own_among_all(q: Tensor, k: Tensor, bank: Tensor | None, T: float | Tensor,
     candidates = gather(k) if global_batch else k
     if bank is not None:
         candidates = torch.cat([candidates, bank])
-    own = (q * k).sum(1) / T  # this rank's queries only: no index into the gathered keys is needed
-    return ((similarities(q, candidates) / T).logsumexp(1) - own).mean()
+    S = similarities(q, candidates) / T  # this rank's queries only
+    return (S.logsumexp(1) - S.diagonal(first_row(len(q)) if global_batch else 0)).mean()

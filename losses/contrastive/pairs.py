@@ -5,9 +5,9 @@ from torch import Tensor
 
 
 def unit_rows(x: Tensor) -> Tensor:
-    """Rows of length one, so that their products are cosines; a row of zeros stays zero and gets no gradient."""
+    """Rows of length one, so that their products are cosines; a row shorter than 1e-12 becomes zero and gets no gradient."""
     squared = x.square().sum(1, keepdim=True)
-    return x * torch.where(squared > 0, squared, torch.inf).rsqrt()
+    return x * torch.where(squared > 1e-24, squared, torch.inf).rsqrt()
 
 
 def similarities(x: Tensor, y: Tensor) -> Tensor:

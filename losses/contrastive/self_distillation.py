@@ -12,10 +12,10 @@ def self_distillation(
     student_logits: Tensor,
     teacher_logits: Tensor,
     centre: Tensor,
-    weights: Tensor | None = None,
     *,
     student_temperature: float = 0.1,
     teacher_temperature: float = 0.04,
+    weights: Tensor | None = None,
 ) -> Tensor:
     r"""Cross-entropy of the student's distribution with the teacher's, centred, sharpened and held.
 

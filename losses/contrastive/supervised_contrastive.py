@@ -33,7 +33,8 @@ def supervised_contrastive(
         ValueError: features that are not ``(n, d)``, labels that do not fit, or a temperature that is not positive.
 
     A row alone in its class has no positive and is left out of the mean; where all are alone the value is 0. A row of
-    zeros has cosine 0 with everything, and no gradient. The authors' code divides by zero where a row is alone.
+    zeros has cosine 0 with everything, and no gradient. The authors' code multiplies by
+    temperature / 0.07, and its first versions divide by zero where a row is alone.
     pytorch-metric-learning leaves out of its mean the rows whose loss is exactly zero too, and is zero where there is
     one class only.
 

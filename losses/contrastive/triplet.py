@@ -48,7 +48,8 @@ def triplet(
         ValueError: features that are not ``(n, d)``, labels that do not fit, a margin that is not positive, semi-hard
             triplets without a margin, or an unknown word.
 
-    No triplet gives 0. Equal rows have distance 0 with gradient 0. In the names of Hermans et al., ``mining="all"`` is
+    No triplet gives 0. Equal rows have distance 0, up to the
+    rounding of a matrix product (3e-4 of the rows' radius in float32), and gradient 0. In the names of Hermans et al., ``mining="all"`` is
     their batch all with ``average="all"`` and its better form over the non-zero losses with ``"active"``; their batch
     hard averages over all anchors: ``mining="hard", average="all"``. pytorch-metric-learning normalises the features
     unless told otherwise, has margin 0.05 and averages over the active triplets; its semi-hard miner takes the

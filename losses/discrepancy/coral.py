@@ -38,7 +38,8 @@ def coral(
 
     The smaller of two equal forms is computed: the d x d difference of covariances, or, for d > n + m, the (n + m) x
     (n + m) matrix of inner products. The gradient comes in closed form with it; a second derivative is taken from the
-    definition. In the second form the value of nearly equal covariances is a rounding of their squared norms.
+    definition. In the second form the value of nearly equal covariances is a rounding of their squared norms, and may be
+    negative by as much.
 
     Sun and Saenko, Deep CORAL, 2016, eq. 1-3, https://arxiv.org/abs/1607.01719
 
@@ -97,8 +98,10 @@ class _ScatterDistance(torch.autograd.Function):
     def backward(ctx, grad, *_):
         x, y, gx, gy = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True
-            definition = (scatter(x, ctx.weights[0]) - scatter(y, ctx.weights[1])).square().sum()
-            gx, gy = torch.autograd.grad(definition, (x, y), create_graph=True)
+            a, b = ctx.weights
+            C = 4 * (scatter(x, a) - scatter(y, b))
+            with torch.autocast(x.device.type, enabled=False):
+                gx, gy = a * (x - x.mean(0)) @ C, -b * (y - y.mean(0)) @ C
         return grad * gx, grad * gy, None, None, None
 
 

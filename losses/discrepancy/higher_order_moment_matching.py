@@ -36,7 +36,7 @@ def higher_order_moment_matching(
         ValueError: shapes that do not fit; an order below 1; order 1 of centred clouds, which is 0 whatever they are.
 
     The authors' code computes order 3 exactly, as here with ``centred=True``; for higher orders it takes three
-    blocks of 30 features, or compares randomly drawn entries of the tensors.
+    or six blocks of 30 features, or compares randomly drawn entries of the tensors.
 
     Related: :func:`losses.coral` is order 2, centred, with another scaling.
 
@@ -48,8 +48,8 @@ def higher_order_moment_matching(
     tensor(0.5000)
     """
     check_clouds(source, target)
-    if order < 1 or (centred and order == 1):
-        raise ValueError(f"`order` must be at least 1, and at least 2 for centred clouds, got {order}.")
+    if not isinstance(order, int) or order < 1 or (centred and order == 1):
+        raise ValueError(f"`order` must be a whole number, at least 1, and at least 2 for centred clouds, got {order}.")
     x, y = at_least_float32(source), at_least_float32(target)
     if global_batch:
         x, y = gather(x), gather(y)

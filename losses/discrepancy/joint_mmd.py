@@ -51,7 +51,7 @@ def joint_mmd(
 
     Detach the probabilities if they should be seen but not moved. JAN's code gives the probabilities one kernel with the
     bandwidth fixed at 1.68, ``scales=[(0.25, 0.5, 1, 2, 4), (1,)], bandwidth=["mean", 1.68]``, and sums the kernels of a
-    layer where the mean is taken here. pytorch-adapt's value, see the table of :func:`losses.mmd`.
+    layer where the mean is taken here; its bandwidth leaves out a row with itself: h is larger by N / (N - 1). pytorch-adapt's value, see the table of :func:`losses.mmd`.
 
     Long et al., Deep Transfer Learning with Joint Adaptation Networks, 2017, eq. 8-9, https://arxiv.org/abs/1605.06636
 
@@ -63,7 +63,7 @@ def joint_mmd(
         raise ValueError(
             f"`source` and `target` must hold the same layers, at least one, got {len(source)} and {len(target)}."
         )
-    every_scales: list = list(scales) if isinstance(scales[0], Sequence) else [scales] * len(source)
+    every_scales: list = list(scales) if len(scales) and isinstance(scales[0], Sequence) else [scales] * len(source)
     every_bandwidth = bandwidth if isinstance(bandwidth, list | tuple) else [bandwidth] * len(source)
     if not len(every_scales) == len(every_bandwidth) == len(source):
         raise ValueError(

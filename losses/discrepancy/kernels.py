@@ -1,6 +1,7 @@
 """Radial kernels of two clouds: their profiles, bandwidths, and the mean that a discrepancy needs, in O(n d) memory."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -26,9 +27,13 @@ def bandwidth_of(x: Tensor, y: Tensor, bandwidth: Bandwidth) -> Tensor:
             first, second = torch.triu_indices(z.shape[0], z.shape[0], 1, device=z.device).unbind()
             h = squared_distances(z)[first, second].median()
         elif bandwidth == "source median":
+            if x.shape[0] < 3:
+                raise ValueError(
+                    '`bandwidth="source median"` needs at least 3 rows in `source`: of 2 rows, that median is zero.'
+                )
             h = squared_distances(x).flatten().median()
         else:
-            h = torch.as_tensor(bandwidth, dtype=x.dtype, device=x.device).detach()
+            h = bandwidth.detach().to(x) if isinstance(bandwidth, Tensor) else x.new_full((), bandwidth)
         return h.clamp_min(1e8 * torch.finfo(x.dtype).tiny)  # all rows equal: D = 0, k = 1, and 1 / h is finite
 
 
@@ -37,14 +42,16 @@ def check_bandwidth(bandwidth: Bandwidth) -> None:
     rules = ("mean", "median", "source median")
     if isinstance(bandwidth, str) and bandwidth not in rules:
         raise ValueError(f"`bandwidth` must be a positive number or one of {rules}, got {bandwidth!r}.")
-    if isinstance(bandwidth, int | float) and not bandwidth > 0:
+    if isinstance(bandwidth, Tensor) and bandwidth.ndim > 0:
+        raise ValueError(f"`bandwidth` must be one number, got a tensor of shape {tuple(bandwidth.shape)}.")
+    if not isinstance(bandwidth, Tensor | str) and not (isinstance(bandwidth, Real) and bandwidth > 0):
         raise ValueError(f"`bandwidth` must be positive, got {bandwidth}.")
 
 
 def check_scales(scales: Sequence[float]) -> None:
     """Raise unless there are scales and all are positive."""
-    if not scales or min(scales) <= 0:
-        raise ValueError(f"`scales` must be positive, at least one, got {tuple(scales)}.")
+    if isinstance(scales, Tensor) or not len(scales) or not all(c > 0 for c in scales):
+        raise ValueError(f"`scales` must be positive numbers in a sequence, at least one, got {scales!r}.")
 
 
 def profile(D: Tensor, kernel: Kernel, scales: Sequence[float], h: Tensor) -> Tensor:
@@ -132,10 +139,10 @@ class _Discrepancy(torch.autograd.Function):
         kernels = [_prepared(kernel, c, h) for c, h in zip(scales, hs, strict=True)]
         n, m, own = xs[0].shape[0], ys[0].shape[0], 1 if unbiased else 0
         gx, gy = ([torch.zeros_like(z) for z in zs] if differentiate else [] for zs in (xs, ys))
-        means = [(mean(x), mean(y)) for x, y in zip(xs, ys, strict=True)]
-        a = [x - m for x, (m, _) in zip(xs, means, strict=True)]  # each cloud around its own mean
-        b = [y - m for y, (_, m) in zip(ys, means, strict=True)]
-        c = [x - m for x, (_, m) in zip(xs, means, strict=True)]  # the source around the mean of the target
+        middles = [mean(y) for y in ys]
+        a = [x - mean(x) for x in xs]  # each cloud around its own mean
+        b = [y - middle for y, middle in zip(ys, middles, strict=True)]
+        c = [x - middle for x, middle in zip(xs, middles, strict=True)]  # the source around the mean of the target
         aa, bb, cc = ([torch.linalg.vector_norm(z, dim=1).square() for z in zs] for zs in (a, b, c))
         with torch.autocast(xs[0].device.type, enabled=False):
             within_x = _sum(a, aa, a, aa, kernels, 1 / (n * (n - own)), gx, gx, unbiased)
@@ -154,9 +161,11 @@ class _Discrepancy(torch.autograd.Function):
         depth, (kernel, scales, unbiased) = ctx.depth, ctx.definition
         tensors, grads = ctx.saved_tensors[: 3 * depth], ctx.saved_tensors[3 * depth :]
         if torch.is_grad_enabled():  # create_graph=True
-            zs, hs = tensors[: 2 * depth], tensors[2 * depth :]
+            # views: one layer may depend on another, and its path must not be counted twice
+            zs, hs = [z.view_as(z) for z in tensors[: 2 * depth]], tensors[2 * depth :]
             value = discrepancy(list(zip(zs[0::2], zs[1::2], strict=True)), kernel, scales, hs, unbiased)
-            grads = torch.autograd.grad(value, zs, create_graph=True, allow_unused=True)
+            asked = iter(torch.autograd.grad(value, [z for z in zs if z.requires_grad], create_graph=True))
+            grads = [next(asked) if z.requires_grad else None for z in zs]
         return *(None,) * 5, *(None if g is None else grad * g for g in grads), *(None,) * depth
 
 
@@ -167,11 +176,8 @@ def _sum(a, aa, b, bb, kernels, weight, ga, gb, unbiased):
     `gb` where these are not empty.
     """
     itself = a is b
-    n, m, size = (
-        a[0].shape[0],
-        b[0].shape[0],
-        512 if a[0].device.type == "cpu" else 4096,
-    )  # in the cache; wide for a GPU
+    n, m = a[0].shape[0], b[0].shape[0]
+    size = 512 if a[0].device.type == "cpu" else 4096  # in the cache; wide for a GPU
     total = 0
     for i in range(0, n, size):
         for j in range(i if itself else 0, m, size):

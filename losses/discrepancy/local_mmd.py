@@ -85,7 +85,7 @@ def local_mmd(
     v = z.log_softmax(1).softmax(0).to(y.dtype)
     if present == "both":
         seen = seen & class_weights(z.argmax(1), classes, y)[1]
-    w, v = w * seen, v * seen
+    w, v = w * seen, torch.where(seen, v, 0)  # a class that is masked by -inf has no v
     Kxx, Kyy, Kxy = gaussian_kernels(x, y, scales, bandwidth)
     with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
         within = (w @ w.T * Kxx).sum() + (v @ v.T * Kyy).sum()

@@ -43,13 +43,15 @@ def mmd(
             ``"energy"``, :math:`k = -\lVert x - y \rVert`, which makes it the energy distance; ``"linear"``,
             :math:`k = x^\top y`, which makes it the squared distance of the means. The last two use no scales and no
             bandwidth.
-        scales: :math:`c_s`; five, a factor 2 apart, as in DAN.
+        scales: :math:`c_s`; five, a factor 2 apart, as in DAN's code. (The paper: 33, from 2^-8 to 2^8, around the median,
+            with kernel weights that it optimises; here all weights are 1 / S.)
         bandwidth: :math:`h`, in units of squared distance, always without gradient. A number or a 0-d tensor, or a rule.
             ``"mean"``: the mean squared distance over all ordered pairs of the n + m rows, a row with itself included.
             (DAN's code leaves those out: its h is larger by N / (N - 1) with N = n + m.) ``"median"``: the median over
             the unordered pairs of different rows of the n + m, the lower one of two. ``"source median"``: over the
             ordered pairs of source rows, a row with itself included, as pytorch-adapt and skada take it. The
-            medians build the distance matrix.
+            medians build the distance matrix, and are zero where half of the pairs coincide (confident probabilities, dead
+            units): then k is 1 for equal rows and 0 for others, and there is no gradient.
         estimator: ``"unbiased"`` leaves the pairs (i, i) out of the first two means: for a given bandwidth its expected
             gradient is that of the populations, and it may be negative. ``"biased"`` keeps them: zero for equal clouds
             and, up to rounding, never negative. ``"linear_time"`` is unbiased too, from disjoint pairs of neighbouring
@@ -72,11 +74,12 @@ def mmd(
     Definitions differ. With S kernels, ``a`` for `mmd(x, y, ...)` and n = m:
 
     ============= ================================================================================
-    pytorch-adapt ``scales=1 / kernel_scales, bandwidth="source median"``, ``estimator="unbiased"`` for its
-                  ``"quadratic"`` and ``"linear_time"`` for its ``"linear"``
+    pytorch-adapt ``scales=(1 / kernel_scales).tolist(), bandwidth="source median"``, and ``estimator="unbiased"``
+                  for its ``"quadratic"``, ``"linear_time"`` for its ``"linear"``
     tllib (DAN)   ``S * a + 2 / (n - 1)`` with ``scales=2 * alphas`` and the bandwidth ``"mean"``
-    skada         ``S * a`` with ``kernel="laplacian", estimator="biased", bandwidth="source median"``
-                  and ``scales=sigmas``: its kernel takes the distance where its name says Gaussian
+    skada         ``S * a`` with ``kernel="laplacian", estimator="biased", bandwidth=1.0, scales=sigmas``: its kernel
+                  takes the distance where its name says Gaussian. Where its ``sigmas`` is None:
+                  ``bandwidth="source median"`` and ``scales=[2 ** (-8 + i / 2) for i in range(33)]``
     DomainBed     ``S * a`` with ``scales=1 / gammas, bandwidth=1.0, estimator="biased"``
     ============= ================================================================================
 
@@ -101,10 +104,6 @@ def mmd(
         x, y = gather(x), gather(y)
     if estimator != "biased":
         check_rows(x, y, f"The {estimator} estimator", 'give larger batches or ask for estimator="biased"')
-    if bandwidth == "source median" and x.shape[0] < 3:
-        raise ValueError(
-            '`bandwidth="source median"` needs at least 3 rows in `source`: of 2 rows, that median is zero.'
-        )
     if kernel == "linear":
         return _linear(x, y, estimator)
     h = bandwidth_of(x, y, 1.0 if kernel == "energy" else bandwidth)

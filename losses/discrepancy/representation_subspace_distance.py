@@ -23,7 +23,7 @@ def representation_subspace_distance(
     Args:
         source: ``(n, d)`` features, n < d.
         target: ``(m, d)`` features, m < d; n and m may differ.
-        tradeoff: :math:`\beta`; 0.1 in the authors' code. 0 leaves the second term out.
+        tradeoff: :math:`\beta`; 0.1 in tllib, 0.01 in the authors' code, both of the norm without its square. 0 leaves the second term out.
         global_batch: gather the rows of all ranks first.
 
     Returns:
@@ -64,7 +64,7 @@ def representation_subspace_distance(
     if y.shape[0] >= y.shape[1]:
         raise ValueError(
             "`source` and `target` need fewer rows than features, since that many rows span everything, "
-            f"got {x.shape[0]} and {y.shape[0]} rows of {y.shape[1]} features; give smaller batches."
+            f"got {x.shape[0]} and {y.shape[0]} rows of {y.shape[1]} features; give smaller batches, or `global_batch=False`."
         )
     with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
         distance = sines(span(x), span(y)).sum()

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_features, check_labels, check_positive, one_hot
-from losses.distances import squared_distances
 from losses.fine_tuning.norm import unit
 from losses.gather import gather
 from losses.reduce import mean
@@ -74,10 +73,14 @@ def prototypical(
     q, x = at_least_float32(queries), at_least_float32(support)
     if global_batch:
         x, support_labels = gather(x), gather(support_labels)
+    q = without_padding(q, query_labels, classes, weights)
+    x = without_padding(x, support_labels, classes)
     if distance == "squared_euclidean":
-        centre = x.mean(0).detach()  # changes no distance; near the origin the sums below round less
+        # around the middle of the support, which changes no distance, sums round less
+        centre = (x.sum(0) / one_hot(support_labels, classes, x).sum().clamp_min(1)).detach()
         c, count = prototypes(x - centre, support_labels, classes=classes)
-        logits = -squared_distances(q - centre, c) / temperature
+        with torch.autocast(q.device.type, enabled=False):  # |q|^2 is the same for all classes: the softmax drops it
+            logits = (2 * (q - centre) @ c.T - c.square().sum(1)) / temperature
     elif distance == "cosine":
         c, count = prototypes(x, support_labels, classes=classes)
         with torch.autocast(q.device.type, enabled=False):
@@ -112,11 +115,23 @@ def prototypes(support: Tensor, support_labels: Tensor, *, classes: int) -> tupl
     """
     check_features("support", support)
     check_labels(support_labels, support.shape[:1])
-    x = at_least_float32(support)
+    x = without_padding(at_least_float32(support), support_labels, classes)
     Y = one_hot(support_labels, classes, x)
     count = Y.sum(0)
     with torch.autocast(x.device.type, enabled=False):
         return Y.T @ x / count.clamp_min(1)[:, None], count
+
+
+def without_padding(x: Tensor, labels: Tensor, classes: int, weights: Tensor | None = None) -> Tensor:
+    """`x` with 0 in the rows whose label is no class, or whose weight is 0: what stands there is never looked at."""
+    out = (labels < 0) | (labels >= classes)
+    if weights is not None:
+        if weights.shape != labels.shape:
+            raise ValueError(
+                f"`weights` must hold one number for each row, shape {tuple(labels.shape)}, got {tuple(weights.shape)}."
+            )
+        out = out | (weights == 0)
+    return x.masked_fill(out[:, None], 0)
 
 
 def check_episode(queries: Tensor, query_labels: Tensor, support: Tensor, support_labels: Tensor) -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_features, check_labels, check_positive, one_hot
-from losses.episodic.prototypical import check_episode, cross_entropy_of_present
+from losses.episodic.prototypical import check_episode, cross_entropy_of_present, without_padding
 from losses.gather import gather
 
 
@@ -33,7 +33,8 @@ def ridge(
         support: ``(m, d)`` features.
         support_labels: ``(m,)`` classes.
         classes: how many classes the labels can name.
-        penalty: :math:`\lambda`; a tensor may be trained. 1 is where the authors' code starts.
+        penalty: :math:`\lambda`; a tensor may be trained. The authors' code takes 50 m, with m the
+            support rows, and does not train it. Below the rounding of X'X the system is singular.
         scale: :math:`\alpha`; a tensor may be trained, as the paper does. Predictions lie around 0 ... 1, so 1 leaves
             the softmax almost undecided.
         weights: ``(n,)`` of the queries, not negative; booleans are a mask.
@@ -66,6 +67,7 @@ def ridge(
     q, x = at_least_float32(queries), at_least_float32(support)
     if global_batch:
         x, support_labels = gather(x), gather(support_labels)
+    q = without_padding(q, query_labels, classes, weights)
     W = ridge_weights(x, support_labels, classes=classes, penalty=penalty)
     with torch.autocast(q.device.type, enabled=False):
         logits = scale * (q @ W)
@@ -103,9 +105,8 @@ def ridge_weights(support: Tensor, support_labels: Tensor, *, classes: int, pena
     check_labels(support_labels, support.shape[:1])
     if not isinstance(penalty, Tensor):
         check_positive(penalty=penalty)
-    X = support.double()
+    X = without_padding(support.double(), support_labels, classes)  # such a row would pull towards 0
     Y = one_hot(support_labels, classes, X)
-    X = X * Y.sum(1, keepdim=True)  # a padding row would pull towards 0
     m, d = X.shape
     I = torch.eye(min(m, d), dtype=X.dtype, device=X.device)  # noqa: E741
     with torch.autocast(X.device.type, enabled=False):

@@ -108,12 +108,12 @@ def calibrate_temperature(logits: Tensor, labels: Tensor, *, limit: float = 1e3)
 
     Args:
         logits: ``(n, classes)`` on rows that were not trained on.
-        labels: ``(n,)`` classes.
+        labels: ``(n,)`` classes; rows with another label, such as -1, are left out.
         limit: T is looked for in [1 / limit, limit]. Rows that are all classified rightly have the lower end, rows
             that are best ignored the upper.
 
     Returns:
-        A scalar without gradient: divide logits by it. Not a loss: it looks at the rows it is given, on one rank.
+        A scalar without gradient, 1 / limit where all temperatures are equally good: divide logits by it. Not a loss: it looks at the rows it is given, on one rank.
         float64 inside.
 
     Raises:
@@ -129,11 +129,12 @@ def calibrate_temperature(logits: Tensor, labels: Tensor, *, limit: float = 1e3)
     if not limit > 1:
         raise ValueError(f"`limit` must be above 1, got {limit}.")
     z = logits.detach().double()
-    given = (one_hot(labels, z.shape[1], z) * z).sum(1)
+    Y = one_hot(labels, z.shape[1], z)
+    given, known = (Y * z).sum(1), Y.sum(1)
     low, high = z.new_tensor(limit).reciprocal().log(), z.new_tensor(limit).log()  # of log beta
     for _ in range(60):
         middle = (low + high) / 2
         expected = ((z * middle.exp()).softmax(1) * z).sum(1)
-        too_sharp = (expected - given).mean() > 0
+        too_sharp = (known * (expected - given)).mean() > 0
         low, high = torch.where(too_sharp, low, middle), torch.where(too_sharp, middle, high)
     return ((low + high) / 2).neg().exp().to(at_least_float32(logits).dtype)

@@ -32,7 +32,7 @@ def feature_distillation(
         ValueError: shapes that do not fit, or an unknown kind.
 
     A zero vector has cosine 0 with everything, and gradient 0. The paper's hint loss is half the squared distance,
-    d / 2 times ``"mse"``.
+    d / 2 times ``"mse"``, for maps times the number of places too.
 
     Related: :func:`losses.delta` weighs the channels; :func:`losses.relational_distillation` and
     :func:`losses.attention_transfer` need no equal feature size.

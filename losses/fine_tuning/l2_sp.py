@@ -31,7 +31,7 @@ def l2_sp(parameters: Parameters, start: Parameters, *, importance: Parameters |
 
     Raises:
         ValueError: no parameters; numbers, names or shapes that do not match (the parameter is named); a start that
-            is the parameter itself.
+            is the parameter itself or shares its memory, as `state_dict()` and `detach()` do.
 
     Give the pretrained parameters only. The paper adds an ordinary weight decay for the new head: leave that to the
     optimizer. Groups of different strength are two calls, each with its weight.
@@ -55,7 +55,7 @@ def l2_sp(parameters: Parameters, start: Parameters, *, importance: Parameters |
         raise ValueError("`parameters` must hold at least one tensor, got none.")
     terms = []
     for name, w in W.items():
-        if w is W0[name]:
+        if _same_memory(w, W0[name]):
             raise ValueError(
                 f"`start` holds parameter {name} itself, so the penalty would always be zero; "
                 "keep p.detach().clone() before training."
@@ -63,6 +63,15 @@ def l2_sp(parameters: Parameters, start: Parameters, *, importance: Parameters |
         squares = (at_least_float32(w) - at_least_float32(W0[name].detach())).square()
         terms.append((squares if F is None else at_least_float32(F[name].detach()) * squares).sum())
     return torch.stack(terms).sum() / 2
+
+
+def _same_memory(w: Tensor, start: Tensor) -> bool:
+    if w is start or torch.compiler.is_compiling():  # a traced tensor has no memory to compare
+        return w is start
+    try:
+        return w.is_set_to(start)
+    except RuntimeError:  # vmap has no rule for it
+        return False
 
 
 def _named(tensors: Parameters) -> dict[str, Tensor]:

@@ -85,7 +85,8 @@ def angles(x: Tensor) -> Tensor:
     """``(n, n, n)`` cosines of the angle at row j (first) between rows i and k."""
     e = unit(x[None, :, :] - x[:, None, :], dim=2)
     with torch.autocast(x.device.type, enabled=False):
-        return e @ e.transpose(1, 2)
+        cos = e @ e.transpose(1, 2)
+    return cos - torch.diag_embed(cos.diagonal(dim1=1, dim2=2))  # i = k is no angle
 
 
 RELATIONS = {"distance": (2, distances), "angle": (3, angles)}

@@ -96,6 +96,23 @@ def test_first_and_second_derivatives(case):
                 torch.autograd.grad(g.square().sum(), leaves[0])
 
 
+@every_loss
+def test_the_first_derivative_is_the_same_where_a_second_may_follow(case):
+    # inputs that depend on each other, as probabilities on features do; and each of them held in turn
+    inputs = case.draw(seed=18)
+    moving = [k for k, i in enumerate(case.inputs) if i.moves]
+    for held in [None, *moving] if len(moving) > 1 else [None]:
+        found = []
+        for more in (False, True):
+            t = torch.ones((), dtype=torch.float64, requires_grad=True)
+            use = [
+                x * (t if k != held else 1) + (t - 1 if k == moving[0] else 0) * (k != held) if k in moving else x
+                for k, x in enumerate(inputs)
+            ]
+            found.append(torch.autograd.grad(case.loss(*use), t, create_graph=more)[0].detach())
+        torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("case", [c for c in CASES if not c.ordered], ids=ids)
 def test_order_of_rows_does_not_matter(case):
     inputs = case.draw(seed=4)

@@ -21,6 +21,11 @@ def case(name, loss, inputs, reference, *, options=None, **about):
     return Case(name, partial(loss, **options), inputs, partial(reference, **options), **about)
 
 
+def weighted(loss):
+    """`loss` with its last argument given as `weights`."""
+    return lambda *arguments, **options: loss(*arguments[:-1], weights=arguments[-1], **options)
+
+
 CASES = [
     case("info_nce", losses.info_nce, VIEWS, references.info_nce),
     case("info_nce symmetric", losses.info_nce, VIEWS, references.info_nce, options={"symmetric": True}),
@@ -116,7 +121,7 @@ CASES = [
         minimum_rows=2,
     ),
     case("byol", losses.byol, [features("s"), HELD], references.byol),
-    case("byol weighted", losses.byol, [features("s"), HELD, weights("s")], references.byol),
+    case("byol weighted", weighted(losses.byol), [features("s"), HELD, weights("s")], references.byol),
     case(
         "swapped_prediction",
         losses.swapped_prediction,
@@ -135,13 +140,19 @@ CASES = [
     case("self_distillation", losses.self_distillation, TEACHER, references.self_distillation),
     case(
         "self_distillation weighted, other constants",
-        losses.self_distillation,
+        weighted(losses.self_distillation),
         [*TEACHER, weights("s")],
         references.self_distillation,
         options={"student_temperature": 0.3, "teacher_temperature": 0.2},
     ),
     case("alignment", losses.alignment, VIEWS, references.alignment),
-    case("alignment weighted", losses.alignment, [*VIEWS, weights("s")], references.alignment, options={"power": 1.5}),
+    case(
+        "alignment weighted",
+        weighted(losses.alignment),
+        [*VIEWS, weights("s")],
+        references.alignment,
+        options={"power": 1.5},
+    ),
     case("uniformity", losses.uniformity, [features("s")], references.uniformity, minimum_rows=2),
     case(
         "uniformity scale",

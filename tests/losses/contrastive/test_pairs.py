@@ -106,7 +106,7 @@ S = torch.tensor([0, 1, 0, 1, 2, 2, 0, 1])
         (lambda: losses.semantic_alignment(x, y, S, S, margin=0), "`margin` must be positive"),
         (lambda: losses.vicreg(x, y, epsilon=0), "`epsilon` must be positive"),
         (lambda: losses.barlow_twins(x, y, epsilon=-1), "`epsilon` must not be negative"),
-        (lambda: losses.byol(x, y, torch.ones(7)), "`weights` must hold"),
+        (lambda: losses.byol(x, y, weights=torch.ones(7)), "`weights` must hold"),
         (lambda: losses.sinkhorn_assignment(x[0]), "`scores` must be"),
         (lambda: losses.sinkhorn_assignment(x, temperature=0), "`temperature` must be positive"),
         (lambda: losses.sinkhorn_assignment(x, iterations=0), "`iterations` must be positive"),
@@ -206,3 +206,15 @@ def test_the_centre_moves_when_told_to_and_is_saved():
     torch.testing.assert_close(memoryless.value, x.mean(0))
     other.update(x.clone().requires_grad_())
     assert not other.value.requires_grad
+
+
+@pytest.mark.parametrize("length", [1e-10, 1e-14, 1e-18])
+def test_short_rows_have_finite_gradients(length):
+    a, b = x.float() * length, y.float()
+    for loss in (losses.info_nce, losses.nt_xent, losses.byol, losses.alignment):
+        leaf = a.clone().requires_grad_()
+        assert torch.autograd.grad(loss(leaf, b), leaf)[0].isfinite().all()
+
+
+def test_equal_pairs_have_no_loss_below_zero():
+    assert losses.info_nce(10 * x.float(), 10 * x.float(), cosine=False) >= 0

@@ -63,10 +63,10 @@ def test_what_is_held_is_also_taken_to_float32():
 def test_a_mask_will_do_for_weights():
     mask = torch.tensor([1, 1, 0, 1, 0, 1, 1, 0]).bool()
     for loss in (losses.byol, losses.alignment):
-        torch.testing.assert_close(loss(x, y, mask), loss(x[mask], y[mask]))
+        torch.testing.assert_close(loss(x, y, weights=mask), loss(x[mask], y[mask]))
     zero = torch.zeros(3, dtype=torch.float64)
     torch.testing.assert_close(
-        losses.self_distillation(x, y, zero, mask), losses.self_distillation(x[mask], y[mask], zero)
+        losses.self_distillation(x, y, zero, weights=mask), losses.self_distillation(x[mask], y[mask], zero)
     )
 
 

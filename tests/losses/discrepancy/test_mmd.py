@@ -119,3 +119,20 @@ def test_coinciding_rows_have_finite_gradients_under_root_kernels():
     for kernel in ("laplacian", "energy"):
         (g,) = torch.autograd.grad(losses.mmd(a, y.float(), kernel=kernel), a)
         assert g.isfinite().all() and g.abs().max() < 1
+
+
+@pytest.mark.parametrize("bandwidth", [None, torch.ones(3), "mode", -1.0])
+def test_a_bandwidth_that_is_no_number_and_no_rule(bandwidth):
+    with pytest.raises(ValueError, match="`bandwidth` must be"):
+        losses.mmd(x, y, bandwidth=bandwidth)
+
+
+def test_scales_in_a_tensor_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match="numbers in a sequence"):
+        losses.mmd(x, y, scales=torch.ones(2))
+
+
+def test_transforms_of_torch_func_see_the_gradient():
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(losses.mmd(leaf, y), leaf)
+    torch.testing.assert_close(torch.func.grad(losses.mmd)(x, y), expected)

@@ -159,3 +159,53 @@ def test_a_ridge_on_large_equal_rows():
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("fill", [1e8, float("nan")])
+@pytest.mark.parametrize("distance", ["squared_euclidean", "cosine"])
+def test_what_stands_in_padding_or_in_rows_of_weight_zero_is_never_looked_at(fill, distance):
+    g = torch.Generator().manual_seed(0)
+    q, x = torch.randn(6, 3, generator=g), torch.randn(8, 3, generator=g)
+    asked, known = torch.arange(6) % 2, torch.arange(8) % 2
+    options = {"classes": 2, "distance": distance}
+    value = losses.prototypical(q, asked, x, known, **options)
+    junk = torch.full((2, 3), fill)
+    more_q, more_x = torch.cat([q, junk]).requires_grad_(), torch.cat([x, junk]).requires_grad_()
+    out = torch.tensor([-1, 2])
+    padded = losses.prototypical(more_q, torch.cat([asked, out]), more_x, torch.cat([known, out]), **options)
+    weights = torch.tensor([1.0] * 6 + [0.0] * 2)
+    labels = torch.cat([asked, torch.tensor([0, 1])])
+    silent = losses.prototypical(more_q, labels, x, known, weights=weights, **options)
+    torch.testing.assert_close(torch.stack([padded, silent]), torch.stack([value, value]))
+    for gradient in torch.autograd.grad(padded + silent, [more_q, more_x]):
+        assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("fill", [1e8, float("nan")])
+def test_ridge_never_looks_at_padding_either(fill):
+    g = torch.Generator().manual_seed(0)
+    q, x, labels = torch.randn(6, 3, generator=g), torch.randn(8, 3, generator=g), torch.arange(8) % 2
+    junk, out = torch.full((2, 3), fill), torch.tensor([-1, 2])
+    more_q, more_x = torch.cat([q, junk]).requires_grad_(), torch.cat([x, junk]).requires_grad_()
+    padded = losses.ridge(more_q, torch.cat([labels[:6], out]), more_x, torch.cat([labels, out]), classes=2)
+    torch.testing.assert_close(padded, losses.ridge(q, labels[:6], x, labels, classes=2))
+    assert all(v.isfinite().all() for v in torch.autograd.grad(padded, [more_q, more_x]))
+
+
+def test_one_far_query_does_not_cost_the_others_their_accuracy():
+    g = torch.Generator().manual_seed(0)
+    q, x, labels = torch.randn(6, 3, generator=g), torch.randn(8, 3, generator=g), torch.arange(8) % 2
+    q[0] = 1e5
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        leaf = q.to(dtype).requires_grad_()
+        loss = losses.prototypical(leaf, labels[:6], x.to(dtype), labels, classes=2)
+        found.append(torch.autograd.grad(loss, leaf)[0][1:].double())
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [losses.prototypical, losses.ridge])
+def test_weights_of_another_shape(loss):
+    x, labels = torch.eye(2), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="`weights` must hold one number for each row"):
+        loss(x, labels, x, labels, classes=2, weights=torch.ones(1))

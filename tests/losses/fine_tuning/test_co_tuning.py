@@ -107,3 +107,10 @@ def test_calibration_of_half_precision_logits():
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_calibration_leaves_out_rows_that_are_labelled_as_padding():
+    g = torch.Generator().manual_seed(0)
+    z, y = 3 * torch.randn(50, 3, generator=g), torch.randint(3, (50,), generator=g)
+    padded = torch.cat([z, 9 * torch.randn(20, 3, generator=g)]), torch.cat([y, torch.full((20,), -1)])
+    torch.testing.assert_close(losses.calibrate_temperature(*padded), losses.calibrate_temperature(z, y))

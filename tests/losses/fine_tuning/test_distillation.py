@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import losses
+from tests.losses.fine_tuning import references
 
 
 def drawn(*shape, seed=0):
@@ -165,3 +166,13 @@ def test_a_mask_leaves_rows_and_places_out():
         losses.distillation(s, t),
         F.kl_div((s / 4).log_softmax(1), (t / 4).log_softmax(1), log_target=True, reduction="none").sum(1).mean() * 16,
     )
+
+
+def test_rows_that_coincide_on_one_side_only_make_no_angle():
+    g = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 4, 3, generator=g, dtype=torch.float64)
+    teacher[1] = teacher[0]
+    for s, t in ((student, teacher), (teacher, student)):
+        value = losses.relational_distillation(s, t, kind="angle")
+        expected = references.relational_distillation(s.numpy(), t.numpy(), kind="angle")
+        torch.testing.assert_close(value.item(), float(expected))

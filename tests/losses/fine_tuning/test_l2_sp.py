@@ -60,3 +60,13 @@ def test_one_module_on_both_sides_is_an_error_and_not_a_penalty_of_zero():
 def test_half_precision_parameters_are_summed_in_float32():
     w = torch.full((100_000,), 1.0, dtype=torch.bfloat16)  # bfloat16 cannot count to 100000
     assert losses.l2_sp([w], [torch.zeros_like(w)]) == 50_000
+
+
+@pytest.mark.parametrize(
+    "start", [lambda m: m.state_dict(), lambda m: {k: p.detach() for k, p in m.named_parameters()}]
+)
+def test_a_start_that_shares_the_memory_of_the_parameters(start):
+    module = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="holds parameter weight itself"):
+        losses.l2_sp(dict(module.named_parameters()), start(module))
+    assert losses.l2_sp(dict(module.named_parameters()), {k: v.clone() for k, v in module.state_dict().items()}) == 0

@@ -81,12 +81,8 @@ class _ScatterDistance(torch.autograd.Function):
     @staticmethod
     def forward(x, y, weight_x, weight_y, differentiate):
         with torch.autocast(x.device.type, enabled=False):
-            A, B = (x - x.mean(0)) * weight_x**0.5, (y - y.mean(0)) * weight_y**0.5
             form = _by_covariances if x.shape[1] <= x.shape[0] + y.shape[0] else _by_inner_products
-            value, gA, gB = form(A, B, differentiate)
-        if not differentiate:
-            return (value,)
-        return value, gA.mul_(4 * weight_x**0.5), gB.mul_(4 * weight_y**0.5)
+            return form(x - x.mean(0), y - y.mean(0), weight_x, weight_y, differentiate)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -105,23 +101,31 @@ class _ScatterDistance(torch.autograd.Function):
         return grad * gx, grad * gy, None, None, None
 
 
-def _by_covariances(A, B, differentiate):
-    """The squared norm of C = A'A - B'B and a quarter of its gradients, A C and -B C."""
+def _by_covariances(A, B, a, b, differentiate):
+    """The squared norm of C = a A'A - b B'B, and its gradients 4 a A C and -4 b B C. (A factor in `alpha` costs no pass.)"""
     d, size = A.shape[1], 512
     if d <= size:
-        C = A.T @ A - B.T @ B
+        C = torch.addmm(_product(A.T, A, a), B.T, B, alpha=-b)
     else:  # C is symmetric: half of the products
         C = A.new_empty(d, d)
         for i in range(0, d, size):
             part = slice(i, i + size)
-            C[part, i:] = torch.addmm(A[:, part].T @ A[:, i:], B[:, part].T, B[:, i:], alpha=-1)
+            C[part, i:] = torch.addmm(_product(A[:, part].T, A[:, i:], a), B[:, part].T, B[:, i:], alpha=-b)
             C[i + size :, part] = C[part, i + size :].T
-    return torch.linalg.vector_norm(C).square(), *((A @ C, (B @ C).neg_()) if differentiate else (None, None))
+    value = torch.linalg.vector_norm(C).square()
+    return (value, _product(A, C, 4 * a), _product(B, C, -4 * b)) if differentiate else (value,)
 
 
-def _by_inner_products(A, B, differentiate):
-    """The same from AA', BB' and AB': |AA'|^2 + |BB'|^2 - 2 |AB'|^2."""
+def _by_inner_products(A, B, a, b, differentiate):
+    """The same from AA', BB' and AB': a^2 |AA'|^2 + b^2 |BB'|^2 - 2 a b |AB'|^2."""
     AA, BB, AB = A @ A.T, B @ B.T, A @ B.T
-    norms = [torch.linalg.vector_norm(K).square() for K in (AA, BB, AB)]
-    gradients = (AA @ A - AB @ B, BB @ B - AB.T @ A) if differentiate else (None, None)
-    return (norms[0] - norms[2]) + (norms[1] - norms[2]), *gradients
+    aa, bb, ab = (torch.linalg.vector_norm(K).square() for K in (AA, BB, AB))
+    value = a * (a * aa - b * ab) + b * (b * bb - a * ab)
+    if not differentiate:
+        return (value,)
+    gA = torch.addmm(_product(AA, A, 4 * a * a), AB, B, alpha=-4 * a * b)
+    return value, gA, torch.addmm(_product(BB, B, 4 * b * b), AB.T, A, alpha=-4 * a * b)
+
+
+def _product(A, B, factor):
+    return torch.addmm(A.new_zeros(()), A, B, beta=0, alpha=factor)

@@ -236,12 +236,12 @@ def _profile_and_slope(t, kernel, scales, rates, steepness, factor, slope):
     """
     if kernel == "energy":
         return -t, (torch.where(t > 0, -0.5 * factor / t, 0) if slope else None)
-    K, G, e = torch.zeros_like(t), torch.zeros_like(t), None
+    K = G = e = None
     for c, rate in zip(scales, rates, strict=True):
-        e = e.mul_(e) if rate is None else torch.exp(t * rate)
-        K.add_(e, alpha=1 / len(scales))
+        e = e.mul_(e) if rate is None else (t * rate).exp_()
+        K = e * (1 / len(scales)) if K is None else K.add_(e, alpha=1 / len(scales))
         if slope:
-            G.add_(e, alpha=factor / c)
+            G = e * (factor / c) if G is None else G.add_(e, alpha=factor / c)
     if not slope:
         return K, None
     G.mul_(steepness)

@@ -218,3 +218,7 @@ def test_short_rows_have_finite_gradients(length):
 
 def test_equal_pairs_have_no_loss_below_zero():
     assert losses.info_nce(10 * x.float(), 10 * x.float(), cosine=False) >= 0
+
+
+def test_without_other_ranks_the_global_batch_is_this_one():
+    torch.testing.assert_close(losses.info_nce(x, y, global_batch=False), losses.info_nce(x, y))

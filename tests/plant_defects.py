@@ -104,8 +104,8 @@ DEFECTS = [
     Defect(
         "skada: the Gaussian kernel takes the distance, not its square",
         "losses/discrepancy/kernels.py",
-        "        return torch.addmm(bb[None], a, b.T, alpha=-2).add_(aa[:, None]).relu_()",
-        "        return torch.addmm(bb[None], a, b.T, alpha=-2).add_(aa[:, None]).relu_().sqrt()",
+        "out.copy_(bb).addmm_(a, b.T, alpha=-2).add_(aa[:, None])",
+        "out.copy_(bb).addmm_(a, b.T, alpha=-2).add_(aa[:, None]).relu_().sqrt_()",
         "mmd",
     ),
     Defect(

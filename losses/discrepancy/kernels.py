@@ -1,8 +1,9 @@
 """Radial kernels of two clouds: their profiles, bandwidths, and the mean that a discrepancy needs, in O(n d) memory."""
 
+import math
 from collections.abc import Sequence
 from numbers import Real
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -140,15 +141,20 @@ class _Discrepancy(torch.autograd.Function):
         n, m, own = xs[0].shape[0], ys[0].shape[0], 1 if unbiased else 0
         gx, gy = ([torch.zeros_like(z) for z in zs] if differentiate else [] for zs in (xs, ys))
         middles = [mean(y) for y in ys]
-        a = [x - mean(x) for x in xs]  # each cloud around its own mean
-        b = [y - middle for y, middle in zip(ys, middles, strict=True)]
-        c = [x - middle for x, middle in zip(xs, middles, strict=True)]  # the source around the mean of the target
-        aa, bb, cc = ([torch.linalg.vector_norm(z, dim=1).square() for z in zs] for zs in (a, b, c))
+        around = [y - middle for y, middle in zip(ys, middles, strict=True)]
+        x, y = _Cloud.of([x - mean(x) for x in xs], gx), _Cloud.of(around, gy)  # each around its own mean
+        moved = _Cloud.of([x - middle for x, middle in zip(xs, middles, strict=True)], gx)  # around the mean of y
+        tiles = [
+            *_tiles(x, x, 1 / (n * (n - own))),
+            *_tiles(y, y, 1 / (m * (m - own))),
+            *_tiles(moved, y, -2 / (n * m)),
+        ]
         with torch.autocast(xs[0].device.type, enabled=False):
-            within_x = _sum(a, aa, a, aa, kernels, 1 / (n * (n - own)), gx, gx, unbiased)
-            within_y = _sum(b, bb, b, bb, kernels, 1 / (m * (m - own)), gy, gy, unbiased)
-            across = _sum(c, cc, b, bb, kernels, -2 / (n * m), gx, gy, unbiased)
-        return within_x + within_y + across, *(g for pair in zip(gx, gy, strict=True) for g in pair)
+            value = sum(_add(group, kernels, unbiased, differentiate) for group in _groups(tiles))
+        for layer in range(len(gx)):
+            gx[layer].mul_(kernels[layer].steepness)
+            gy[layer].mul_(kernels[layer].steepness)
+        return value, *(g for pair in zip(gx, gy, strict=True) for g in pair)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -169,48 +175,103 @@ class _Discrepancy(torch.autograd.Function):
         return *(None,) * 5, *(None if g is None else grad * g for g in grads), *(None,) * depth
 
 
-def _sum(a, aa, b, bb, kernels, weight, ga, gb, unbiased):
-    """`weight` times the sum of the kernel over all pairs of rows, (i, i) left out if `a` is `b` and `unbiased`.
+class _Cloud(NamedTuple):
+    """For each layer the rows around some middle, their squared norms, and the tensor that their gradient is added to."""
 
-    `a`, `b` hold one tensor for each layer, `aa`, `bb` the squared norms of its rows; the gradients are added to `ga`,
-    `gb` where these are not empty.
-    """
-    itself = a is b
-    n, m = a[0].shape[0], b[0].shape[0]
-    size = 512 if a[0].device.type == "cpu" else 4096  # in the cache; wide for a GPU
-    total = 0
+    rows: list[Tensor]
+    norms: list[Tensor]
+    gradients: list[Tensor]
+
+    @classmethod
+    def of(cls, rows, gradients):
+        return cls(rows, [torch.linalg.vector_norm(z, dim=1).square() for z in rows], gradients)
+
+
+class _Tile(NamedTuple):
+    """Pairs of rows, their weight in the sum, and whether they are those of a block of rows with itself."""
+
+    first: _Cloud
+    second: _Cloud
+    i: slice
+    j: slice
+    weight: float
+    diagonal: bool
+
+    @property
+    def shape(self):
+        return self.i.stop - self.i.start, self.j.stop - self.j.start
+
+
+def _size(device):
+    """Rows of a tile: in the cache of a CPU; wide for a GPU."""
+    return 512 if device.type == "cpu" else 4096
+
+
+def _tiles(first, second, weight):
+    """All pairs of rows of two clouds; of one with itself, a pair once and with twice the weight."""
+    itself, n, m = first is second, first.rows[0].shape[0], second.rows[0].shape[0]
+    size = _size(first.rows[0].device)
     for i in range(0, n, size):
         for j in range(i if itself else 0, m, size):
-            rows, columns, diagonal = slice(i, i + size), slice(j, j + size), itself and i == j
+            diagonal = itself and i == j
             w = 2 * weight if itself and not diagonal else weight
-            Ks, Gs = [], []
-            for layer, k in enumerate(kernels):
-                t = _distances(a[layer][rows], aa[layer][rows], b[layer][columns], bb[layer][columns], k[0])
-                if diagonal:
-                    t.diagonal().zero_()
-                K, G = _profile_and_slope(t, *k, 4 * w if diagonal else 2 * w, bool(ga))
-                Ks.append(K)
-                Gs.append(G)
-            K = _product(Ks)
-            if diagonal and unbiased:
-                K.diagonal().zero_()
-            total = total + w * K.sum()
-            for layer in range(len(ga)):
-                G = _product([Gs[layer], *Ks[:layer], *Ks[layer + 1 :]])
-                ga[layer][rows].addcmul_(a[layer][rows], G.sum(1)[:, None]).addmm_(G, b[layer][columns], alpha=-1)
-                if not diagonal:  # there G is symmetric, and the factor 4 counts both arguments
-                    gb[layer][columns].addcmul_(b[layer][columns], G.sum(0)[:, None]).addmm_(
-                        G.T, a[layer][rows], alpha=-1
-                    )
+            yield _Tile(first, second, slice(i, min(i + size, n)), slice(j, min(j + size, m)), w, diagonal)
+
+
+def _groups(tiles):
+    """Small tiles together, whose kernels are computed in one go: what a launch costs is paid once."""
+    most, group, area = _size(tiles[0].first.rows[0].device) ** 2, [], 0
+    for tile in tiles:
+        own = tile.shape[0] * tile.shape[1]
+        if group and area + own > most:
+            yield group
+            group, area = [], 0
+        group, area = [*group, tile], area + own
+    yield group
+
+
+def _add(tiles, kernels, unbiased, differentiate):
+    """The weighted sum of the kernel over the pairs of `tiles`, pairs (i, i) left out if `unbiased`; adds the gradients,
+    but for each layer's `steepness`."""
+    shapes = [tile.shape for tile in tiles]
+    pieces = lambda flat: [p.view(s) for p, s in zip(flat.split([n * m for n, m in shapes]), shapes, strict=True)]  # noqa: E731
+    Ks, Gs = [], []
+    for layer, k in enumerate(kernels):
+        t = tiles[0].first.rows[layer].new_empty(sum(n * m for n, m in shapes))
+        for tile, D in zip(tiles, pieces(t), strict=True):
+            _distances(tile, layer, k.kernel, D)
+            if tile.diagonal:  # at infinity, k = 0
+                D.diagonal().fill_(math.inf if unbiased and k.kernel != "energy" else 0)
+        K, G = _profile_and_slope(t.relu_(), k, differentiate)
+        Ks.append(K)
+        Gs.append(G)
+    total = sum(tile.weight * K.sum() for tile, K in zip(tiles, pieces(_product(Ks)), strict=True))
+    if differentiate:
+        for layer in range(len(kernels)):
+            flat = _product([Gs[layer], *Ks[:layer], *Ks[layer + 1 :]])
+            for tile, G in zip(tiles, pieces(flat), strict=True):
+                # a block with itself: G is symmetric, and the factor 4 counts both arguments
+                factor = (4 if tile.diagonal else 2) * tile.weight
+                _attract(tile.first, tile.i, tile.second, tile.j, layer, G, factor)
+                if not tile.diagonal:
+                    _attract(tile.second, tile.j, tile.first, tile.i, layer, G.T, factor)
     return total
 
 
-def _distances(a, aa, b, bb, kernel):
+def _attract(cloud, i, other, j, layer, G, factor):
+    """Add `factor` times the sum over j of G_ij (a_i - b_j) to the gradient."""
+    a, b = cloud.rows[layer][i], other.rows[layer][j]
+    cloud.gradients[layer][i].addcmul_(a, G.sum(1)[:, None], value=factor).addmm_(G, b, alpha=-factor)
+
+
+def _distances(tile, layer, kernel, out):
     """What the kernel is a function of: squared distances by a matrix product; distances, where a root would magnify the
     rounding of nearly equal rows, from differences."""
+    (a, aa), (b, bb) = ((c.rows[layer][r], c.norms[layer][r]) for c, r in ((tile.first, tile.i), (tile.second, tile.j)))
     if kernel == "gaussian":
-        return torch.addmm(bb[None], a, b.T, alpha=-2).add_(aa[:, None]).relu_()
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+        out.copy_(bb).addmm_(a, b.T, alpha=-2).add_(aa[:, None])
+    else:
+        out.copy_(torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist"))
 
 
 def _product(factors):
@@ -220,29 +281,38 @@ def _product(factors):
     return out
 
 
+class _Kernel(NamedTuple):
+    """What :func:`_profile_and_slope` needs of one layer, computed once for all tiles."""
+
+    kernel: Kernel
+    scales: list[float]
+    rates: list[Tensor | None]
+    steepness: Tensor | float
+
+
 def _prepared(kernel, scales, h):
-    """What :func:`_profile_and_slope` needs of one layer, computed once for all blocks."""
+    if kernel == "energy":
+        return _Kernel(kernel, [], [], 1.0)
     scales = sorted(scales, reverse=True)
     root = h if kernel == "gaussian" else h.sqrt()
     halves = [False, *(before == 2 * c for before, c in zip(scales, scales[1:], strict=False))]
     rates = [None if half else -1 / (c * root) for c, half in zip(scales, halves, strict=True)]
-    return kernel, scales, rates, -1 / (len(scales) * root)
+    return _Kernel(kernel, scales, rates, -1 / (len(scales) * root))
 
 
-def _profile_and_slope(t, kernel, scales, rates, steepness, factor, slope):
-    """:func:`profile` of a block and `factor` times its derivative by the squared distance, None if there is no `slope`.
+def _profile_and_slope(t, kernel, slope):
+    """:func:`profile` and, if `slope`, its derivative by the squared distance divided by the `steepness`, else None.
 
     A scale that is half of the one before costs a square, not an exponential.
     """
-    if kernel == "energy":
-        return -t, (torch.where(t > 0, -0.5 * factor / t, 0) if slope else None)
-    K = G = e = None
-    for c, rate in zip(scales, rates, strict=True):
+    if kernel.kernel == "energy":
+        return -t, (torch.where(t > 0, -0.5 / t, 0) if slope else None)
+    share, K, G, e = 1 / len(kernel.scales), None, None, None
+    for c, rate in zip(kernel.scales, kernel.rates, strict=True):
         e = e.mul_(e) if rate is None else (t * rate).exp_()
-        K = e * (1 / len(scales)) if K is None else K.add_(e, alpha=1 / len(scales))
+        K = e * share if K is None else K.add_(e, alpha=share)
         if slope:
-            G = e * (factor / c) if G is None else G.add_(e, alpha=factor / c)
-    if not slope:
-        return K, None
-    G.mul_(steepness)
-    return K, G if kernel == "gaussian" else torch.where(t > 0, G.div_(2 * t), 0)
+            G = e * (1 / c) if G is None else G.add_(e, alpha=1 / c)
+    if slope and kernel.kernel == "laplacian":
+        G = torch.where(t > 0, G.div_(2 * t), 0)
+    return K, G

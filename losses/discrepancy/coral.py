@@ -72,60 +72,74 @@ def scatter(x: Tensor, weight: float) -> Tensor:
 
 def scatter_distance(x: Tensor, y: Tensor, weight_x: float, weight_y: float) -> Tensor:
     r"""Squared Frobenius distance between two weighted scatter matrices, with its gradient in closed form."""
-    return _ScatterDistance.apply(x, y, weight_x, weight_y, torch.is_grad_enabled())[0]
+    return _ScatterDistance.apply(x, y, weight_x, weight_y)[0]
 
 
 class _ScatterDistance(torch.autograd.Function):
+    """Forward keeps the small matrices, backward is one product with each: what is as large as the clouds is never held."""
+
     vmap = one_by_one(lambda: _ScatterDistance)
 
     @staticmethod
-    def forward(x, y, weight_x, weight_y, differentiate):
+    def forward(x, y, weight_x, weight_y):
         with torch.autocast(x.device.type, enabled=False):
             form = _by_covariances if x.shape[1] <= x.shape[0] + y.shape[0] else _by_inner_products
-            return form(x - x.mean(0), y - y.mean(0), weight_x, weight_y, differentiate)
+            return form(x, y, weight_x, weight_y)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, y, *ctx.weights, _ = inputs
+        x, y, *ctx.weights = inputs
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(x, y, *output[1:])
 
     @staticmethod
     def backward(ctx, grad, *_):
-        x, y, gx, gy = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True
-            a, b = ctx.weights
-            C = 4 * (scatter(x, a) - scatter(y, b))
-            with torch.autocast(x.device.type, enabled=False):
+        x, y, *saved = ctx.saved_tensors
+        a, b = ctx.weights
+        with torch.autocast(x.device.type, enabled=False):
+            if torch.is_grad_enabled():  # create_graph=True
+                C = 4 * grad * (scatter(x, a) - scatter(y, b))
                 gx, gy = a * (x - x.mean(0)) @ C, -b * (y - y.mean(0)) @ C
-        return grad * gx, grad * gy, None, None, None
+            elif len(saved) == 3:
+                C, *middles = saved
+                C = C * grad
+                gx, gy = (_times(z, m, C, w) for z, m, w in ((x, middles[0], 4 * a), (y, middles[1], -4 * b)))
+            else:
+                A, B, AA, BB, AB = saved
+                AB = AB * (grad * (-4 * a * b))
+                gx = torch.addmm(AB @ B, AA * grad, A, alpha=4 * a * a)
+                gy = torch.addmm(AB.T @ A, BB * grad, B, alpha=4 * b * b)
+        return gx, gy, None, None
 
 
-def _by_covariances(A, B, a, b, differentiate):
-    """The squared norm of C = a A'A - b B'B, and its gradients 4 a A C and -4 b B C. (A factor in `alpha` costs no pass.)"""
-    d, size = A.shape[1], 512
-    if d <= size:
-        C = torch.addmm(_product(A.T, A, a), B.T, B, alpha=-b)
-    else:  # C is symmetric: half of the products
-        C = A.new_empty(d, d)
-        for i in range(0, d, size):
-            part = slice(i, i + size)
-            C[part, i:] = torch.addmm(_product(A[:, part].T, A[:, i:], a), B[:, part].T, B[:, i:], alpha=-b)
-            C[i + size :, part] = C[part, i + size :].T
-    value = torch.linalg.vector_norm(C).square()
-    return (value, _product(A, C, 4 * a), _product(B, C, -4 * b)) if differentiate else (value,)
+ROWS = 4096  # at a time
 
 
-def _by_inner_products(A, B, a, b, differentiate):
-    """The same from AA', BB' and AB': a^2 |AA'|^2 + b^2 |BB'|^2 - 2 a b |AB'|^2."""
+def _by_covariances(x, y, a, b):
+    """The squared norm of C = a X'X - b Y'Y of the centred rows; C; the means. (A factor in `alpha` costs no pass.)"""
+    d, size = x.shape[1], 512
+    C, middles = x.new_zeros(d, d), (x.mean(0), y.mean(0))
+    for z, weight, middle in ((x, a, middles[0]), (y, -b, middles[1])):
+        for rows in z.split(ROWS):
+            A = rows - middle
+            for i in range(0, d, size):  # C is symmetric: half of the products
+                C[i : i + size, i:].addmm_(A[:, i : i + size].T, A[:, i:], alpha=weight)
+    for i in range(0, d - size, size):
+        C[i + size :, i : i + size] = C[i : i + size, i + size :].T
+    return torch.linalg.vector_norm(C).square(), C, *middles
+
+
+def _times(z, middle, C, factor):
+    """`factor` times the centred rows times C."""
+    out = torch.empty_like(z)
+    for rows, part in zip(z.split(ROWS), out.split(ROWS), strict=True):
+        part.addmm_(rows - middle, C, beta=0, alpha=factor)
+    return out
+
+
+def _by_inner_products(x, y, a, b):
+    """The same from AA', BB' and AB' of the centred rows: a^2 |AA'|^2 + b^2 |BB'|^2 - 2 a b |AB'|^2; and all of them."""
+    A, B = x - x.mean(0), y - y.mean(0)
     AA, BB, AB = A @ A.T, B @ B.T, A @ B.T
     aa, bb, ab = (torch.linalg.vector_norm(K).square() for K in (AA, BB, AB))
-    value = a * (a * aa - b * ab) + b * (b * bb - a * ab)
-    if not differentiate:
-        return (value,)
-    gA = torch.addmm(_product(AA, A, 4 * a * a), AB, B, alpha=-4 * a * b)
-    return value, gA, torch.addmm(_product(BB, B, 4 * b * b), AB.T, A, alpha=-4 * a * b)
-
-
-def _product(A, B, factor):
-    return torch.addmm(A.new_zeros(()), A, B, beta=0, alpha=factor)
+    return a * (a * aa - b * ab) + b * (b * bb - a * ab), A, B, AA, BB, AB

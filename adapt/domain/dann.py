@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 import losses
+from adapt.domain.level import Level, joined
 from adapt.engine import Step, Term, ramp
 from adapt.engine.schedule import Schedule, at
 from adapt.heads import Discriminator
@@ -16,6 +17,7 @@ def dann(
     strength: float | Schedule = ramp(1.0),
     weight: float | Schedule = 1.0,
     hidden: int = 256,
+    level: Level = "rows",
 ) -> Term:
     r"""Features from which a discriminator cannot tell the domains: DANN.
 
@@ -30,23 +32,26 @@ def dann(
             learns at full rate.
         weight: of the term, discriminator included.
         hidden: units of the discriminator's two hidden layers.
+        level: what a row is, where features have places: :func:`adapt.domain.level.at_level`.
 
     Ganin et al., 2016, https://arxiv.org/abs/1505.07818
     """
-    return Term(
-        "dann", Dann(Discriminator(dim, hidden=hidden), source, target, strength), weight, streams=[source, target]
-    )
+    loss = Dann(Discriminator(dim, hidden=hidden), source, target, strength, level)
+    return Term("dann", loss, weight, streams=[source, target])
 
 
 class Dann(nn.Module):
-    def __init__(self, discriminator: nn.Module, source: str, target: str, strength: float | Schedule):
+    def __init__(
+        self, discriminator: nn.Module, source: str, target: str, strength: float | Schedule, level: Level = "rows"
+    ):
         super().__init__()
-        self.discriminator, self.source, self.target, self.strength = discriminator, source, target, strength
+        self.discriminator, self.source, self.target = discriminator, source, target
+        self.strength, self.level = strength, level
 
     def forward(self, step: Step) -> Tensor:
         strength = at(self.strength, step.progress)
-        features = losses.reverse(step.features(self.source, self.target), strength)
-        s, t = step.call(self.discriminator, features).tensor_split([len(step[self.source].index)])
+        rows, n = joined(step, self.source, self.target, self.level)
+        s, t = step.call(self.discriminator, losses.reverse(rows, strength)).tensor_split([n])
         if step.logging:
             step.report("domain_accuracy/dann", 0.5 * ((s > 0).float().mean() + (t <= 0).float().mean()))
             step.report("weight/dann_strength", strength)

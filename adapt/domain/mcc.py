@@ -3,6 +3,7 @@
 from torch import nn
 
 import losses
+from adapt.domain.level import classes_of
 from adapt.engine import Term
 from adapt.engine.schedule import Schedule
 
@@ -22,8 +23,12 @@ def mcc(
         weight: of the term; 1 as in the paper.
         temperature: 2.5 as in the paper.
 
+    Raises:
+        TypeError: a head without classes.
+
     Jin et al., 2020, https://arxiv.org/abs/1912.03699
     """
+    classes_of(head, "mcc")
     return Term(
         "mcc",
         lambda step: losses.minimum_class_confusion(step.output(head, target), temperature=temperature),

@@ -93,6 +93,8 @@ class Step:
                 f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
             )
         inputs = join([v.inputs for v in views], [v.name for v in views])
+        if hasattr(self.encoder, "enter"):  # an encoder that treats streams differently
+            self.encoder.enter([(v.name, len(v.index)) for v in views])
         with torch.set_grad_enabled(self._encoder_learns and torch.is_grad_enabled()):
             features = self.call(self.encoder, inputs)
         rows = [len(v.index) for v in views]

@@ -1,0 +1,32 @@
+"""Every method: two ranks with half batches train as one rank with whole batches."""
+
+import pytest
+import torch
+
+from tests.adapt.domain.cases import CASES, made
+from tests.adapt.engine.tiny import weights
+from tests.ranks import run_ranks
+
+STEPS = 10
+DTYPES = {torch.float64: 1e-10, torch.float32: 2e-5}
+
+
+def on_a_rank(rank, world):
+    return {(name, dtype): weights(made(name, dtype=dtype)[0].fit(STEPS)) for name in CASES for dtype in DTYPES}
+
+
+@pytest.fixture(scope="module")
+def ranks():
+    return run_ranks(on_a_rank, 2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_two_ranks_equal_one(ranks, name, dtype):
+    trainer, _ = made(name, dtype=dtype)
+    start = weights(trainer)
+    whole = weights(trainer.fit(STEPS))
+    first, second = (found[name, dtype] for found in ranks)
+    assert torch.equal(first, second), "the ranks drifted apart"
+    assert (whole - start).norm() / start.norm() > 1e-3, "nothing was learned"
+    assert (first - whole).norm() / whole.norm() < DTYPES[dtype]

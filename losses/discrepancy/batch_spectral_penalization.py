@@ -23,8 +23,8 @@ def batch_spectral_penalization(source: Tensor, target: Tensor, *, count: int = 
 
     Returns:
         A scalar, a sum that grows with the number of rows: with more rows, or more ranks, take a smaller weight.
-        Sees the global batch; gradient accumulation does not enlarge that batch. float32 inside, whatever comes in.
-        On CUDA the eigenvalues synchronise with the host (PyTorch's eigh does).
+        Sees the global batch; gradient accumulation does not enlarge that batch. float64 inside for the Gram
+        matrix. On CUDA the eigenvalues synchronise with the host (PyTorch's eigh does).
 
     Raises:
         ValueError: shapes that do not fit; fewer than `count` singular values.
@@ -54,6 +54,11 @@ def batch_spectral_penalization(source: Tensor, target: Tensor, *, count: int = 
 
 
 def squared_singular_values(x: Tensor) -> Tensor:
-    """Ascending, min(n, d) of them. The gradient of an eigenvalue divides by no gap."""
+    """Ascending, min(n, d) of them. The gradient of an eigenvalue divides by no gap.
+
+    In float64: LAPACK's float32 eigenvectors of the Gram matrix of features with dead columns, as a ReLU leaves them, are
+    NaN in one batch of ten.
+    """
+    A = x.double()
     with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
-        return torch.linalg.eigvalsh(x @ x.T if x.shape[0] < x.shape[1] else x.T @ x)
+        return torch.linalg.eigvalsh(A @ A.T if A.shape[0] < A.shape[1] else A.T @ A).to(x.dtype)

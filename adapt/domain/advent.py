@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 import losses
@@ -67,4 +68,5 @@ class Advent(nn.Module):
 def self_information(logits: Tensor) -> Tensor:
     """``(n, classes, ...)`` shares of the entropy at each place, in [0, 1]."""
     log_p = logits.log_softmax(1)
-    return -log_p.exp() * log_p / math.log(logits.shape[1])
+    finite = log_p.clamp_min(torch.finfo(log_p.dtype).min)  # a class of logit -inf has no share, and 0 * inf is NaN
+    return -log_p.exp() * finite / math.log(logits.shape[1])

@@ -109,22 +109,25 @@ def stopped_at(trainer, number, folder):
 @pytest.mark.parametrize(
     "name", ["jan", "dsan", "cdan", "mdd", "mcc", "bnm", "im", "vada", "fixmatch", "mean_teacher", "atdoc", "deep_jdot"]
 )
-def test_a_regressor_gets_a_clear_sentence(name):
+@pytest.mark.parametrize("head", [heads.Regressor(8), heads.MultiLabel(8, 3)], ids=lambda h: type(h).__name__)
+def test_a_head_without_exclusive_classes_gets_a_clear_sentence(name, head):
     encoder, _ = network()
     with pytest.raises(TypeError, match="classes.*use domain"):
-        CASES[name].make(encoder, heads.Regressor(8))
+        CASES[name].make(encoder, head)
 
 
 @pytest.mark.parametrize("name", ["dann", "dan", "deep_coral", "homm", "sliced", "afn", "bsp", "rsd", "wdgrl"])
-def test_a_regressor_is_adapted_as_a_classifier_is(name):
+@pytest.mark.parametrize("labels", ["numbers", "several"])
+def test_a_regressor_and_a_multi_label_head_are_adapted_as_a_classifier_is(name, labels):
     encoder, _ = network()
-    head = heads.Regressor(8)
-    data = TensorDataset(cloud().tensors[0], cloud().tensors[0][:, 0])
+    x = cloud().tensors[0]
+    head = heads.Regressor(8) if labels == "numbers" else heads.MultiLabel(8, 3)
+    data = TensorDataset(x, x[:, 0] if labels == "numbers" else (x[:, :3] > 0).long())
     streams = {"source": Stream(data, 12), "target": Stream(cloud(40, seed=1), 8, labels=False)}
     parts = CASES[name].make(encoder, head)
     kind = {"phases": parts} if CASES[name].phases else {"terms": [inductive.supervised(head, "source"), *parts]}
     trained = Trainer(encoder, streams=streams, progress=False, **kind).fit(3)
-    assert trained.evaluate(head, data).metric == "mean absolute error"
+    assert trained.evaluate(head, data).metric == ("mean absolute error" if labels == "numbers" else "label accuracy")
 
 
 def test_dann_turns_the_gradient_and_scales_it_but_not_the_discriminators():

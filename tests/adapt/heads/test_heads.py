@@ -31,6 +31,16 @@ def test_regressor():
     assert heads.average("error", torch.ones(1), higher_is_better=False).high == float("inf")
 
 
+def test_multi_label():
+    head = heads.MultiLabel(4, ["red", "round", "ripe"])
+    assert head(torch.zeros(5, 4)).shape == (5, 3)
+    logits, labels = torch.tensor([[1.0, -1.0, 2.0], [1.0, 1.0, 1.0]]), torch.tensor([[1, 0, 1], [1, 0, 0]])
+    assert head.score(logits, labels).value == pytest.approx((3 / 3 + 1 / 3) / 2)
+    expected = -torch.log(torch.where(labels == 1, logits.sigmoid(), 1 - logits.sigmoid())).mean()
+    torch.testing.assert_close(head.loss(logits, labels), expected)
+    head.check(labels)
+
+
 def test_discriminator():
     assert heads.Discriminator(4, hidden=8)(torch.zeros(5, 4)).shape == (5,)
 
@@ -45,6 +55,9 @@ def test_discriminator():
         (lambda: heads.Classifier(3, 2).check(torch.tensor([[0], [1]])), r"integers, got shape \(2, 1\)"),
         (lambda: heads.Regressor(3).check(torch.zeros(5, 1)), r"must be \(5,\), got \(5, 1\)"),
         (lambda: heads.Regressor(3, 2).check(torch.zeros(5)), r"must be \(5, 2\)"),
+        (lambda: heads.MultiLabel(3, 2).check(torch.tensor([[0, 2]])), r"\(1, 2\) of 0 and 1.*0 to 2"),
+        (lambda: heads.MultiLabel(3, 2).check(torch.tensor([0, 1])), r"must be \(2, 2\)"),
+        (lambda: heads.MultiLabel(3, []), "at least 1"),
         (lambda: heads.proportion("accuracy", torch.zeros(0)), "at least one labelled row"),
         (lambda: heads.average("error", torch.zeros(0), higher_is_better=False), "at least one labelled row"),
     ],

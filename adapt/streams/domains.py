@@ -113,10 +113,11 @@ def ring(domains: Mapping[Name, Sized], count: int) -> list[tuple[Name, Name]]:
 
 
 def _groups(inputs: Tensor) -> Tensor:
-    """``(n,)``: the number of the first row with the same bytes, counted without gaps."""
+    """``(n,)``: rows with the same bytes share a number; numbers are given in order of appearance."""
     seen: dict[bytes, int] = {}
     rows = inputs.flatten(1) if inputs.ndim > 1 else inputs[:, None]
-    return torch.tensor([seen.setdefault(row.tobytes(), len(seen)) for row in rows.numpy()], dtype=torch.int64)
+    bytes_of = rows.contiguous().view(torch.uint8).cpu().numpy()  # a view: numpy does not know bfloat16
+    return torch.tensor([seen.setdefault(row.tobytes(), len(seen)) for row in bytes_of], dtype=torch.int64)
 
 
 def _boundary(group: Tensor, cut: int) -> int:

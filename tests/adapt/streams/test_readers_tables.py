@@ -11,7 +11,7 @@ from adapt.streams.readers_tables import HEART_FILE, WISDM_FEATURES
 data = pytest.mark.data
 needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
 HEADER = ",".join(HEART_FILE) + "\n"
-FULL, SPARSE = "63,1,4,145,233,1,2,150,0,2.3,3,0,6,0\n", "40,0,1,0,0,?,,120,1,-.5,?,,?,3\n"
+FULL, SPARSE = "63,1,4,145,233,1,2,150,0,2.3,3,0,6,0\n", "40,0,1,0,0,?,,120,1,-.5,?,,?,1\n"
 nan = float("nan")
 
 

@@ -3,6 +3,7 @@
 from adapt.encoders.cifar_resnet import cifar_resnet
 from adapt.encoders.encoder import Encoder, wrap
 from adapt.encoders.normalization import GlobalBatchNorm, synchronize_batch_norm
+from adapt.encoders.sentences import sentences
 from adapt.encoders.small_conv import small_conv
 from adapt.encoders.vision import load
 from adapt.encoders.weights import Match, load_weights, read_weights
@@ -15,6 +16,7 @@ __all__ = [
     "load",
     "load_weights",
     "read_weights",
+    "sentences",
     "small_conv",
     "synchronize_batch_norm",
     "wrap",

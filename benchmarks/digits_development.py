@@ -32,7 +32,8 @@ from sklearn.datasets import load_sample_images
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import digits as example
 
 from adapt.streams import Digits, Splits, mnist

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
+sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
 from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp, streams
 from adapt.engine import cosine
 
@@ -207,7 +208,7 @@ def run(method: str, task: Task, seed: int, steps: int) -> dict[str, numpy.ndarr
         }  # fmt: skip
     seconds = time.perf_counter() - start
     arrays = {name: t.numpy() for name, t in found.items()}
-    return {**arrays, "accuracy": numpy.array(hits.float().mean()), "seconds": numpy.array(seconds)}
+    return {**arrays, "accuracy": numpy.array(hits.float().mean().item()), "seconds": numpy.array(seconds)}
 
 
 def path_of(folder: Path, task: Task, method: str, seed: int) -> Path:

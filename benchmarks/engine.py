@@ -28,6 +28,7 @@ import os
 import platform
 import random
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
 import losses
 from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp
 from adapt.streams.order import permutation

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 sys.path[0] = str(Path(__file__).parents[1])  # this file is called losses.py, too
-import losses  # noqa: E402
+import losses
 
 warnings.filterwarnings("ignore")
 SCALES = torch.tensor([0.25, 0.5, 1.0, 2.0, 4.0])

@@ -52,6 +52,7 @@ def joint_transport(
     Raises:
         ValueError: shapes that do not fit; negative weights; an unknown plan.
         ImportError: ``plan="exact"`` without POT.
+        RuntimeError: the solver does not find the best plan.
 
     The paper adds the classification loss of the source rows: a term of its own here. skada's deepjdot_loss is the exact
     value, for n = m only.

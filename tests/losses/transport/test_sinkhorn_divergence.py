@@ -131,6 +131,21 @@ def test_rows_that_a_mask_leaves_out():
     assert losses.sinkhorn_divergence(x, y, target_weights=torch.zeros(9)) == 0
 
 
+@pytest.mark.parametrize("steps", [400, 1000])
+def test_columns_that_a_mask_leaves_out_stay_silent_over_many_steps(steps):
+    mask = torch.tensor([True] * 6 + [False] * 3)
+    masked, short = (
+        lambda a, b, **w: losses.sinkhorn_divergence(a, b, steps=steps, **w),
+        lambda a, b: losses.sinkhorn_divergence(a, b, steps=steps),
+    )
+    torch.testing.assert_close(masked(x, y, target_weights=mask), short(x, y[:6]), rtol=1e-8, atol=0)
+    found = gradients(lambda a, b: masked(a, b, target_weights=mask), x, y)
+    truth = gradients(short, x, y[:6])
+    torch.testing.assert_close(found[0], truth[0])
+    torch.testing.assert_close(found[1][:6], truth[1])
+    assert (found[1][6:] == 0).all()
+
+
 def test_a_second_derivative_is_an_error_and_says_why():
     a = x.clone().requires_grad_()
     (first,) = torch.autograd.grad(losses.sinkhorn_divergence(a, y), a, create_graph=True)

@@ -90,6 +90,14 @@ def test_the_entropic_plan_costs_more_than_the_best():
     assert entropic != losses.joint_transport(x, y, labels, z, plan="sinkhorn", steps=1)
 
 
+@pytest.mark.parametrize("plan", ["exact", "sinkhorn"])
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_a_label_that_is_no_class_is_an_error(wrong, plan):
+    needs_pot()
+    with pytest.raises((IndexError, RuntimeError), match="out of range"):  # -1 is not the last class
+        losses.joint_transport(x, y, labels.where(torch.arange(9) > 0, wrong), z, plan=plan)
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [

@@ -40,7 +40,8 @@ def dice(
         smooth: :math:`s \ge 0`, in places; none in the paper.
         classes: the set K. ``"present"`` takes the classes that the labels hold, ``"all"`` takes all, a list of
             class numbers those (``[1]`` is the paper's foreground). A class taken without a place of its own costs
-            :math:`1 - s / (\sum_i w_i p_{ic}^2 + s)`, that is 1 without smoothing and then without gradient.
+            :math:`1 - s / (\sum_i w_i p_{ic}^2 + s)`, that is 1 without smoothing and then without gradient (0 where the
+            class is predicted nowhere at all).
         over: ``"batch"`` sums over all places of all images. ``"image"`` gives each image its own value and takes the
             mean over the images in which something counts.
         weights: ``(n, ...)``, not negative; booleans are a mask. Where it is 0 a label may be anything.
@@ -54,7 +55,8 @@ def dice(
     Raises:
         ValueError: shapes that do not fit; an option that does not exist; negative smoothing.
 
-    Logits must be finite. Two logits ``[0, z]`` are the binary mask with the sigmoid of z.
+    A number that is no class is not found out: it counts as a place of no class. ``weights=labels != 255`` is an
+    ``ignore_index`` of 255. Logits must be finite. Two logits ``[0, z]`` are the binary mask with the sigmoid of z.
 
     Related: :func:`losses.lovasz_softmax` for the Jaccard index.
 

@@ -116,6 +116,6 @@ def mean_over_classes(values: Tensor, truth: Tensor, classes: Classes) -> Tensor
     if classes == "all":
         return values.mean(1)
     if classes != "present":
-        return values[:, list(classes)].mean(1)
+        return torch.stack([values[:, c] for c in classes], 1).mean(1)  # a list as an index is copied from the host
     present = truth > 0
     return torch.where(present, values, 0).sum(1) / present.sum(1).clamp_min(1)

@@ -1,17 +1,12 @@
 """Soft Dice loss for masks."""
 
-from collections.abc import Sequence
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_labels, counted, one_hot
+from losses.checks import counted, one_hot
+from losses.dense.masks import Classes, Over, anything_counts, check_mask, mean_over_classes, places
 from losses.gather import gather
 from losses.reduce import mean
-
-Classes = Literal["present", "all"] | Sequence[int]
-Over = Literal["batch", "image"]
 
 
 def dice(
@@ -40,7 +35,8 @@ def dice(
         smooth: :math:`s \ge 0`, in places; none in the paper.
         classes: the set K. ``"present"`` takes the classes that the labels hold, ``"all"`` takes all, a list of
             class numbers those (``[1]`` is the paper's foreground). A class taken without a place of its own costs
-            :math:`1 - s / (\sum_i w_i p_{ic}^2 + s)`, that is 1 without smoothing and then without gradient.
+            :math:`1 - s / (\sum_i w_i p_{ic}^2 + s)`, that is 1 without smoothing and then without gradient (0 where the
+            class is predicted nowhere at all).
         over: ``"batch"`` sums over all places of all images. ``"image"`` gives each image its own value and takes the
             mean over the images in which something counts.
         weights: ``(n, ...)``, not negative; booleans are a mask. Where it is 0 a label may be anything.
@@ -54,7 +50,8 @@ def dice(
     Raises:
         ValueError: shapes that do not fit; an option that does not exist; negative smoothing.
 
-    Logits must be finite. Two logits ``[0, z]`` are the binary mask with the sigmoid of z.
+    A number that is no class is not found out: it counts as a place of no class. ``weights=labels != 255`` is an
+    ``ignore_index`` of 255. Logits must be finite. Two logits ``[0, z]`` are the binary mask with the sigmoid of z.
 
     Related: :func:`losses.lovasz_softmax` for the Jaccard index.
 
@@ -81,39 +78,3 @@ def dice(
     if over == "batch":
         return values.squeeze(0)
     return mean(values, anything_counts(w, weights))
-
-
-def check_mask(logits: Tensor, labels: Tensor, classes: Classes, over: Over) -> None:
-    """Raise unless the arguments that mask losses share fit together."""
-    check_dense_logits("logits", logits)
-    check_labels(labels, (logits.shape[0], *logits.shape[2:]))
-    if over not in ("batch", "image"):
-        raise ValueError(f'`over` must be "batch" or "image", got {over!r}.')
-    if isinstance(classes, str):
-        if classes not in ("present", "all"):
-            raise ValueError(f'`classes` must be "present", "all" or a list of class numbers, got {classes!r}.')
-    elif not classes or min(classes) < 0 or max(classes) >= logits.shape[1]:
-        raise ValueError(f"`classes` must hold numbers from 0 to {logits.shape[1] - 1}, got {list(classes)}.")
-
-
-def places(logits: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """``(n, classes, places)`` logits, ``(n, places)`` labels and ``(n, places)`` weights, 1 unless given."""
-    z = at_least_float32(logits).reshape(*logits.shape[:2], -1)
-    y = labels.reshape(labels.shape[0], -1)
-    w = torch.ones_like(z[:, 0]) if weights is None else weights.to(z.dtype).reshape(y.shape)
-    return z, y, w
-
-
-def anything_counts(w: Tensor, weights: Tensor | None) -> Tensor | None:
-    """``(n,)``: whether an image has a place that counts, from ``(n, 1, places)`` weights; None where all do."""
-    return None if weights is None else (w > 0).any(2)[:, 0]
-
-
-def mean_over_classes(values: Tensor, truth: Tensor, classes: Classes) -> Tensor:
-    """``(n,)`` means of ``(n, classes)`` values over the classes asked for; `truth` is what each class has of places."""
-    if classes == "all":
-        return values.mean(1)
-    if classes != "present":
-        return values[:, list(classes)].mean(1)
-    present = truth > 0
-    return torch.where(present, values, 0).sum(1) / present.sum(1).clamp_min(1)

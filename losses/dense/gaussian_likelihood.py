@@ -28,12 +28,12 @@ def gaussian_likelihood(
 
     Args:
         means: :math:`\mu`, ``(n, ...)``.
-        log_variances: :math:`s`, the same shape: any number, so a linear layer will do. The logarithm of the variance,
+        log_variances: :math:`s`, the same shape: any finite number, so a linear layer will do. The logarithm of the variance,
             not of the standard deviation.
         targets: :math:`y`, the same shape.
         beta: :math:`\beta` in [0, 1]. 0 is the likelihood; the gradient of a mean is divided by its variance, and rows
-            that are fitted badly are given up. 0.5 is the paper's advice; with 1 the means get the gradient of the
-            squared error.
+            that are fitted badly are given up. 0.5 is the paper's advice; with 1 the means get the gradient of half
+            the squared error.
         minimum_variance: s is raised to its logarithm in the value; the gradient passes as if it had not been, so a
             variance that has collapsed is not stuck. 1e-6 is torch's.
         weights: the same shape, not negative; booleans are a mask. Where it is 0 the target may be anything, NaN too.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses.checks import check_binary, counted, one_hot
-from losses.dense.dice import Classes, Over, anything_counts, check_mask, mean_over_classes, places
+from losses.dense.masks import Classes, Over, anything_counts, check_mask, mean_over_classes, places
 from losses.gather import gather
 from losses.reduce import mean
 
@@ -47,8 +47,9 @@ def lovasz_softmax(
     Raises:
         ValueError: shapes that do not fit; an option that does not exist.
 
-    Logits must be finite. The differences above are computed in closed form, so that they keep their digits when there
-    are millions of places.
+    A number that is no class is not found out: it counts as a place of no class. ``weights=labels != 255`` is an
+    ``ignore_index`` of 255. Logits must be finite. The differences above are computed in closed form, so that they keep
+    their digits when there are millions of places.
 
     Related: :func:`losses.lovasz_hinge` for one mask; :func:`losses.dice`.
 
@@ -100,7 +101,9 @@ def lovasz_hinge(
     Raises:
         ValueError: shapes that do not fit; labels in floating point; an option that does not exist.
 
-    Logits must be finite. A mask without a single 1 costs its largest error.
+    A number that is neither 0 nor 1 is not found out: anything but 1 counts as 0. ``weights=labels != 255`` is an
+    ``ignore_index`` of 255. Logits must be finite. A mask without a single 1 costs its largest error. The authors' code
+    takes ``over="image"`` here, and the batch for :func:`losses.lovasz_softmax`.
 
     Related: :func:`losses.lovasz_softmax` for several classes.
 

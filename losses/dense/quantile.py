@@ -48,6 +48,6 @@ def quantile(
             f"`quantiles` must be {predictions.shape[-1]} numbers in (0, 1), one for each prediction, got {tuple(quantiles)}."
         )
     y_hat, y = at_least_float32(predictions), at_least_float32(targets)
-    q = torch.tensor(quantiles, dtype=y_hat.dtype, device=y_hat.device)
-    u = y[..., None] - y_hat
-    return mean(torch.maximum(q * u, (q - 1) * u).mean(-1), weights)
+    u = (y[..., None] - y_hat).unbind(-1)  # one quantile at a time: a tensor of them would be copied from the host
+    values = torch.stack([torch.maximum(q * e, (q - 1) * e) for q, e in zip(quantiles, u, strict=True)])
+    return mean(values.mean(0), weights)

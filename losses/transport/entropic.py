@@ -115,14 +115,16 @@ def in_the_log_domain(E: Tensor, log_a: Tensor, log_b: Tensor, factor: Tensor | 
 def by_products(E: Tensor, a: Tensor, b: Tensor, log_b: Tensor, gamma0: Tensor) -> tuple[Tensor, Update, Update]:
     """The two updates (exact marginals) as products with the plan at `gamma0`: one exponential for many steps."""
     phi0, Q = row_plan(E, log_b, gamma0)
-    b = torch.where(b > 0, b, torch.ones_like(b))
+    counts = b > 0  # an empty column underflows: its potential would grow with every absorption, and come alive
+    b = torch.where(counts, b, torch.ones_like(b))
     most = 60.0 if E.dtype == torch.float32 else 500.0  # what would overflow waits for the next absorption
 
     def rows(gamma: Tensor) -> Tensor:
         return phi0 - log_within(Q @ (gamma - gamma0).clamp(-most, most).exp(), most)
 
     def columns(phi: Tensor) -> Tensor:
-        return gamma0 - log_within(((a * (phi - phi0).clamp(-most, most).exp()) @ Q) / b, most)
+        mass = (a * (phi - phi0).clamp(-most, most).exp()) @ Q
+        return torch.where(counts, gamma0 - log_within(mass / b, most), gamma0)
 
     return phi0, rows, columns
 

@@ -1,5 +1,7 @@
 """Exact optimal transport between two mini-batches."""
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -40,8 +42,10 @@ def exact_transport(
     Raises:
         ValueError: shapes that do not fit; a power below 1.
         ImportError: POT is not installed.
+        RuntimeError: the solver does not find the best plan.
 
-    All weights of a cloud zero gives 0. POT's emd2 on its squared Euclidean cost is the same value for p = 2.
+    All weights of a cloud zero gives 0. A row that counts and is not finite gives NaN. POT's emd2 on its squared
+    Euclidean cost is the same value for p = 2.
 
     Related: :func:`losses.sinkhorn_divergence` needs no solver on the host; with its cost of 1/p times this one.
     :func:`losses.joint_transport` adds the labels to the cost.
@@ -72,7 +76,8 @@ def exact_transport(
 def exact_plan(cost: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The best plan's pairs ``i``, ``j`` and their mass: at most n + m - 1 of them. Solved on the host, in float64.
 
-    cost: ``(n, m)`` without gradient. a, b: weights that sum to one.
+    cost: ``(n, m)`` without gradient. a, b: weights that sum to one. Where costs that are not finite leave no plan, one
+    pair with a mass of NaN, so that the value says it.
     """
     try:
         import ot
@@ -80,6 +85,13 @@ def exact_plan(cost: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tens
         raise ImportError("Exact transport needs POT: `pip install POT`.") from error
     a, b = a.double(), b.double()
     a, b = a / a.sum(), b / b.sum()  # to rounding in float64: the solver wants equal sums
-    plan = torch.from_numpy(ot.emd(*(t.cpu().numpy() for t in (a, b, cost.double())), numItermax=10_000_000))
+    with warnings.catch_warnings(action="ignore"):  # POT only warns, and its plan then moves nothing or too little
+        plan, log = ot.emd(*(t.cpu().numpy() for t in (a, b, cost.double())), numItermax=10_000_000, log=True)
+    if log["warning"] is not None:
+        if cost.isfinite().all():
+            raise RuntimeError(f"The exact plan was not found: {log['warning']}")
+        first = torch.zeros(1, dtype=torch.long, device=cost.device)
+        return first, first, torch.full((1,), torch.nan, dtype=torch.float64, device=cost.device)
+    plan = torch.from_numpy(plan)
     i, j = plan.nonzero(as_tuple=True)
     return i.to(cost.device), j.to(cost.device), plan[i, j].to(cost.device)

@@ -29,7 +29,7 @@ def gaussian_wasserstein(source: Tensor, target: Tensor, *, global_batch: bool =
 
     Returns:
         A scalar. Sees the global batch; gradient accumulation does not enlarge that batch.
-        float32 inside, whatever comes in.
+        float64 inside, float32 out; float64 out where it came so.
 
     Raises:
         ValueError: shapes that do not fit; fewer than two rows in a cloud.
@@ -39,7 +39,7 @@ def gaussian_wasserstein(source: Tensor, target: Tensor, *, global_batch: bool =
     gaps between the singular values.
 
     POT's bures_wasserstein_distance is the root of this value, for given covariances; its empirical version divides
-    by n instead of n - 1.
+    by n instead of n - 1 and adds `reg`, 1e-6 unless set, to both diagonals.
 
     Related: :func:`losses.coral` compares covariances entry by entry and ignores the means.
 
@@ -57,14 +57,17 @@ def gaussian_wasserstein(source: Tensor, target: Tensor, *, global_batch: bool =
     check_rows(x, y, "A covariance", "give larger batches")
     n, m = x.shape[0], y.shape[0]
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        origin = x[:1]
-        shift = (x - origin).mean(0) - (y - origin).mean(0)
-        A, B = centred(x) / math.sqrt(n - 1), centred(y) / math.sqrt(m - 1)
+        u, v = (
+            x.double(),
+            y.double(),
+        )  # the singular values are products of two deviations: float32 loses the small ones
+        shift = (u - u[:1]).mean(0) - (v - u[:1]).mean(0)
+        A, B = centred(u) / math.sqrt(n - 1), centred(v) / math.sqrt(m - 1)
         singular, gradient_A, gradient_B = nuclear_norm_of_product(A, B)
         value = shift.square().sum() + A.square().sum() + B.square().sum() - 2 * singular
         gradient_x = 2 * shift / n + 2 * (A - gradient_A) / math.sqrt(n - 1)
         gradient_y = -2 * shift / m + 2 * (B - gradient_B) / math.sqrt(m - 1)
-    return with_gradient(value, (x, gradient_x), (y, gradient_y))
+    return with_gradient(value.to(x.dtype), (x, gradient_x.to(x.dtype)), (y, gradient_y.to(y.dtype)))
 
 
 def centred(x: Tensor) -> Tensor:

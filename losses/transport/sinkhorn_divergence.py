@@ -68,8 +68,8 @@ def sinkhorn_divergence(
     the factor (rho + epsilon / 2) / (rho + epsilon). With p = 1 it keeps distances above 1e-4.
     POT's empirical_sinkhorn_divergence has the cost without 1/2 and leaves the entropy out of the value: another number.
 
-    Related: :func:`losses.exact_transport` has no entropy and the cost without 1/p; :func:`losses.mmd` is the limit of a
-    large `blur`, with the kernel -C.
+    Related: :func:`losses.exact_transport` has no entropy and the cost without 1/p; :func:`losses.mmd`: with a large `blur`
+    this is half of ``losses.mmd(..., estimator="biased")``, with ``kernel="energy"`` (p = 1) or ``"linear"`` (p = 2).
 
     Feydy et al., Interpolating between Optimal Transport and MMD using Sinkhorn Divergences, 2019,
     https://arxiv.org/abs/1810.08278; soft marginals: Séjourné et al., 2019, https://arxiv.org/abs/1910.12958
@@ -98,13 +98,15 @@ def sinkhorn_divergence(
 
 
 def _divergence(x, y, a, b, blur, power, reach, debias, annealing, steps):
-    x, y = x - x[:1], y - x[:1]
-    shift, alone = torch.zeros_like(x[0]), (x, y)
+    # a row that does not count stands where one does: nothing that it holds can matter
+    x, y = (torch.where(w[:, None] > 0, z, z.index_select(0, w.argmax(0, keepdim=True))) for z, w in ((x, a), (y, b)))
+    near = x - x[:1], y - y[:1]  # for the own terms: their digits do not depend on how far apart the clouds are
+    x, y, shift = near[0], y - x[:1], torch.zeros_like(x[0])
     if power == 2 and reach is None:  # moving a cloud then costs |shift|^2 / 2 and changes no plan
         shift = b @ y - a @ x
-        alone = x - a @ x, y - b @ y
-    C = cost(*alone, power)
-    own = (cost(alone[0], alone[0], power), cost(alone[1], alone[1], power)) if debias else None
+        x, y = near = near[0] - a @ near[0], near[1] - b @ near[1]
+    C = cost(x, y, power)
+    own = (cost(near[0], near[0], power), cost(near[1], near[1], power)) if debias else None
     if blur is None:
         epsilon = (0.05 * (a @ C @ b + shift.square().sum() / 2)).clamp_min(torch.finfo(C.dtype).tiny)
     else:
@@ -120,13 +122,13 @@ def _divergence(x, y, a, b, blur, power, reach, debias, annealing, steps):
     value = shift.square().sum() / 2 + dual(phi, gamma, a, b, a @ Q.sum(1), epsilon, strength)
     if power == 1:
         Q = divided(Q, C)
-    gradient_x = a[:, None] * (Q.sum(1, keepdim=True) * x - Q @ y)
-    gradient_y = (a @ Q)[:, None] * y - Q.T @ (a[:, None] * x)
+    gradient_x = a[:, None] * (Q.sum(1, keepdim=True) * (x - shift) - Q @ y)
+    gradient_y = (a @ Q)[:, None] * (y + shift) - Q.T @ (a[:, None] * x)
     if own is None:
         return value, gradient_x, gradient_y
 
     within = []
-    for z, weights, D, alpha in zip((x, y), (a, b), own, potentials, strict=True):
+    for z, weights, D, alpha in zip(near, (a, b), own, potentials, strict=True):
         K, u = own_kernel(D, epsilon), weights * alpha.exp()
         value = value - dual(alpha, alpha, weights, weights, u @ (K @ u), epsilon, strength) / 2
         if power == 1:

@@ -45,7 +45,8 @@ def sliced_wasserstein(
     Raises:
         ValueError: shapes that do not fit; a number of directions without a generator; a power below 1.
 
-    All weights of a cloud zero gives 0. Drawing from a generator is not compiled; with the directions as a tensor the loss
+    All weights of a cloud zero gives 0. Twice differentiable for the powers 1, 2 and above: between 1 and 2 the second
+    derivative is infinite where projections meet. Drawing from a generator is not compiled; with the directions as a tensor the loss
     compiles. pytorch-adapt's layer is the same for n = m and p = 2, except that it draws 128 directions whatever it is asked
     for. POT's sliced_wasserstein_distance is the p-th root of this value.
 
@@ -178,6 +179,10 @@ def _clouds(source, target, source_weights, target_weights, power, global_batch)
         counts = some_a * some_b
     if global_batch:
         x, y = gather(x), gather(y)
+    if (
+        a is not None and b is not None
+    ):  # 0 times what a row that does not count holds would be NaN where it is not finite
+        x, y = x.masked_fill(a[:, None] == 0, 0), y.masked_fill(b[:, None] == 0, 0)
     return x, y, a, b, counts
 
 

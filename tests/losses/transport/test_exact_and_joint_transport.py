@@ -90,6 +90,14 @@ def test_the_entropic_plan_costs_more_than_the_best():
     assert entropic != losses.joint_transport(x, y, labels, z, plan="sinkhorn", steps=1)
 
 
+@pytest.mark.parametrize("plan", ["exact", "sinkhorn"])
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_a_label_that_is_no_class_is_an_error(wrong, plan):
+    needs_pot()
+    with pytest.raises((IndexError, RuntimeError), match="out of range"):  # -1 is not the last class
+        losses.joint_transport(x, y, labels.where(torch.arange(9) > 0, wrong), z, plan=plan)
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
@@ -105,6 +113,31 @@ def test_the_entropic_plan_costs_more_than_the_best():
 def test_bad_arguments(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         losses.joint_transport(*arguments, **options)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.filterwarnings("error")
+def test_one_row_that_is_not_finite_gives_nan_and_not_zero(bad):
+    needs_pot()
+    for row in (0, 4):
+        broken = x.clone()
+        broken[row] = bad
+        assert losses.exact_transport(broken, y).isnan() and losses.exact_transport(y, broken).isnan()
+        assert losses.joint_transport(broken, y, labels, z).isnan()
+        counts = torch.arange(9) != row
+        torch.testing.assert_close(
+            losses.exact_transport(broken, y, source_weights=counts), losses.exact_transport(x[counts], y)
+        )
+
+
+def test_a_solver_that_gives_up_is_an_error(monkeypatch):
+    needs_pot()
+    import ot
+
+    solver = ot.emd
+    monkeypatch.setattr(ot, "emd", lambda *args, numItermax, **options: solver(*args, numItermax=1, **options))
+    with pytest.raises(RuntimeError, match="The exact plan was not found: numItermax reached"):
+        losses.exact_transport(x, y)
 
 
 def test_bad_power():

@@ -55,6 +55,19 @@ def test_directions_in_which_a_cloud_has_no_spread_are_pulled_by_the_means_alone
     torch.testing.assert_close(flat.grad[:, 1], torch.full((9,), -2 * 3 / 9, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_float32_features_have_the_right_gradient_in_directions_of_little_variance(offset):
+    # the singular values are products of two deviations: in float32 a spread of 1e-3 beside one of 1 is rounding
+    a = (torch.randn(64, 2, generator=g) * torch.tensor([1.0, 1e-3]) + offset).requires_grad_()
+    b = torch.randn(48, 2, generator=g) * torch.tensor([2.0, 3e-3])
+    (found,) = torch.autograd.grad(losses.gaussian_wasserstein(a, b), a)
+    (truth,) = torch.autograd.grad(losses.gaussian_wasserstein(a.double(), b.double()), a)
+    spread = lambda gradient: gradient - gradient.mean(0)  # noqa: E731
+    error = spread(found - truth).norm(dim=0) / spread(truth).norm(dim=0)
+    assert (error < 1e-4).all()
+    assert found.dtype == torch.float32
+
+
 def test_a_second_derivative_is_an_error():
     a = x.clone().requires_grad_()
     (first,) = torch.autograd.grad(losses.gaussian_wasserstein(a, y), a, create_graph=True)

@@ -131,6 +131,44 @@ def test_rows_that_a_mask_leaves_out():
     assert losses.sinkhorn_divergence(x, y, target_weights=torch.zeros(9)) == 0
 
 
+@pytest.mark.parametrize("wild", [1e3, 1e6, torch.nan])
+@pytest.mark.parametrize("options", [{"blur": 0.7}, {"blur": 0.7, "power": 1}, {"blur": 0.7, "reach": 2.0}])
+def test_what_a_masked_row_holds_changes_nothing(options, wild):
+    a, b = x.float(), y.float()
+    a[0], b[0] = wild, wild
+    masks = {"source_weights": torch.arange(12) > 0, "target_weights": torch.arange(9) > 0}
+    loss = lambda a, b, **w: losses.sinkhorn_divergence(a, b, **options, **w)  # noqa: E731
+    torch.testing.assert_close(loss(a, b, **masks), loss(a[1:], b[1:]), rtol=1e-5, atol=0)
+    found, truth = gradients(lambda a, b: loss(a, b, **masks), a, b), gradients(loss, a[1:], b[1:])
+    for f, t in zip(found, truth, strict=True):
+        torch.testing.assert_close(f[1:], t, rtol=1e-3, atol=1e-6)
+        assert (f[0] == 0).all()
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_the_own_terms_keep_their_digits_where_the_clouds_are_far_apart(power):
+    a, b = x.float(), y.float() + 3e3
+    loss = lambda a, b: losses.sinkhorn_divergence(a, b, blur=0.7, reach=1.0, power=power)  # noqa: E731
+    for p, q in ((a, b), (b, a)):
+        for f, t in zip(gradients(loss, p, q), gradients(loss, p.double(), q.double()), strict=True):
+            assert (f.double() - t).norm() < 1e-4 * t.norm()
+
+
+@pytest.mark.parametrize("steps", [400, 1000])
+def test_columns_that_a_mask_leaves_out_stay_silent_over_many_steps(steps):
+    mask = torch.tensor([True] * 6 + [False] * 3)
+    masked, short = (
+        lambda a, b, **w: losses.sinkhorn_divergence(a, b, steps=steps, **w),
+        lambda a, b: losses.sinkhorn_divergence(a, b, steps=steps),
+    )
+    torch.testing.assert_close(masked(x, y, target_weights=mask), short(x, y[:6]), rtol=1e-8, atol=0)
+    found = gradients(lambda a, b: masked(a, b, target_weights=mask), x, y)
+    truth = gradients(short, x, y[:6])
+    torch.testing.assert_close(found[0], truth[0])
+    torch.testing.assert_close(found[1][:6], truth[1])
+    assert (found[1][6:] == 0).all()
+
+
 def test_a_second_derivative_is_an_error_and_says_why():
     a = x.clone().requires_grad_()
     (first,) = torch.autograd.grad(losses.sinkhorn_divergence(a, y), a, create_graph=True)

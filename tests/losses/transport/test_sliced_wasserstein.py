@@ -94,6 +94,12 @@ def test_rows_that_a_mask_leaves_out(loss):
     options = {"directions": eye}
     torch.testing.assert_close(loss(wild, y, source_weights=mask, **options), loss(x[:5], y, **options))
     torch.testing.assert_close(loss(y, wild, target_weights=mask, **options), loss(y, x[:5], **options))
+    unknown = torch.where(mask[:, None], x, torch.nan).requires_grad_()
+    value = loss(unknown, y, source_weights=mask, **options)
+    value.backward()
+    torch.testing.assert_close(value, loss(x[:5], y, **options))
+    torch.testing.assert_close(loss(y, unknown, target_weights=mask, **options), loss(y, x[:5], **options))
+    assert unknown.grad.isfinite().all() and (unknown.grad[5:] == 0).all()
     nobody = loss(x, y, source_weights=torch.zeros(8), **options)
     assert nobody == 0 and loss(x, y, target_weights=torch.zeros(8), **options) == 0
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
+from inspect import isfunction, signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adapt.engine import Step, Term, gather
+from adapt.engine import Step, Term, gather, world_size
 from adapt.engine.schedule import Schedule
 from adapt.streams import Stream
 
@@ -37,8 +39,8 @@ def hook(
     such as ATDOC's bank.
 
     Args:
-        hook: any hook that minimises one objective. Where it asks for
-            optimizers it gets names, ``DANNHook(opts=["G_opt", "C_opt", "D_opt"])``, and the trainer's is used.
+        hook: any hook that minimises one objective. Where it asks for optimizers it gets names,
+            ``DANNHook(opts=["G_opt", "C_opt", "D_opt"])``, and the trainer's steps.
         models: its modules by pytorch-adapt's names, a dict or its ``Models``: ``"C"`` classifier, ``"D"`` discriminator,
             ``"feature_combiner"``, ... ``"G"`` may be left out; ``"combined_model"`` is made of G and C.
         source, target: the streams that the hook knows as ``src`` and ``target``. It sees labels where a stream has them.
@@ -46,8 +48,8 @@ def hook(
         weights: :math:`w_k` by the hook's own names, of a hook without optimizer; 1.
         name: of the term; the class's, without ``Hook``.
 
-    Several ranks: the hook sees the rows of all ranks, so every loss is exact. Losses of ours inside a hook take
-    ``global_batch=False``. Precision: the hook's modules and losses run in float32 on features of the run's precision.
+    Several ranks: the hook sees the rows of all ranks, so every loss is exact (VAT's noise is each rank's own). A loss of
+    ours inside a hook must not gather them again: ``partial(losses.coral, global_batch=False)``. Precision: the hook's modules and losses run in float32 on features of the run's precision.
 
     Around each call `.grad` and the training modes of the encoder and of the hook's modules are put back as they were:
     ``VATLoss`` clears all gradients and unfreezes BatchNorm. What stays as pytorch-adapt has it: a weighter waits for
@@ -57,8 +59,8 @@ def hook(
 
     Raises:
         ValueError: a hook that alternates between optimizers, holds real ones, or needs a model that is not given; a
-            hook that learns from labels on a stream without; ``"G"`` that is not the trainer's encoder.
-        ImportError: no pytorch-adapt.
+            hook that learns from labels on a stream without; a bank of another size than its stream; ``"G"`` that is not
+            the trainer's encoder; on several ranks, a loss of ours that gathers.
 
     Musgrave et al., PyTorch Adapt, 2022, https://arxiv.org/abs/2211.15673
     """
@@ -84,6 +86,8 @@ class Hook(nn.Module):
         self.hook, self.weights, self.encoder = hook, weights, (models.get("G"),)  # in a tuple: the trainer owns it
         self.models = nn.ModuleDict({name: model for name, model in models.items() if name != "G"})
         self.layers = nn.ModuleList(part for part in parts if isinstance(part, nn.Module))
+        inner = [value for part in parts if not isinstance(part, nn.Module) for value in vars(part).values()]
+        self.functions = [value for value in inner if isfunction(value) or isinstance(value, partial)]
 
     def check(self, streams: Mapping[str, Stream]) -> None:
         for stream in (self.streams[d] for d in self.labelled if d in self.streams):
@@ -92,6 +96,12 @@ class Hook(nn.Module):
                     f"{type(self.hook).__name__} learns from the labels of stream `{stream}`, which was made with "
                     "`labels=False`: name a labelled stream."
                 )
+        gathering = [f for f in self.functions if _gathers(f)] if world_size() > 1 else []
+        if gathering:
+            raise ValueError(
+                f"{gathering[0]} inside {type(self.hook).__name__} would gather the rows of all ranks a second time: pass "
+                "`partial(losses.coral, global_batch=False)`, say."
+            )
         banks = [m for m in self.layers if hasattr(m, "feat_memory")]
         for bank, rows in ((len(m.get_buffer("feat_memory")), streams[self.streams["target"]].rows) for m in banks):
             if bank != rows:
@@ -164,6 +174,11 @@ def _put_back(*modules: nn.Module) -> Iterator[None]:
             module.training = training
         for parameter, gradient in gradients:
             parameter.grad = gradient
+
+
+def _gathers(function: Any) -> bool:
+    option = signature(function).parameters.get("global_batch")
+    return option is not None and option.default is True
 
 
 def _inside(part: Any) -> Iterator[Any]:

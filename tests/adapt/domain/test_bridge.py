@@ -1,6 +1,7 @@
 """Hooks of pytorch-adapt as terms: equal to running them its own way, and doing no harm beside other terms."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -287,6 +288,7 @@ RANKED = {
     "mcc": lambda: hooks.ChainHook(hooks.CLossHook(), hooks.MCCHook()),
     "bnm, coral": lambda: hooks.ChainHook(hooks.BNMHook(), hooks.AlignerHook(layers.CORALLoss())),
     "atdoc": atdoc,
+    "coral, ours": lambda: hooks.AlignerHook(loss_fn=partial(losses.coral, global_batch=False)),
 }
 
 
@@ -298,6 +300,10 @@ def ranked(name):
 
 
 def on_a_rank(rank, world):
+    models = made()
+    twice = bridge.hook(hooks.AlignerHook(loss_fn=losses.coral), models)
+    with pytest.raises(ValueError, match="gather the rows of all ranks a second time"):
+        Trainer(models["G"], [twice], streams(), progress=False, device="cpu")
     return {name: {k: v.clone() for k, v in ranked(name).fit(4).model.state_dict().items()} for name in RANKED}
 
 

@@ -34,7 +34,7 @@ def run(
     ``source_only``                the estimator on the source as it is
     ``coral``                      source whitened and coloured with the target's covariance, Ledoit-Wolf's estimate
     ``subspace_alignment``         both on their principal axes, :math:`X_S P_S P_S^\top P_T` and :math:`X_T P_T`
-    ``tca``                        :math:`K W`, the leading :math:`(I + \mu K L K)^{-1} K H K` directions, :math:`\mu = 0.1`
+    ``tca``                        both on the leading directions of :math:`(S_b + 0.1 I)^{-1} S_t`, total over between scatter
     ``linear_ot``                  source mapped by the Gaussian Monge map, covariances :math:`+ 10^{-3} \bar v I`
     ``discriminator_reweighting``  source rows weigh :math:`p(T \mid x) / p(S \mid x)`, by logistic regression
     ``density_reweighting``        source rows weigh :math:`\hat p_T(x) / \hat p_S(x)`, by Gaussian kernels of width 1
@@ -61,8 +61,9 @@ def run(
         ``{method: (m,)}`` predicted labels, of the dtype and on the device of `source_labels`.
 
     Two of skada's formulas are replaced (0.6.0): its discriminator weights are the inverse of the above, and its TCA takes
-    eigenvectors of a matrix as if it were symmetric. TCA holds ``(n + m, n + m)`` matrices: 4,000 rows in all take a
-    minute.
+    eigenvectors of a matrix as if it were symmetric. TCA here is the linear one of the published comparisons, with
+    :math:`S_t = X^\top H X`, :math:`S_b = \frac{nm}{n+m} \delta \delta^\top` of the difference of the means, and their penalty
+    for digits: with the nearest neighbour on MNIST and USPS it gives the numbers of Long et al., 2013, 51.05 and 56.28.
 
     Raises:
         ValueError: shapes that do not fit together, an unknown method, an estimator without weights for a reweighting.
@@ -70,7 +71,8 @@ def run(
 
     Lalou et al., SKADA-Bench, 2024, https://arxiv.org/abs/2407.11676; CORAL: Sun et al., 2016,
     https://arxiv.org/abs/1511.05547; subspace alignment: Fernando et al., 2013, https://doi.org/10.1109/ICCV.2013.368;
-    TCA: Pan et al., 2011, https://doi.org/10.1109/TNN.2010.2091281; linear transport: Flamary et al., 2019,
+    TCA: Pan et al., 2011, https://doi.org/10.1109/TNN.2010.2091281, as in Long et al., 2013,
+    https://doi.org/10.1109/ICCV.2013.274; linear transport: Flamary et al., 2019,
     https://arxiv.org/abs/1905.10155; reweighting: Sugiyama et al., 2012, https://doi.org/10.1017/CBO9781139035613
     """
     if source_features.ndim != 2 or target_features.ndim != 2 or source_features.shape[1] != target_features.shape[1]:
@@ -152,7 +154,7 @@ def _adapters(methods: Sequence[str], components: int, variance: float) -> dict[
         "source_only": None,
         "coral": skada.CORALAdapter(),
         "subspace_alignment": skada.SubspaceAlignmentAdapter(n_components=components, random_state=0),
-        "tca": _tca(n_components=components),
+        "tca": _tca(components),
         "linear_ot": skada.LinearOTMappingAdapter(reg=1e-3 * variance),
         "discriminator_reweighting": _discriminator(),
         "density_reweighting": skada.DensityReweightAdapter(),
@@ -162,25 +164,31 @@ def _adapters(methods: Sequence[str], components: int, variance: float) -> dict[
     return {name: known[name] for name in methods}
 
 
-def _tca(**options: Any) -> Any:
+def _tca(components: int, penalty: float = 0.1) -> Any:
     import scipy.linalg
     import skada
-    from sklearn.metrics.pairwise import pairwise_kernels
 
-    class TCA(skada.TransferComponentAnalysisAdapter):
+    class TCA(skada.BaseAdapter):
+        def __init__(self, components, penalty):
+            self.components, self.penalty = components, penalty
+
         def fit(self, X, y=None, *, sample_domain=None):
-            self.X_source_, self.X_target_ = X[sample_domain >= 0], X[sample_domain < 0]
-            n, m = len(self.X_source_), len(self.X_target_)
-            K = self.K_ = pairwise_kernels(np.concatenate([self.X_source_, self.X_target_]), metric=self.kernel)
-            u = K @ np.repeat([1 / n, -1 / m], [n, m])  # K L K = u u'
-            H_K = K - K.mean(0)
-            A = np.eye(n + m) + self.mu * np.outer(u, u)
-            # the leading eigenvectors of the pencil (K H K, A), which is symmetric where A^-1 K H K is not
-            most = (n + m - self.n_components, n + m - 1)
-            self.eigvects_ = scipy.linalg.eigh(K @ H_K, A, subset_by_index=most)[1][:, ::-1]
+            source = sample_domain >= 0
+            n, m, d = source.sum(), (~source).sum(), X.shape[1]
+            delta, centred = X[source].mean(0) - X[~source].mean(0), X - X.mean(0)
+            between = n * m / (n + m) * np.outer(delta, delta) + self.penalty * np.eye(d)
+            # the leading directions: eigh counts upwards
+            leading = (max(0, d - self.components), d - 1)
+            self.W_ = scipy.linalg.eigh(centred.T @ centred, between, subset_by_index=leading)[1]
             return self
 
-    return TCA(**options)
+        def transform(self, X, y=None, *, sample_domain=None, allow_source=False, **params):
+            return X @ self.W_
+
+        def fit_transform(self, X, y=None, *, sample_domain=None, **params):
+            return self.fit(X, sample_domain=sample_domain).transform(X)
+
+    return TCA(components, penalty)
 
 
 def _discriminator() -> Any:

@@ -1,7 +1,9 @@
 """Hooks of pytorch-adapt as terms: equal to running them its own way, and doing no harm beside other terms."""
 
 import copy
+import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -230,6 +232,15 @@ def test_a_frozen_encoder_and_one_left_out_of_the_phase():
     assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items())
 
 
+def test_features_that_are_asked_for_detached_first_keep_their_gradient():
+    encoder, head = network()
+    models = {"C": head, "D": heads.Discriminator(8)}
+    first, then = bridge.hook(hooks.DomainLossHook(detach_features=True), models), bridge.hook(hooks.MCCHook(), models)
+    s = step(encoder)
+    (first(s) + then(s)).backward()
+    assert encoder.body[0].weight.grad.abs().max() > 0
+
+
 def test_bf16_features_change_little():
     encoder, head = network()
     term = bridge.hook(hooks.DANNHook(NAMES), {"C": head, "D": heads.Discriminator(8)})
@@ -256,6 +267,13 @@ def test_other_hooks_train(name):
     before = copy.deepcopy(encoder.state_dict() | head.state_dict())
     Trainer(encoder, [bridge.hook(OTHERS[name](), models)], streams(), progress=False, device="cpu").fit(2)
     assert any(not torch.equal(before[k], v) for k, v in (encoder.state_dict() | head.state_dict()).items())
+
+
+def test_parts_of_the_objective_are_reported():
+    encoder, head = network()
+    s = step(encoder, logging=True)
+    bridge.hook(hooks.DANNHook(NAMES), {"C": head, "D": heads.Discriminator(8)})(s)
+    assert {f"DANNHook/{name}" for name in ("src_domain_loss", "target_domain_loss", "src_c_loss")} <= set(s.reports)
 
 
 # ---- state ----
@@ -405,3 +423,18 @@ def test_bad_input_is_said_at_the_door():
     with pytest.raises(ValueError, match="bank of 39 rows.*40 rows"):
         term = bridge.hook(hooks.ATDOCHook(39, 8, 3), models)
         Trainer(models["G"], [term], streams(), progress=False, device="cpu")
+
+
+def test_the_page_runs_as_it_stands_there():
+    page = (Path(__file__).parents[3] / "docs" / "bridge.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    encoder, _ = network()
+    names = {"encoder": encoder, "source": cloud(80), "target": cloud(70), "losses": losses}
+    rows, labels = cloud(20).tensors
+    names |= {"source_features": rows, "source_labels": labels, "target_features": rows + 1}
+    for block in blocks:
+        exec(block, names)
+    assert names["trainer"].fit(2).step == 2
+    data = {name: Stream(cloud(70), 16) for name in ("source", "target")}
+    Trainer(encoder, streams=data, phases=names["phases"], progress=False, device="cpu").fit(2)
+    assert names["found"]["coral"].shape == (20,)

@@ -1,5 +1,7 @@
 """The same task in another domain: methods return terms, to be added to a supervised one, or phases."""
 
+from adapt.domain import bridge as bridge
+from adapt.domain import classical as classical
 from adapt.domain.adabn import adabn
 from adapt.domain.adda import adda
 from adapt.domain.advent import advent

@@ -20,7 +20,18 @@ ARROWS = {
 }
 ARROWS["adapt.select"] = ARROWS["adapt.domain"] | {f"adapt.{k}" for k in KINDS}
 ARROWS["adapt.report"] = ARROWS["adapt.select"] | {"adapt.select"}
-LOSSES_MAY_IMPORT = {"torch", "ot", "math", "numbers", "typing", "collections", "dataclasses", "functools", "losses"}
+LOSSES_MAY_IMPORT = {
+    "torch",
+    "ot",
+    "math",
+    "numbers",
+    "typing",
+    "collections",
+    "dataclasses",
+    "functools",
+    "warnings",
+    "losses",
+}
 
 
 def room(module: str) -> str:

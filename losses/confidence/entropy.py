@@ -1,5 +1,6 @@
 """Entropy of predictions."""
 
+import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_dense_logits
@@ -24,7 +25,7 @@ def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: logits that are not ``(n, classes, ...)``, weights of another shape.
 
-    Logits must be finite: leave a masked class out instead of giving it -inf. ADVENT's code divides by log classes, to
+    A class of logit -inf takes no part: 0 log 0 is 0, in the gradient too. ADVENT's code divides by log classes, to
     have a value in [0, 1].
 
     Related: :func:`losses.information_maximization` adds :func:`losses.diversity`, which keeps the classes apart;
@@ -39,11 +40,35 @@ def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
     """
     check_dense_logits("logits", logits)
     log_p = at_least_float32(logits).log_softmax(1)
-    if weights is None:  # one sum over everything: less memory traffic in a dense prediction
-        return (log_p.exp() * log_p).sum() * (-log_p.shape[1] / log_p.numel())
     return mean(row_entropy(log_p), weights)
 
 
 def row_entropy(log_p: Tensor) -> Tensor:
     """``(n, ...)`` entropies of ``(n, classes, ...)`` log-probabilities."""
-    return -(log_p.exp() * log_p).sum(1)
+    return _RowEntropy.apply(log_p)
+
+
+class _RowEntropy(torch.autograd.Function):
+    """-sum p log p, where log p may be -inf. As autograd's graph the bounded logarithm would cost two passes more."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(log_p):
+        return -_bounded(log_p).mul_(log_p.exp()).sum(1)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (log_p,) = ctx.saved_tensors
+        slope, p, grad = _bounded(log_p) + 1, log_p.exp(), -grad.unsqueeze(1)
+        if torch.is_grad_enabled():  # somebody wants a second derivative
+            return slope * p * grad
+        return slope.mul_(p).mul_(grad)
+
+
+def _bounded(log_p: Tensor) -> Tensor:
+    return log_p.clamp_min(torch.finfo(log_p.dtype).min)

@@ -40,8 +40,8 @@ DEFECTS = [
     Defect(
         "AdaTime: the second half of a batch's graph is cut (a player frozen and never freed)",
         "losses/adversarial/classifier_discrepancy.py",
-        "at_least_float32(second_logits)",
-        "at_least_float32(second_logits).detach()",
+        "for x in (first_logits, second_logits)",
+        "for x in (first_logits, second_logits.detach())",
         "classifier_discrepancy",
     ),
     Defect(
@@ -61,8 +61,8 @@ DEFECTS = [
     Defect(
         "skada: p[..., labels] where a gather was meant",
         "losses/adversarial/margin_disparity.py",
-        "    return z.gather(1, y).squeeze(1) - others",
-        "    return z[..., labels].mean(1) - others",
+        "    return logits.gather(1, y).squeeze(1) - others",
+        "    return logits[..., labels].mean(1) - others",
         "margin_disparity",
     ),
     Defect(
@@ -182,8 +182,8 @@ DEFECTS = [
     Defect(
         "tllib, skada: sigmoid and then the logarithm",
         "losses/adversarial/domain_adversarial.py",
-        "-y * F.logsigmoid(z)",
-        "-y * z.sigmoid().log()",
+        "-F.logsigmoid(z if y else -z)",
+        "-(z if y else -z).sigmoid().log()",
         "domain_adversarial",
     ),
 ]

@@ -25,7 +25,7 @@ def mean(values: Tensor, weights: Tensor | None = None, *, name: str = "weights"
     if weights is None:
         return values.mean()
     check_weights(weights, tuple(values.shape), name)
-    w = at_least_float32(weights)
+    w = weights.to(at_least_float32(values).dtype)  # float64 weights do not make the result float64
     total = gather(w.sum()[None]).mean()
     total = torch.where(total > 0, total, torch.ones_like(total))  # no row counts: 0 / 1
     return (w * values.masked_fill(w == 0, 0)).sum() / total

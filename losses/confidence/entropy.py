@@ -45,7 +45,7 @@ def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
 
 def row_entropy(log_p: Tensor) -> Tensor:
     """``(n, ...)`` entropies of ``(n, classes, ...)`` log-probabilities."""
-    return _RowEntropy.apply(log_p)
+    return _RowEntropy.apply(log_p)[0]
 
 
 class _RowEntropy(torch.autograd.Function):
@@ -55,19 +55,24 @@ class _RowEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(log_p):
-        return -_bounded(log_p).mul_(log_p.exp()).sum(1)
+        p = log_p.exp()
+        terms = _bounded(log_p).mul_(p)
+        return -terms.sum(1), p.add_(terms)  # the second is minus the derivative, p (1 + log p)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # no zeros for the second output
+        ctx.save_for_backward(*inputs, output[1])
 
     @staticmethod
-    def backward(ctx, grad):
-        (log_p,) = ctx.saved_tensors
-        slope, p, grad = _bounded(log_p) + 1, log_p.exp(), -grad.unsqueeze(1)
-        if torch.is_grad_enabled():  # somebody wants a second derivative
-            return slope * p * grad
-        return slope.mul_(p).mul_(grad)
+    def backward(ctx, grad, _):
+        if grad is None:
+            return None
+        log_p, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody wants a second derivative: with a graph
+            slope = (_bounded(log_p) + 1) * log_p.exp()
+        return slope * -grad.unsqueeze(1)
 
 
 def _bounded(log_p: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def gradient_penalty(
             )
         (gradient,) = pull_back(torch.ones_like(scores))
     squared = gradient.flatten(1).square().sum(1)
-    norm = torch.where(squared > 0, squared, 1).sqrt() * (squared > 0)  # a root at 0 has no gradient
+    norm = torch.where(squared == 0, 1, squared).sqrt() * (squared != 0)  # a root at 0 has no gradient
     return (norm - 1).square().mean()
 
 

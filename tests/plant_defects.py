@@ -67,7 +67,7 @@ DEFECTS = [
     ),
     Defect(
         "skada: a memory bank that is never written",
-        "losses/confidence/neighbourhood_aggregation.py",
+        "losses/confidence/memory.py",
         "    bank[index] = rows[last].to(bank.dtype)",
         "    bank[index]\n    +rows[last].to(bank.dtype)",
         "neighbourhood or Bank",
@@ -125,22 +125,22 @@ DEFECTS = [
     Defect(
         "pytorch-adapt: VAT writes the model's batch-norm statistics",
         "losses/confidence/virtual_adversarial.py",
-        "{name: b.clone() for name, b in model.named_buffers()}",
-        "dict(model.named_buffers())",
+        "copies.setdefault(b, b.clone())",
+        "b",
         "virtual_adversarial",
     ),
     Defect(
         "pytorch-adapt: VAT forces batch norm back into training",
         "losses/confidence/virtual_adversarial.py",
-        "    if isinstance(model, nn.Module):",
-        "    if isinstance(model, nn.Module):\n        model.train()",
+        "    copies: dict",
+        "    model.train()\n    copies: dict",
         "virtual_adversarial",
     ),
     Defect(
         "pytorch-adapt: VAT calls backward and zero_grad inside the loss",
         "losses/confidence/virtual_adversarial.py",
-        "                (gradient,) = torch.autograd.grad(divergence(x.detach() + r), r)",
-        "                divergence(x.detach() + r).backward()\n                gradient = r.grad\n"
+        "                (gradient,) = torch.autograd.grad(value, r, allow_unused=True) if value.requires_grad else (None,)",
+        "                value.backward()\n                gradient = r.grad\n"
         "                [p.grad.zero_() for p in getattr(model, 'parameters', list)() if p.grad is not None]",
         "virtual_adversarial",
     ),

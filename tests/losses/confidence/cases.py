@@ -142,7 +142,7 @@ CASES = [
     Case(
         "fixmatch",
         losses.fixmatch,
-        [logits("s"), held(logits("s", scale=3.0))],
+        [logits("s"), held(logits("s", scale=3.8))],  # a row crosses 0.95 when it moves a little
         references.fixmatch,
         derivatives="held",
         selects=BELOW,

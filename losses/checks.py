@@ -78,15 +78,39 @@ def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
     return (labels[..., None] == torch.arange(classes, device=labels.device)).to(like.dtype)
 
 
-def counted(x: Tensor, weights: Tensor | None) -> Tensor:
+def check_weights(weights: Tensor, shape: tuple[int, ...], name: str = "weights") -> None:
+    """Raise unless there is one weight for each place of `shape`."""
+    if weights.shape != torch.Size(shape):
+        raise ValueError(f"`{name}` must hold one number for each row, shape {shape}, got {tuple(weights.shape)}.")
+
+
+def counted(x: Tensor, weights: Tensor | None, name: str = "weights") -> Tensor:
     """`x` with 0 wherever its weight is 0: what stands there (a label of 255 or -100, a NaN) is never looked at."""
     if weights is None:
         return x
-    if weights.shape != x.shape:
-        raise ValueError(
-            f"`weights` must hold one number for each row, shape {tuple(x.shape)}, got {tuple(weights.shape)}."
-        )
+    check_weights(weights, tuple(x.shape), name)
     return x.masked_fill(weights == 0, 0)
+
+
+def counted_logits(z: Tensor, weights: Tensor | None, name: str = "weights") -> Tensor:
+    """``(n, classes, ...)`` `z` with 0 wherever the ``(n, ...)`` weight is 0: a softmax of what stands there may be NaN."""
+    if weights is None:
+        return z
+    check_weights(weights, (z.shape[0], *z.shape[2:]), name)
+    return z.masked_fill((weights == 0).unsqueeze(1), 0)
+
+
+def one_a_row(name: str, z: Tensor) -> Tensor:
+    """`z` as ``(n,)`` in at least float32; raise unless it is ``(n,)`` or ``(n, 1)`` with a row."""
+    if z.ndim not in (1, 2) or z.numel() != z.shape[0] or z.shape[0] == 0:
+        raise ValueError(f"`{name}` must hold one number a row, (n,) or (n, 1) with n >= 1, got {tuple(z.shape)}.")
+    return at_least_float32(z).reshape(-1)
+
+
+def check_label_smoothing(label_smoothing: float) -> None:
+    """Raise unless it is in [0, 1)."""
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"`label_smoothing` must be in [0, 1), got {label_smoothing}.")
 
 
 def check_class_numbers(name: str, numbers: Tensor, classes: int) -> None:

@@ -40,8 +40,8 @@ DEFECTS = [
     Defect(
         "AdaTime: the second half of a batch's graph is cut (a player frozen and never freed)",
         "losses/adversarial/classifier_discrepancy.py",
-        "at_least_float32(second_logits)",
-        "at_least_float32(second_logits).detach()",
+        "for x in (first_logits, second_logits)",
+        "for x in (first_logits, second_logits.detach())",
         "classifier_discrepancy",
     ),
     Defect(
@@ -61,13 +61,13 @@ DEFECTS = [
     Defect(
         "skada: p[..., labels] where a gather was meant",
         "losses/adversarial/margin_disparity.py",
-        "    return z.gather(1, y).squeeze(1) - others",
-        "    return z[..., labels].mean(1) - others",
+        "    return logits.gather(1, y).squeeze(1) - others",
+        "    return logits[..., labels].mean(1) - others",
         "margin_disparity",
     ),
     Defect(
         "skada: a memory bank that is never written",
-        "losses/confidence/neighbourhood_aggregation.py",
+        "losses/confidence/memory.py",
         "    bank[index] = rows[last].to(bank.dtype)",
         "    bank[index]\n    +rows[last].to(bank.dtype)",
         "neighbourhood or Bank",
@@ -125,22 +125,22 @@ DEFECTS = [
     Defect(
         "pytorch-adapt: VAT writes the model's batch-norm statistics",
         "losses/confidence/virtual_adversarial.py",
-        "{name: b.clone() for name, b in model.named_buffers()}",
-        "dict(model.named_buffers())",
+        "copies.setdefault(b, b.clone())",
+        "b",
         "virtual_adversarial",
     ),
     Defect(
         "pytorch-adapt: VAT forces batch norm back into training",
         "losses/confidence/virtual_adversarial.py",
-        "    if isinstance(model, nn.Module):",
-        "    if isinstance(model, nn.Module):\n        model.train()",
+        "    copies: dict",
+        "    model.train()\n    copies: dict",
         "virtual_adversarial",
     ),
     Defect(
         "pytorch-adapt: VAT calls backward and zero_grad inside the loss",
         "losses/confidence/virtual_adversarial.py",
-        "                (gradient,) = torch.autograd.grad(divergence(x.detach() + r), r)",
-        "                divergence(x.detach() + r).backward()\n                gradient = r.grad\n"
+        "                (gradient,) = torch.autograd.grad(value, r, allow_unused=True) if value.requires_grad else (None,)",
+        "                value.backward()\n                gradient = r.grad\n"
         "                [p.grad.zero_() for p in getattr(model, 'parameters', list)() if p.grad is not None]",
         "virtual_adversarial",
     ),
@@ -182,8 +182,8 @@ DEFECTS = [
     Defect(
         "tllib, skada: sigmoid and then the logarithm",
         "losses/adversarial/domain_adversarial.py",
-        "-y * F.logsigmoid(z)",
-        "-y * z.sigmoid().log()",
+        "-F.logsigmoid(z if y else -z)",
+        "-(z if y else -z).sigmoid().log()",
         "domain_adversarial",
     ),
 ]

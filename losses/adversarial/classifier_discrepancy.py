@@ -2,10 +2,11 @@
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_same_shape
+from losses.checks import at_least_float32, check_dense_logits, check_same_shape, counted_logits
 from losses.reduce import mean
 
 
@@ -27,10 +28,12 @@ def classifier_discrepancy(
         first_logits: ``(n, classes)`` or ``(n, classes, ...)``; p is their softmax.
         second_logits: the same shape; q is their softmax.
         kind: ``"l1"``, as in the paper, or ``"symmetric_kl"``, computed in the log domain.
-        weights: ``(n,)`` or ``(n, ...)`` numbers, not negative, or booleans as a mask.
+        weights: ``(n,)``, or ``(n, ...)`` for dense logits (one for each place): numbers, not negative, or booleans as a
+            mask.
 
     Returns:
-        A scalar; ``"l1"`` lies in [0, 2 / C]. Symmetric; zero where the two agree. Per rank: a mean over rows.
+        A scalar; ``"l1"`` lies in [0, 2 / C]. Symmetric; zero where the two agree. Per rank: a mean over rows; with weights their sum is gathered (one number), so
+        that the mean of the ranks' values is the weighted mean over all rows.
         float32 inside, whatever comes in.
 
     Raises:
@@ -47,11 +50,12 @@ def classifier_discrepancy(
     """
     check_dense_logits("first_logits", first_logits)
     check_same_shape(first_logits=first_logits, second_logits=second_logits)
-    z, y = at_least_float32(first_logits), at_least_float32(second_logits)
+    z, y = (counted_logits(at_least_float32(x), weights) for x in (first_logits, second_logits))
     if kind == "l1":
         p, q = z.softmax(1), y.softmax(1)
         return F.l1_loss(p, q) if weights is None else mean((p - q).abs().mean(1), weights)
     if kind == "symmetric_kl":
-        log_p, log_q = z.log_softmax(1), y.log_softmax(1)
+        # a class that both give -inf has log-probabilities -inf, whose difference is NaN: the least number instead
+        log_p, log_q = (x.log_softmax(1).clamp_min(torch.finfo(x.dtype).min) for x in (z, y))
         return mean(0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1), weights)
     raise ValueError(f'`kind` must be "l1" or "symmetric_kl", got {kind!r}.')

@@ -5,7 +5,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.checks import at_least_float32
+from losses.checks import check_label_smoothing, counted, one_a_row
 from losses.reduce import mean
 
 Kind = Literal["cross_entropy", "least_squares"]
@@ -43,7 +43,9 @@ def domain_adversarial(
             are (LSGAN, whose discriminator adds the two means: twice this value).
 
     Returns:
-        A scalar. Domains count equally whatever n and m. Per rank: a mean over rows. float32 inside, whatever comes in.
+        A scalar. Domains count equally whatever n and m. Per rank: a mean over rows; with weights their sum is gathered (one number), so
+        that the mean of the ranks' values is the weighted mean over all rows. float32
+        inside, whatever comes in.
 
     Raises:
         ValueError: a domain without rows, more than one logit a row, weights of another shape, `label_smoothing` outside
@@ -62,7 +64,8 @@ def domain_adversarial(
     >>> domain_adversarial(torch.zeros(4), torch.zeros(3))
     tensor(0.6931)
     """
-    s, t = one_a_row("source_logits", source_logits), one_a_row("target_logits", target_logits)
+    s = counted(one_a_row("source_logits", source_logits), source_weights, "source_weights")
+    t = counted(one_a_row("target_logits", target_logits), target_weights, "target_weights")
     check_label_smoothing(label_smoothing)
     loss_s = domain_loss(s, 1 - label_smoothing / 2, kind)
     loss_t = domain_loss(t, label_smoothing / 2, kind)
@@ -72,20 +75,9 @@ def domain_adversarial(
 def domain_loss(z: Tensor, y: float, kind: Kind) -> Tensor:
     """``(n,)`` losses of the outputs `z` where the label is `y`."""
     if kind == "cross_entropy":
+        if y in (0, 1):
+            return -F.logsigmoid(z if y else -z)  # an infinite logit times 0 would be NaN
         return -y * F.logsigmoid(z) - (1 - y) * F.logsigmoid(-z)
     if kind == "least_squares":
         return 0.5 * (z - y).square()
     raise ValueError(f'`kind` must be "cross_entropy" or "least_squares", got {kind!r}.')
-
-
-def one_a_row(name: str, z: Tensor) -> Tensor:
-    """`z` as ``(n,)`` in at least float32; raise unless it is ``(n,)`` or ``(n, 1)`` with a row."""
-    if z.ndim not in (1, 2) or z.numel() != z.shape[0] or z.shape[0] == 0:
-        raise ValueError(f"`{name}` must hold one number a row, (n,) or (n, 1) with n >= 1, got {tuple(z.shape)}.")
-    return at_least_float32(z).reshape(-1)
-
-
-def check_label_smoothing(label_smoothing: float) -> None:
-    """Raise unless it is in [0, 1)."""
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"`label_smoothing` must be in [0, 1), got {label_smoothing}.")

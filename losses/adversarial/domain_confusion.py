@@ -3,8 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.adversarial.domain_adversarial import one_a_row
-from losses.checks import at_least_float32, check_logits
+from losses.checks import at_least_float32, check_logits, counted, counted_logits, one_a_row
 from losses.reduce import mean
 
 
@@ -22,7 +21,9 @@ def domain_confusion(logits: Tensor, *, weights: Tensor | None = None) -> Tensor
         weights: ``(n,)`` numbers, not negative, or booleans as a mask.
 
     Returns:
-        A scalar, at least log K. Per rank: a mean over rows. float32 inside, whatever comes in.
+        A scalar, at least log K. Per rank: a mean over rows; with weights their sum is gathered (one number), so
+        that the mean of the ranks' values is the weighted mean over all rows. float32
+        inside, whatever comes in.
 
     Raises:
         ValueError: no rows, or shapes that do not fit.
@@ -39,7 +40,10 @@ def domain_confusion(logits: Tensor, *, weights: Tensor | None = None) -> Tensor
     (tensor(0.6931), tensor(1.3863))
     """
     if logits.ndim == 1 or (logits.ndim == 2 and logits.shape[1] == 1):
-        z = one_a_row("logits", logits)
+        z = counted(one_a_row("logits", logits), weights)
         return mean(-0.5 * (F.logsigmoid(z) + F.logsigmoid(-z)), weights)
     check_logits("logits", logits)
-    return mean(-at_least_float32(logits).log_softmax(1).mean(1), weights)
+    if logits.shape[1] == 0:
+        raise ValueError("`logits` must be (n, K) with K >= 2, or one logit a row, got K = 0.")
+    z = counted_logits(at_least_float32(logits), weights)
+    return mean(-z.log_softmax(1).mean(1), weights)

@@ -16,17 +16,17 @@ def entropy_weights(logits: Tensor, *, detach: bool = True) -> Tensor:
 
     Args:
         logits: ``(n, classes)``, :math:`z`.
-        detach: no gradient, as in tllib. The authors' code lets the gradient through and reverses it like that of the
-            features: ``entropy_weights(losses.reverse(logits, strength), detach=False)``; there the sum that
-            normalises the weights is held, in :func:`losses.domain_adversarial` it is not.
+        detach: no gradient, as in tllib. The authors' code lets it through, reversed, and holds the sum that normalises
+            the weights. ``entropy_weights(losses.reverse(logits, strength), detach=False)`` comes near it, but
+            :func:`losses.domain_adversarial` differentiates that sum too: another direction, not only another size.
 
     Returns:
         ``(n,)`` in [1 + 1 / classes, 2]. Per rank: row by row. float32 inside, whatever comes in.
 
     Raises:
-        ValueError: logits that are not ``(n, classes)``.
+        ValueError: logits that are not ``(n, classes)``, or without a class.
 
-    pytorch-adapt's ``EntropyWeights`` divides by their sum. The authors add 1e-5 to p inside the logarithm.
+    A class of logit -inf takes no part. pytorch-adapt's ``EntropyWeights`` divides by their sum. The authors add 1e-5 to p inside the logarithm.
 
     Long et al., Conditional Adversarial Domain Adaptation, 2018, https://arxiv.org/abs/1705.10667
 
@@ -34,5 +34,7 @@ def entropy_weights(logits: Tensor, *, detach: bool = True) -> Tensor:
     tensor([1.5000, 2.0000])
     """
     check_logits("logits", logits)
+    if logits.shape[1] == 0:
+        raise ValueError("`logits` must be (n, classes) with at least one class, got 0.")
     z = at_least_float32(logits.detach() if detach else logits)
     return 1 + torch.exp(-row_entropy(z.log_softmax(1)))

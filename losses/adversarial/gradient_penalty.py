@@ -32,7 +32,8 @@ def gradient_penalty(
         source: ``(n, ...)`` features :math:`x`.
         target: ``(m, ...)`` features :math:`y` of the same size.
         mix: ``(N,)`` numbers :math:`\alpha` in [0, 1]. Give these or `generator`.
-        generator: draws them, uniform in [0, 1). The ranks' numbers may be equal or not.
+        generator: draws them, uniform in [0, 1), on its own device: a CPU generator with features on a GPU copies N numbers
+            to it in each call. The ranks' numbers may be equal or not.
         ends: also at `source` and at `target` themselves, N + n + m points in one mean, as in WDGRL. The default is that of
             WGAN-GP.
 
@@ -80,7 +81,7 @@ def gradient_penalty(
             )
         (gradient,) = pull_back(torch.ones_like(scores))
     squared = gradient.flatten(1).square().sum(1)
-    norm = torch.where(squared > 0, squared, 1).sqrt() * (squared > 0)  # a root at 0 has no gradient
+    norm = torch.where(squared == 0, 1, squared).sqrt() * (squared != 0)  # a root at 0 has no gradient
     return (norm - 1).square().mean()
 
 

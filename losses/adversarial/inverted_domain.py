@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from losses.adversarial.domain_adversarial import Kind, domain_loss, one_a_row
+from losses.adversarial.domain_adversarial import Kind, domain_loss
+from losses.checks import counted, one_a_row
 from losses.reduce import mean
 
 
@@ -21,7 +22,9 @@ def inverted_domain(target_logits: Tensor, *, weights: Tensor | None = None, kin
         kind: ``"cross_entropy"``, as in ADDA; ``"least_squares"`` is LSGAN's :math:`\tfrac12 (t_j - 1)^2`.
 
     Returns:
-        A scalar. Per rank: a mean over rows. float32 inside, whatever comes in.
+        A scalar. Per rank: a mean over rows; with weights their sum is gathered (one number), so
+        that the mean of the ranks' values is the weighted mean over all rows. float32
+        inside, whatever comes in.
 
     Raises:
         ValueError: no rows, more than one logit a row, weights of another shape, another `kind`.
@@ -37,4 +40,5 @@ def inverted_domain(target_logits: Tensor, *, weights: Tensor | None = None, kin
     >>> inverted_domain(torch.zeros(3)), inverted_domain(torch.zeros(3), kind="least_squares")
     (tensor(0.6931), tensor(0.5000))
     """
-    return mean(domain_loss(one_a_row("target_logits", target_logits), 1, kind), weights)
+    t = counted(one_a_row("target_logits", target_logits), weights)
+    return mean(domain_loss(t, 1, kind), weights)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_dense_logits, check_positive, check_same_shape, counted_logits
 from losses.reduce import mean
 
 
@@ -38,17 +38,20 @@ def margin_disparity(
         source_adversarial_logits: the same shape, :math:`f'`.
         target_logits: ``(m, classes)`` or ``(m, classes, ...)``.
         target_adversarial_logits: the same shape as `target_logits`.
-        margin: :math:`\gamma`, the exponential of the paper's margin; 4, tllib's default (3 in the authors' code).
-        source_weights: ``(n,)`` or ``(n, ...)`` numbers, not negative, or booleans as a mask.
-        target_weights: ``(m,)`` or ``(m, ...)``.
+        margin: :math:`\gamma`, the exponential of the paper's margin :math:`\rho`; 4, tllib's default (3 in the authors' code).
+        source_weights: ``(n,)``, or ``(n, ...)`` for dense logits (one for each place): numbers, not negative, or booleans
+            as a mask.
+        target_weights: ``(m,)``, or ``(m, ...)`` for dense logits.
 
     Returns:
-        A scalar, not negative. Per rank: a mean over rows, for each domain. float32 inside, whatever comes in.
+        A scalar, not negative. Per rank: a mean over rows; with weights their sum is gathered (one number), so
+        that the mean of the ranks' values is the weighted mean over all rows.
+        float32 inside, whatever comes in.
 
     Raises:
-        ValueError: shapes that do not fit, fewer than two classes, a margin that is not positive.
+        ValueError: shapes that do not fit, source and target of different numbers of classes, fewer than two classes, a margin that is not positive.
 
-    The authors' code has this sign and value. Definitions differ: tllib returns the negative, and takes
+    A domain whose weights are all zero adds 0. The authors' code has this sign and value. Definitions differ: tllib returns the negative, and takes
     log(1 - p + 1e-6): a row adds at most 13.8 there, and gets hardly any gradient near that. skada smooths the
     probabilities by 0.1 and indexes them as ``p[..., labels]``, an (n, n) matrix whose mean is blind to which row has
     which label.
@@ -69,13 +72,20 @@ def margin_disparity(
         check_same_shape(**{f"{domain}_logits": f, f"{domain}_adversarial_logits": f1})
         if f.shape[1] < 2:
             raise ValueError(f"`{domain}_logits` must have at least 2 classes to disagree on, got {f.shape[1]}.")
-    agree = F.cross_entropy(at_least_float32(source_adversarial_logits), source_logits.argmax(1), reduction="none")
-    disagree = F.softplus(log_odds(target_adversarial_logits, target_logits.argmax(1)))
+    if source_logits.shape[1] != target_logits.shape[1]:
+        raise ValueError(
+            "`source_logits` and `target_logits` must have the same number of classes, "
+            f"got {source_logits.shape[1]} and {target_logits.shape[1]}."
+        )
+    a_s = counted_logits(at_least_float32(source_adversarial_logits), source_weights, "source_weights")
+    a_t = counted_logits(at_least_float32(target_adversarial_logits), target_weights, "target_weights")
+    agree = F.cross_entropy(a_s, source_logits.argmax(1), reduction="none")
+    disagree = -F.logsigmoid(-_log_odds(a_t, target_logits.argmax(1)))
     return margin * mean(agree, source_weights) + mean(disagree, target_weights)
 
 
-def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+def _log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     r"""``(n, ...)`` values of :math:`\log p_y - \log(1 - p_y)` of classes `labels` ``(n, ...)`` under `logits` ``(n, classes, ...)``."""
-    z, y = at_least_float32(logits), labels.unsqueeze(1)
-    others = z.scatter(1, y, -torch.inf).logsumexp(1)
-    return z.gather(1, y).squeeze(1) - others
+    y = labels.unsqueeze(1)
+    others = logits.scatter(1, y, -torch.inf).logsumexp(1)
+    return logits.gather(1, y).squeeze(1) - others

@@ -3,8 +3,15 @@
 import torch
 from torch import Tensor
 
-from losses.adversarial.domain_adversarial import check_label_smoothing
-from losses.checks import at_least_float32, check_logits, one_hot
+from losses.checks import (
+    at_least_float32,
+    check_label_smoothing,
+    check_labels,
+    check_logits,
+    counted,
+    counted_logits,
+    one_hot,
+)
 from losses.gather import gather
 
 
@@ -24,7 +31,7 @@ def multi_domain_adversarial(
     Args:
         logits: ``(n, K)``, the discriminator's logits :math:`z` on rows of all domains, in any order.
         domains: ``(n,)`` indices :math:`d` in [0, K).
-        weights: ``(n,)`` numbers :math:`w`, not negative, or booleans as a mask.
+        weights: ``(n,)`` numbers :math:`w`, not negative, or booleans as a mask. Where it is 0 a domain may be anything.
         label_smoothing: :math:`\varepsilon` in [0, 1), torch's convention; 0, as in the papers.
 
     Returns:
@@ -34,10 +41,10 @@ def multi_domain_adversarial(
 
     Raises:
         ValueError: shapes that do not fit, domains that are no whole numbers, `label_smoothing` outside [0, 1).
-            A domain outside [0, K) is torch's indexing error.
+            A domain outside [0, K) is torch's indexing error where it counts.
 
     Weights that are all zero give 0. A plain cross-entropy over all rows weighs a domain by its number of rows: equal to
-    this one where all domains have the same number.
+    this one where all domains have the same number. CoDATS writes a sum over domains (|P| times this value).
 
     Related: two domains, :func:`losses.domain_adversarial` (equal to this with K = 2 and logits ``[0, s]``). MDAN has one
     binary discriminator for each source: one :func:`losses.domain_adversarial` each.
@@ -50,24 +57,16 @@ def multi_domain_adversarial(
     tensor(1.0986)
     """
     check_logits("logits", logits)
-    _check_domains(domains, logits.shape[0])
+    check_labels(domains, (logits.shape[0],), name="domains")
     check_label_smoothing(label_smoothing)
-    log_q = at_least_float32(logits).log_softmax(1)
+    domains = counted(domains, weights).long()
+    log_q = counted_logits(at_least_float32(logits), weights).log_softmax(1)
     K = log_q.shape[1]
     w = torch.ones_like(log_q[:, 0]) if weights is None else at_least_float32(weights)
-    if w.shape != domains.shape:
-        raise ValueError(f"`weights` must be ({logits.shape[0]},), one number a row, got {tuple(w.shape)}.")
 
     loss = -(1 - label_smoothing) * log_q.gather(1, domains[:, None]).squeeze(1) - label_smoothing * log_q.mean(1)
     sums = (one_hot(domains, K, w) * w[:, None]).sum(0)
     total = gather(sums[None]).mean(0)  # mean over ranks: see losses.reduce.mean
     present = (total > 0).sum().clamp_min(1)
     share = w / torch.where(total > 0, total, 1)[domains] / present
-    return (share * loss.masked_fill(w == 0, 0)).sum()
-
-
-def _check_domains(domains: Tensor, n: int) -> None:
-    if domains.dtype.is_floating_point or domains.dtype.is_complex or domains.dtype == torch.bool:
-        raise ValueError(f"`domains` must be whole numbers (domain indices), got dtype {domains.dtype}.")
-    if domains.shape != (n,):
-        raise ValueError(f"`domains` must be ({n},), one index for each row of `logits`, got {tuple(domains.shape)}.")
+    return (share * loss).sum()

@@ -1,8 +1,10 @@
 """Disparity discrepancy for regression."""
 
+import math
+
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_positive, check_same_shape, counted_logits
 from losses.reduce import mean
 
 
@@ -34,13 +36,13 @@ def regression_disparity(
         target_weights: ``(m,)``.
 
     Returns:
-        A scalar of either sign, unbounded below: bound the heads' outputs. Per rank: a mean over rows, for each
-        domain. float32 inside, whatever comes in.
+        A scalar of either sign, unbounded below: bound the heads' outputs. Per rank: a mean over rows; with weights their sum is gathered (one number), so
+        that the mean of the ranks' values is the weighted mean over all rows. float32 inside, whatever comes in.
 
     Raises:
-        ValueError: shapes that do not fit, no rows, a margin that is not positive.
+        ValueError: shapes that do not fit, no rows, no outputs or other outputs on target than on source, a margin that is not positive.
 
-    tllib's ``RegressionMarginDisparityDiscrepancy`` returns the negative, which the adversarial head maximises.
+    A domain whose weights are all zero adds 0. tllib's ``RegressionMarginDisparityDiscrepancy`` returns the negative, which the adversarial head maximises.
 
     Zhang et al., Bridging Theory and Algorithm for Domain Adaptation, 2019,
     https://arxiv.org/abs/1904.05801
@@ -51,10 +53,17 @@ def regression_disparity(
     check_positive(margin=margin)
     check_same_shape(source_outputs=source_outputs, source_adversarial_outputs=source_adversarial_outputs)
     check_same_shape(target_outputs=target_outputs, target_adversarial_outputs=target_adversarial_outputs)
-    gap_s = _row_gap(source_adversarial_outputs, source_outputs)
-    gap_t = _row_gap(target_adversarial_outputs, target_outputs)
+    outputs_s, outputs_t = (math.prod(f.shape[1:]) for f in (source_outputs, target_outputs))
+    if outputs_s != outputs_t or outputs_s == 0:
+        raise ValueError(
+            "`source_outputs` and `target_outputs` must have the same number of outputs, at least 1, "
+            f"got {outputs_s} and {outputs_t}."
+        )
+    gap_s = _row_gap(source_adversarial_outputs, source_outputs, source_weights, "source_weights")
+    gap_t = _row_gap(target_adversarial_outputs, target_outputs, target_weights, "target_weights")
     return margin * mean(gap_s, source_weights) - mean(gap_t, target_weights)
 
 
-def _row_gap(f1: Tensor, f: Tensor) -> Tensor:
-    return (at_least_float32(f1) - at_least_float32(f).detach()).abs().reshape(f.shape[0], -1).mean(1)
+def _row_gap(f1: Tensor, f: Tensor, weights: Tensor | None, name: str) -> Tensor:
+    gap = (at_least_float32(f1) - at_least_float32(f).detach()).reshape(f.shape[0], -1)
+    return counted_logits(gap, weights, name).abs().mean(1)

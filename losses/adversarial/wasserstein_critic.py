@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from losses.adversarial.domain_adversarial import one_a_row
+from losses.checks import one_a_row
 from losses.reduce import mean
 
 
@@ -28,12 +28,14 @@ def wasserstein_critic(
         target_weights: ``(m,)``.
 
     Returns:
-        A scalar of either sign. Per rank: a mean over rows, for each domain. float32 inside, whatever comes in.
+        A scalar of either sign. Per rank: a mean over rows; with weights their sum is gathered (one number), so
+        that the mean of the ranks' values is the weighted mean over all rows. float32
+        inside, whatever comes in.
 
     Raises:
         ValueError: a domain without rows, more than one score a row, weights of another shape.
 
-    Linear in the scores: its second derivative is zero.
+    A domain whose weights are all zero adds 0.
 
     Shen et al., Wasserstein Distance Guided Representation Learning for Domain Adaptation (WDGRL), 2018,
     https://arxiv.org/abs/1707.01217
@@ -42,4 +44,4 @@ def wasserstein_critic(
     tensor(1.)
     """
     s, t = one_a_row("source_scores", source_scores), one_a_row("target_scores", target_scores)
-    return mean(s, source_weights) - mean(t, target_weights)
+    return mean(s, source_weights, name="source_weights") - mean(t, target_weights, name="target_weights")

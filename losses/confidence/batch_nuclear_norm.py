@@ -24,7 +24,8 @@ def batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:
 
     Returns:
         A scalar in [-1, 0). Sees the global batch; gradient accumulation does not enlarge that batch.
-        float32 inside, whatever comes in, but for that small matrix.
+        float32 inside, whatever comes in, but for that small matrix and, on CUDA, the gradient's product with it (which
+        could be TF32 otherwise).
 
     Raises:
         ValueError: logits that are not ``(n, classes)``.
@@ -34,6 +35,9 @@ def batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:
     for 128 rows) count as zero with zero gradient, which is the subgradient of least norm: equal rows, fewer rows than
     classes and classes that nobody predicts are safe. A second derivative is possible where the singular values are
     positive and differ (it computes the eigenvectors once more); elsewhere it is not finite.
+
+    Logits must be finite: the decomposition raises otherwise. On CUDA the eigenvalues synchronise with the host (PyTorch's
+    ``eigh`` does).
 
     Scaling: the paper and pytorch-adapt divide by n, as here; the authors' code takes the mean of the singular values, which
     is n / min(n, classes) times this.
@@ -61,9 +65,10 @@ def norm_and_polar_factor(P: Tensor) -> tuple[Tensor, Tensor]:
         squared, V = torch.linalg.eigh(A.T @ A if n > classes else A @ A.T)  # ascending
         positive = squared > max(n, classes) * torch.finfo(A.dtype).eps * squared[-1]
         sigma = torch.where(positive, squared, 1).sqrt()
-        inverse_root = ((V * (positive / sigma)) @ V.T).to(P.dtype)
-        polar_factor = P @ inverse_root if n > classes else inverse_root @ P
-    return (sigma * positive).sum().to(P.dtype), polar_factor
+        B = A if P.is_cuda else P  # there a float32 product may be TF32; here float64 would cost 19 % at (2048, 345)
+        inverse_root = ((V * (positive / sigma)) @ V.T).to(B.dtype)
+        polar_factor = B @ inverse_root if n > classes else inverse_root @ B
+    return (sigma * positive).sum().to(P.dtype), polar_factor.to(P.dtype)
 
 
 class _NuclearNorm(torch.autograd.Function):

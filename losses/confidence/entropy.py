@@ -1,5 +1,6 @@
 """Entropy of predictions."""
 
+import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_dense_logits
@@ -24,7 +25,7 @@ def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: logits that are not ``(n, classes, ...)``, weights of another shape.
 
-    Logits must be finite: leave a masked class out instead of giving it -inf. ADVENT's code divides by log classes, to
+    A class of logit -inf takes no part: 0 log 0 is 0, in the gradient too. ADVENT's code divides by log classes, to
     have a value in [0, 1].
 
     Related: :func:`losses.information_maximization` adds :func:`losses.diversity`, which keeps the classes apart;
@@ -39,11 +40,40 @@ def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
     """
     check_dense_logits("logits", logits)
     log_p = at_least_float32(logits).log_softmax(1)
-    if weights is None:  # one sum over everything: less memory traffic in a dense prediction
-        return (log_p.exp() * log_p).sum() * (-log_p.shape[1] / log_p.numel())
     return mean(row_entropy(log_p), weights)
 
 
 def row_entropy(log_p: Tensor) -> Tensor:
     """``(n, ...)`` entropies of ``(n, classes, ...)`` log-probabilities."""
-    return -(log_p.exp() * log_p).sum(1)
+    return _RowEntropy.apply(log_p)[0]
+
+
+class _RowEntropy(torch.autograd.Function):
+    """-sum p log p, where log p may be -inf. As autograd's graph the bounded logarithm would cost two passes more."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(log_p):
+        p = log_p.exp()
+        terms = _bounded(log_p).mul_(p)
+        return -terms.sum(1), p.add_(terms)  # the second is minus the derivative, p (1 + log p)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # no zeros for the second output
+        ctx.save_for_backward(*inputs, output[1])
+
+    @staticmethod
+    def backward(ctx, grad, _):
+        if grad is None:
+            return None
+        log_p, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody wants a second derivative: with a graph
+            slope = (_bounded(log_p) + 1) * log_p.exp()
+        return slope * -grad.unsqueeze(1)
+
+
+def _bounded(log_p: Tensor) -> Tensor:
+    return log_p.clamp_min(torch.finfo(log_p.dtype).min)

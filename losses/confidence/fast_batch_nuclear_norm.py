@@ -40,5 +40,5 @@ def fast_batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Ten
     z = at_least_float32(logits)
     P = (gather(z) if global_batch else z).softmax(1)
     squared = P.square().sum(0)
-    norms = torch.where(squared > 0, squared, 1).sqrt() * (squared > 0)
+    norms = torch.where(squared == 0, 1, squared).sqrt() * (squared != 0)
     return -norms.topk(min(P.shape)).values.sum() / P.shape[0]

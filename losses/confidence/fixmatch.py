@@ -7,8 +7,8 @@ from losses.confidence.pseudo_label import pseudo_label
 
 
 def fixmatch(
-    weak_logits: Tensor,
     strong_logits: Tensor,
+    weak_logits: Tensor,
     *,
     threshold: float | Tensor = 0.95,
     temperature: float | None = None,
@@ -21,8 +21,8 @@ def fixmatch(
         \hat c_i = \arg\max_c q_{ic}, \quad q = \mathrm{softmax}(z^{weak}), \quad p = \mathrm{softmax}(z^{strong})
 
     Args:
-        weak_logits: ``(n, classes)`` or ``(n, classes, ...)``; no gradient goes there.
-        strong_logits: the same shape.
+        strong_logits: ``(n, classes)`` or ``(n, classes, ...)``, what is trained.
+        weak_logits: the same shape; no gradient goes there.
         threshold: :math:`\tau`, 0.95 as in the paper; a ``(classes,)`` tensor has one for each class.
         temperature: None for hard labels, as in the paper; a number for labels :math:`\mathrm{softmax}(z^{weak} / T)`.
         weights: ``(n, ...)``, one number for each distribution; booleans are a mask.
@@ -40,8 +40,8 @@ def fixmatch(
     Sohn et al., FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence, 2020,
     https://arxiv.org/abs/2001.07685
 
-    >>> fixmatch(torch.tensor([[9.0, 0.0], [1.0, 0.0]]), torch.zeros(2, 2))
+    >>> fixmatch(torch.zeros(2, 2), torch.tensor([[9.0, 0.0], [1.0, 0.0]]))
     tensor(0.3466)
     """
-    check_same_shape(weak_logits=weak_logits, strong_logits=strong_logits)
+    check_same_shape(strong_logits=strong_logits, weak_logits=weak_logits)
     return pseudo_label(strong_logits, weak_logits, threshold=threshold, temperature=temperature, weights=weights)

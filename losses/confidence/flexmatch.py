@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from losses.checks import at_least_float32, check_logits
 from losses.confidence.fixmatch import fixmatch
-from losses.confidence.neighbourhood_aggregation import write
+from losses.confidence.memory import write
 from losses.gather import gather
 
 
@@ -25,7 +25,7 @@ class FlexMatch(nn.Module):
         classes: how many there are.
         threshold: :math:`\tau`, 0.95 as in the paper.
 
-    ``flexmatch(weak_logits, strong_logits)`` is the loss, :func:`losses.fixmatch` with the present thresholds, and changes
+    ``flexmatch(strong_logits, weak_logits)`` is the loss, :func:`losses.fixmatch` with the present thresholds, and changes
     nothing; ``flexmatch.update(index, weak_logits)`` remembers. The authors' code has the loss first, then the update.
 
     The memory is the buffer ``selected``, ``(size,)``: the class or -1. It is in the state_dict, and the same on all ranks.
@@ -51,9 +51,9 @@ class FlexMatch(nn.Module):
         self.classes, self.threshold = classes, threshold
         self.register_buffer("selected", torch.full((size,), -1))
 
-    def forward(self, weak_logits: Tensor, strong_logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
+    def forward(self, strong_logits: Tensor, weak_logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
         """A scalar: a (weighted) mean over all rows, per rank. Logits as in :func:`losses.fixmatch`."""
-        return fixmatch(weak_logits, strong_logits, threshold=self.thresholds(), weights=weights)
+        return fixmatch(strong_logits, weak_logits, threshold=self.thresholds(), weights=weights)
 
     def thresholds(self) -> Tensor:
         """``(classes,)``; all zero before the first update."""
@@ -67,7 +67,8 @@ class FlexMatch(nn.Module):
     def update(self, index: Tensor, weak_logits: Tensor) -> None:
         """Remember the confident predictions of the examples at `index`, ``(n,)``, of all ranks; the others keep theirs.
 
-        Where an example comes twice its last row counts.
+        Where an example comes twice its last confident row counts. An index must lie in [0, size): a negative one counts
+        from the end, which is not checked, as it would wait for the device.
         """
         check_logits("weak_logits", weak_logits)
         if index.shape != weak_logits.shape[:1] or weak_logits.shape[1] != self.classes:
@@ -77,4 +78,6 @@ class FlexMatch(nn.Module):
             )
         confidence, label = gather(at_least_float32(weak_logits)).softmax(1).max(1)
         index = gather(index)
-        write(self.selected, index, torch.where(confidence >= self.threshold, label, self.selected[index]))
+        sure = confidence >= self.threshold
+        last = sure.to(torch.uint8).argsort(stable=True)  # the confident rows are written after the others
+        write(self.selected, index[last], torch.where(sure, label, self.selected[index])[last])

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_logits
+from losses.checks import at_least_float32, check_logits, check_positive
 from losses.gather import gather
 
 
@@ -32,7 +32,7 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5, global_
     Raises:
         ValueError: logits that are not ``(n, classes)``, or a temperature that is not positive.
 
-    Logits must be finite. pytorch-adapt has the same value; skada lets the gradient into the weights.
+    Logits must be finite. pytorch-adapt has the same value at equal temperature; its default is 1; skada lets the gradient into the weights.
 
     Jin et al., Minimum Class Confusion for Versatile Domain Adaptation, 2020, section 3, https://arxiv.org/abs/1912.03699
 
@@ -40,8 +40,7 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5, global_
     tensor(0.5000)
     """
     check_logits("logits", logits)
-    if not temperature > 0:
-        raise ValueError(f"`temperature` must be positive, got {temperature}.")
+    check_positive(temperature=temperature)
     z = at_least_float32(logits)
     log_p = ((gather(z) if global_batch else z) / temperature).log_softmax(1)
     p = log_p.exp()

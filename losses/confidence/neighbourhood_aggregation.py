@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses.checks import at_least_float32, check_features, check_logits, check_positive
+from losses.confidence.memory import write
 from losses.gather import gather
 from losses.reduce import mean
 
@@ -44,6 +45,8 @@ def neighbourhood_aggregation(
 
     Raises:
         ValueError: shapes that do not fit, fewer places in the bank than neighbours.
+
+    The paper divides by n; the authors' code by the sum of the confidences, as here.
 
     With fewer than k other rows in the bank the mean is over those. Features of length zero have cosine 0 with everything.
 
@@ -86,7 +89,7 @@ def neighbour_probabilities(
     if index is not None:
         out = out | (index[:, None] == torch.arange(len(bank), device=index.device))
     nearest = cosine.masked_fill(out, -torch.inf).topk(neighbours, dim=1)
-    there = (nearest.values > -torch.inf).to(q.dtype)
+    there = torch.where(nearest.values == -torch.inf, 0, 1 + 0 * nearest.values).to(q.dtype)  # NaN stays NaN
     return (there[..., None] * q[nearest.indices]).sum(1) / there.sum(1, keepdim=True).clamp_min(1)
 
 
@@ -105,8 +108,8 @@ class NeighbourhoodBank(nn.Module):
         classes: how many there are.
         temperature: :math:`T`, 0.5 as in the authors' code.
         balanced: divide by the sum over the rows of the batch, as the authors' code does: a class that the batch predicts
-            often counts less. The values then depend on the batch and its size: write batches of one size. False divides by
-            the sum over the classes and does not.
+            often counts less. The values then depend on the batch and its size: write batches of one size.
+            One row alone has 1 for every class. False divides by the sum over the classes and does not depend on the batch.
 
     Buffers, in the state_dict: ``features`` ``(N, d)`` and ``probabilities`` ``(N, classes)``, zero where nothing was
     written. The rows of all ranks are gathered before they are written, so that every rank holds the same bank. A row that
@@ -133,20 +136,18 @@ class NeighbourhoodBank(nn.Module):
 
     @torch.no_grad()
     def update(self, index: Tensor, features: Tensor, logits: Tensor) -> None:
-        """Write rows of all ranks at the places `index`, ``(n,)``; where a place comes twice its last row is written."""
-        if index.ndim != 1 or len(features) != len(index) or len(logits) != len(index):
+        """Write rows of all ranks at the places `index`, ``(n,)``; where a place comes twice its last row is written.
+
+        A place must lie in [0, size): a negative one counts from the end, which is not checked, as it would wait for the
+        device.
+        """
+        n, d, classes = len(index), self.features.shape[1], self.probabilities.shape[1]
+        if index.shape != (n,) or features.shape != (n, d) or logits.shape != (n, classes):
             raise ValueError(
-                "`index`, `features` and `logits` must be (n,), (n, d) and (n, classes), "
+                f"`index`, `features` and `logits` must be (n,), (n, {d}) and (n, {classes}), "
                 f"got {tuple(index.shape)}, {tuple(features.shape)} and {tuple(logits.shape)}."
             )
         index, features, logits = gather(index), gather(features), gather(at_least_float32(logits))
         sharpened = logits.log_softmax(1) / self.temperature
         write(self.features, index, features)
         write(self.probabilities, index, sharpened.softmax(0 if self.balanced else 1))
-
-
-def write(bank: Tensor, index: Tensor, rows: Tensor) -> None:
-    """``bank[index] = rows``, in place. Of rows with the same index the last is written: the same on every device."""
-    same = index[:, None] == index
-    last = (same * torch.arange(len(index), device=index.device)).argmax(1)
-    bank[index] = rows[last].to(bank.dtype)

@@ -69,4 +69,5 @@ def pseudo_label(
         threshold = threshold[label]
     elif not 0 <= threshold <= 1:
         raise ValueError(f"`threshold` must be a probability in [0, 1], got {threshold}.")
-    return mean(loss.masked_fill(confidence < threshold, 0), weights)
+    loss = loss.masked_fill(confidence < threshold, 0) + (confidence - confidence)  # NaN logits have no class: NaN
+    return mean(loss, weights)

@@ -50,7 +50,7 @@ def virtual_adversarial(
 
     Raises:
         ValueError: inputs that are not floating point, both or neither of generator and direction, a number that is not
-            positive.
+            positive, a model whose logits carry no gradient of its input.
 
     What the model keeps: no ``.grad`` is read or written, training mode is left as it is. A module is run with copies of its
     buffers, so that running statistics are those of the clean passes alone; a function that calls modules is run as it is.
@@ -95,16 +95,26 @@ def virtual_adversarial(
         for _ in range(iterations):
             with torch.enable_grad():
                 r = (xi * d).requires_grad_()
-                (gradient,) = torch.autograd.grad(divergence(x.detach() + r), r)
+                value = divergence(x.detach() + r)
+                (gradient,) = torch.autograd.grad(value, r, allow_unused=True) if value.requires_grad else (None,)
+            if gradient is None:
+                raise ValueError("`model` must depend on its input: no gradient comes back from its logits.")
             d = unit(gradient)
         return divergence(x + radius * d)
 
 
 def without_trace(model: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """``model(x)``; a module's buffers stay as they are."""
-    if isinstance(model, nn.Module):
-        return torch.func.functional_call(model, {name: b.clone() for name, b in model.named_buffers()}, (x,))
-    return model(x)
+    if not isinstance(model, nn.Module):
+        return model(x)
+    # by buffer, not by name: a module may have two names, a buffer two modules
+    copies: dict[Tensor, Tensor] = {}
+    state = {
+        f"{at}.{name}" if at else name: copies.setdefault(b, b.clone())
+        for at, module in model.named_modules()
+        for name, b in module.named_buffers(recurse=False, remove_duplicate=False)
+    }
+    return torch.func.functional_call(model, state, (x,), tie_weights=False)
 
 
 def unit(d: Tensor) -> Tensor:

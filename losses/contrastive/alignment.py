@@ -41,5 +41,5 @@ def alignment(first: Tensor, second: Tensor, *, power: float = 2.0, weights: Ten
     check_positive(power=power)
     x, y = unit_rows(at_least_float32(first)), unit_rows(at_least_float32(second))
     D = (x - y).square().sum(1)
-    apart = D > 0
+    apart = D != 0
     return mean(torch.where(apart, D, 1).pow(power / 2) * apart, weights)

@@ -31,7 +31,7 @@ def positives_and_negatives(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def square_root(D: Tensor) -> Tensor:
     """Root of squared distances, with gradient zero (one of the subgradients) where the distance is zero."""
-    apart = D > 0
+    apart = D != 0
     return torch.where(apart, D, 1).sqrt() * apart
 
 

@@ -85,8 +85,8 @@ def triplet(
         D_ap, D_an = D[:, :, None], D[:, None, :]
         mined = positive[:, :, None] & negative[:, None, :]
     if mining == "semihard" and margin is not None:
-        mined = mined & (D_ap < D_an) & (D_an < D_ap + margin)
+        mined = mined & ~(D_ap >= D_an) & ~(D_an >= D_ap + margin)  # NaN is mined
     loss = F.softplus(D_ap - D_an) if margin is None else (D_ap - D_an + margin).relu()
     if average == "active" and margin is not None:  # the soft margin is zero by underflow only
-        mined = mined & (loss > 0)
+        mined = mined & (loss != 0)
     return mean_where(loss, mined)

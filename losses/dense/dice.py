@@ -73,7 +73,7 @@ def dice(
         sums = torch.stack([both, size, truth]).sum(1)[None]
         both, size, truth = (gather(sums) if global_batch else sums).sum(0)[:, None]
     lower = size + smooth
-    overlap = torch.where(lower > 0, (2 * both + smooth) / torch.where(lower > 0, lower, 1), 1)
+    overlap = torch.where(lower == 0, 1, (2 * both + smooth) / torch.where(lower == 0, 1, lower))
     values = mean_over_classes(1 - overlap, truth, classes)
     if over == "batch":
         return values.squeeze(0)

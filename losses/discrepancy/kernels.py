@@ -63,7 +63,7 @@ def profile(D: Tensor, kernel: Kernel, scales: Sequence[float], h: Tensor) -> Te
     """
     if kernel == "gaussian":
         return sum((torch.exp(-D / h / c) for c in scales), D.new_zeros(())) / len(scales)
-    r = torch.where(D > 0, D, torch.ones_like(D)).sqrt() * (D > 0)
+    r = torch.where(D != 0, D, torch.ones_like(D)).sqrt() * (D != 0)
     if kernel == "energy":
         return -r
     return sum((torch.exp(-r / h.sqrt() / c) for c in scales), D.new_zeros(())) / len(scales)

@@ -75,10 +75,10 @@ def distances(x: Tensor) -> Tensor:
     """``(n, n)`` distances divided by their mean over pairs of different rows; zero where all rows are equal."""
     n = x.shape[0]
     D = squared_distances(x)
-    apart = D > 0
+    apart = D != 0
     D = torch.where(apart, torch.where(apart, D, 1).sqrt(), 0)
     mean = D.sum() / (n * (n - 1))
-    return D / torch.where(mean > 0, mean, 1)
+    return D / torch.where(mean != 0, mean, 1)
 
 
 def angles(x: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Class weights from class counts."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,12 +9,13 @@ from torch import Tensor
 def balanced_class_weights(counts: Tensor, *, beta: float) -> Tensor:
     r"""Weights that are inverse to the effective number of rows of each class.
 
-    .. math:: a_c \propto \frac{1 - \beta}{1 - \beta^{n_c}}, \qquad \sum_c a_c = C
+    .. math:: a_c \propto \frac{1 - \beta}{1 - \beta^{n_c}}, \qquad \sum_c a_c = |\{c : n_c > 0\}|
 
     :math:`\beta = 0` weighs all classes equally, :math:`\beta \to 1` by their inverse frequency; ``beta=1`` is that limit.
 
     Args:
-        counts: :math:`n_c`, ``(classes,)`` rows of each class in the training set, whole or not, not negative.
+        counts: :math:`n_c`, ``(classes,)`` rows of each class in the training set, whole or not, not negative. That is not checked:
+            it would wait for the device.
         beta: in [0, 1]. The paper tries 0.9, 0.99, 0.999 and 0.9999, one for each data set.
 
     Returns:
@@ -32,14 +35,12 @@ def balanced_class_weights(counts: Tensor, *, beta: float) -> Tensor:
     if not 0 <= beta <= 1:
         raise ValueError(f"`beta` must lie in [0, 1], got {beta}.")
     n = counts.double()  # 1 - 0.9999 ** n loses half of float32's digits
-    present = n > 0
+    present = n != 0  # NaN stays NaN
     n = torch.where(present, n, 1)
     if beta == 1:
         a = 1 / n
-    elif beta == 0:
-        a = torch.ones_like(n)
     else:
-        a = 1 / -torch.expm1(n * torch.log(torch.tensor(beta, dtype=n.dtype, device=n.device)))
+        a = -1 / torch.expm1(n * (math.log(beta) if beta > 0 else -math.inf))
     a = torch.where(present, a, 0)
     a = a * present.sum() / torch.where(present.any(), a.sum(), 1)
     return a if counts.dtype == torch.float64 else a.float()

@@ -41,7 +41,7 @@ def binary_focal(
 
     Logits must be finite. torchvision's ``sigmoid_focal_loss(reduction="mean")`` has this value, and its
     ``alpha=-1`` is ``balance=None``. The paper divides the sum by the number of positive anchors: multiply by
-    ``labels.numel() / labels.sum()``.
+    ``labels.numel() / labels.sum()`` (without weights).
 
     Related: :func:`losses.focal`, one softmax over classes.
 

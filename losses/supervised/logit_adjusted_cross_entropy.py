@@ -32,8 +32,9 @@ def logit_adjusted_cross_entropy(
     Raises:
         ValueError: shapes that do not fit; labels that are not whole numbers.
 
-    A class of count zero is counted as 1e-38: it takes no part in the sum, and a row that carries it all the same has a
-    large, finite loss. Logits must be finite.
+    A class of count zero is counted as 1e-38: with strength near 1 and logits of ordinary size it takes no part in the
+    sum; a row that carries it has a large, finite loss, which does depend on the scale of the counts. Logits must be
+    finite.
 
     Related: :func:`losses.balanced_class_weights` weighs the rows instead.
 

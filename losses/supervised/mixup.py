@@ -34,6 +34,8 @@ def mixup(rows: Tensor, order: Tensor, mixing: float | Tensor) -> Tensor:
     """
     if not rows.is_floating_point() or rows.ndim == 0:
         raise ValueError(f"`rows` must be (n, ...) in floating point, got {rows.dtype} of shape {tuple(rows.shape)}.")
+    if order.dtype == torch.bool or order.is_floating_point():
+        raise ValueError(f"`order` must be whole numbers (row numbers), got dtype {order.dtype}.")
     if order.shape != rows.shape[:1]:
         raise ValueError(f"`order` must hold one row number a row, shape ({rows.shape[0]},), got {tuple(order.shape)}.")
     x = at_least_float32(rows)
@@ -119,7 +121,7 @@ def mixup_cross_entropy(
     check_dense_logits("logits", logits)
     places = (logits.shape[0], *logits.shape[2:])
     check_labels(labels, places)
-    check_labels(partner_labels, places)
+    check_labels(partner_labels, places, name="partner_labels")
     log_p = at_least_float32(logits).log_softmax(1)
     own, partner = (-at_label(log_p, counted(y, weights)) for y in (labels, partner_labels))
     share = per_row(mixing, own)

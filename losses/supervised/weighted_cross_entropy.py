@@ -86,7 +86,7 @@ def weighted_cross_entropy(
     if class_weights is None:
         return loss  # every row has share 1
     share = gather(mean(share, weights)[None]).mean()  # of all ranks
-    return torch.where(share > 0, loss / torch.where(share > 0, share, 1), 0)
+    return torch.where(share == 0, 0, loss / torch.where(share == 0, 1, share))
 
 
 def at_label(x: Tensor, labels: Tensor) -> Tensor:

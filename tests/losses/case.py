@@ -73,6 +73,7 @@ class Case:
     shift_invariant: moving all features by one vector changes nothing.
     constant_value: empty, or the sentence that says why the value never changes although the gradient acts.
     ordered: empty, or the sentence that says why the order of the rows matters.
+    selects: empty, or the sentence that says which rows do not enter the value.
     compiles, batches: empty, or the sentence that says why not ``torch.compile(fullgraph=True)``, not ``vmap``.
     """
 
@@ -86,6 +87,7 @@ class Case:
     shift_invariant: bool = False
     constant_value: str = ""
     ordered: str = ""
+    selects: str = ""
     compiles: str = ""
     batches: str = ""
 

@@ -65,7 +65,7 @@ def inverted_least_squares(t, w=None, frozen=None):
     return weighted([(z - 1) ** 2 / 2 for z in t], w)
 
 
-def conditional(f_s, z_s, f_t, z_t, discriminator, frozen=None, matrices=None, detach=True, smoothing=0.0):
+def conditional(f_s, z_s, f_t, z_t, discriminator, frozen=None, matrices=None, detach=True):
     """A linear discriminator on features and class probabilities."""
 
     def scores(features, logits):

@@ -1,5 +1,7 @@
 """Discrepancies of two classifiers beyond the battery."""
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -50,6 +52,27 @@ def test_it_is_the_sliced_distance_of_the_predictions():
         drawn = losses.sliced_wasserstein_discrepancy(z, y, **options, generator=seeded())
         expected = losses.sliced_wasserstein(z.softmax(1), y.softmax(1), **options, generator=seeded())
         assert drawn == expected
+
+
+@pytest.mark.parametrize("kind", ["l1", "symmetric_kl"])
+def test_a_class_that_both_mask_takes_no_part(kind):
+    a, b = (torch.cat([torch.full((8, 1), -torch.inf, dtype=torch.float64), x], 1).requires_grad_() for x in (z, y))
+    value = losses.classifier_discrepancy(a, b, kind=kind)
+    factor = 4 / 5 if kind == "l1" else 1  # l1 is a mean over classes
+    torch.testing.assert_close(value, factor * losses.classifier_discrepancy(z, y, kind=kind))
+    (gradient,) = torch.autograd.grad(value, a)
+    assert (gradient[:, 0] == 0).all() and gradient.isfinite().all()
+
+
+def test_global_batch_false_keeps_to_the_rows_of_its_rank(monkeypatch):
+    elsewhere = lambda rows: torch.cat([rows, 2 * rows.flip(0)])  # noqa: E731 - as if a second rank held other rows
+    for loss in (losses.sliced_wasserstein_discrepancy, losses.sliced_wasserstein, losses.max_sliced_wasserstein):
+        alone = loss(z, y, directions=theta)
+        monkeypatch.setattr(sys.modules["losses.transport.sliced_wasserstein"], "gather", elsewhere)
+        monkeypatch.setattr(sys.modules["losses.transport.weights"], "gather", elsewhere)
+        torch.testing.assert_close(loss(z, y, directions=theta, global_batch=False), alone)
+        assert (loss(z, y, directions=theta) - alone).abs() > 1e-4
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize(

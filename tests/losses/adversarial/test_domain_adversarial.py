@@ -36,6 +36,15 @@ def test_source_is_label_one_and_saturated_logits_are_exact():
     assert losses.domain_adversarial(wrong, right) == 1e4
 
 
+def test_an_infinite_logit_on_the_right_side_costs_nothing():
+    for right in (torch.tensor([torch.inf, 0.0]), torch.tensor([1e4, 0.0])):
+        z = right.clone().requires_grad_()
+        value = losses.domain_adversarial(z, -z)
+        torch.testing.assert_close(value.item(), math.log(2) / 2)
+        torch.testing.assert_close(torch.autograd.grad(value, z)[0], torch.tensor([0.0, -0.25]))
+        torch.testing.assert_close(losses.inverted_domain(right).item(), math.log(2) / 2)
+
+
 def test_smoothed_labels_have_their_minimum_at_their_own_probability():
     best = math.log(0.9 / 0.1)  # label smoothing 0.2: labels 0.9 and 0.1
     z = torch.tensor([best], dtype=torch.float64, requires_grad=True)
@@ -53,8 +62,16 @@ def test_smoothed_labels_have_their_minimum_at_their_own_probability():
         ((s, t), {"label_smoothing": 1.0}, "`label_smoothing` must be in \\[0, 1\\), got 1.0"),
         ((s, t), {"label_smoothing": -0.1}, "`label_smoothing` must be in \\[0, 1\\), got -0.1"),
         ((s, t), {"kind": "hinge"}, "`kind` must be .* got 'hinge'"),
-        ((s, t), {"source_weights": torch.ones(2)}, "`weights` must hold one number for each row, shape \\(3,\\)"),
-        ((s, t), {"target_weights": torch.ones(2, 1)}, "`weights` must hold one number for each row, shape \\(2,\\)"),
+        (
+            (s, t),
+            {"source_weights": torch.ones(2)},
+            "`source_weights` must hold one number for each row, shape \\(3,\\)",
+        ),
+        (
+            (s, t),
+            {"target_weights": torch.ones(2, 1)},
+            "`target_weights` must hold one number for each row, shape \\(2,\\)",
+        ),
     ],
 )
 def test_errors(arguments, options, message):

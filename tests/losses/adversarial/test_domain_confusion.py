@@ -29,6 +29,8 @@ def test_bad_shapes():
         losses.domain_confusion(torch.zeros(2, 3, 4))
     with pytest.raises(ValueError, match="`logits` must hold one number a row"):
         losses.domain_confusion(torch.zeros(0, 1))
+    with pytest.raises(ValueError, match="K >= 2.* got K = 0"):
+        losses.domain_confusion(torch.zeros(2, 0))
 
 
 def test_inverted_labels_do_not_saturate_where_the_reversed_loss_does():

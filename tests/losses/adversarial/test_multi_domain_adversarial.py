@@ -38,14 +38,12 @@ def test_other_domains_for_the_rows_change_the_value():
     assert (losses.multi_domain_adversarial(z, d.flip(0)) - losses.multi_domain_adversarial(z, d)).abs() > 1e-2
 
 
-def test_an_infinite_row_of_weight_zero_is_left_out():
-    logits = z.clone()
-    logits[0, 0] = -torch.inf  # its own domain: an infinite loss
-    w = torch.ones(9).double()
-    w[0] = 0
-    torch.testing.assert_close(
-        losses.multi_domain_adversarial(logits, d, weights=w), losses.multi_domain_adversarial(z[1:], d[1:])
-    )
+def test_small_integers_are_domains_and_where_the_weight_is_zero_they_may_be_anything():
+    for dtype in (torch.uint8, torch.int16, torch.int32):
+        assert losses.multi_domain_adversarial(z, d.to(dtype)) == losses.multi_domain_adversarial(z, d)
+    marked = torch.where(d == 1, 255, d)
+    value = losses.multi_domain_adversarial(z, marked, weights=d != 1)
+    torch.testing.assert_close(value, losses.multi_domain_adversarial(z[d != 1], d[d != 1]))
 
 
 @pytest.mark.parametrize(
@@ -53,9 +51,9 @@ def test_an_infinite_row_of_weight_zero_is_left_out():
     [
         ((z, d.double()), {}, "`domains` must be whole numbers.*float64"),
         ((z, d > 0), {}, "`domains` must be whole numbers.*bool"),
-        ((z, d[:8]), {}, "`domains` must be \\(9,\\).*got \\(8,\\)"),
+        ((z, d[:8]), {}, "`domains` must hold one class for each row, shape \\(9,\\), got \\(8,\\)"),
         ((z[0], d), {}, "`logits` must be \\(n, classes\\)"),
-        ((z, d), {"weights": torch.ones(9, 1)}, "`weights` must be \\(9,\\).*got \\(9, 1\\)"),
+        ((z, d), {"weights": torch.ones(9, 1)}, "`weights` must hold .* shape \\(9,\\), got \\(9, 1\\)"),
         ((z, d), {"label_smoothing": 1.5}, "`label_smoothing`.*got 1.5"),
     ],
 )

@@ -78,6 +78,7 @@ def test_half_precision_and_autocast_stay_out():
         (lambda: random_map()(z, z), "must be \\(n, 3\\) and \\(n, 4\\), got \\(5, 4\\) and \\(5, 4\\)"),
         (lambda: random_map()(f, f), "must be \\(n, 3\\) and \\(n, 4\\), got \\(5, 3\\) and \\(5, 3\\)"),
         (lambda: losses.RandomMultilinearMap(3, 0, generator=g), "at least 1, got 3, 0 and 1024"),
+        (lambda: losses.entropy_weights(z[:, :0]), "at least one class, got 0"),
         (lambda: losses.entropy_weights(z[0]), "`logits` must be \\(n, classes\\)"),
     ],
 )
@@ -93,3 +94,10 @@ def test_entropy_weights_lie_between_their_bounds_and_are_held_unless_asked():
     assert 1.25 < w[2] < 2 and not w.requires_grad
     assert losses.entropy_weights(logits, detach=False).requires_grad
     assert losses.entropy_weights(logits.bfloat16()).dtype == torch.float32
+
+
+def test_entropy_weights_of_a_masked_class():
+    z = torch.tensor([[-torch.inf, 0.0, 1.0]], dtype=torch.float64)
+    w = losses.entropy_weights(z, detach=False)
+    torch.testing.assert_close(w, losses.entropy_weights(z[:, 1:]))
+    torch.testing.assert_close(w.item(), 1.5587, rtol=1e-4, atol=0)

@@ -104,7 +104,7 @@ def self_training(z, weights=None, *, frozen=None, **options):
     return pseudo_label(z, z, weights, frozen=frozen and [None, frozen[0]], **options)
 
 
-def fixmatch(weak, strong, weights=None, *, threshold=0.95, temperature=None, frozen=None):
+def fixmatch(strong, weak, weights=None, *, threshold=0.95, temperature=None, frozen=None):
     return pseudo_label(strong, weak, weights, threshold=threshold, temperature=temperature)
 
 

@@ -67,3 +67,16 @@ def test_consistency_errors():
         losses.consistency(z, z, temperature=0)
     with pytest.raises(ValueError, match='`kind` must be "mse" or "kl", got \'l2\''):
         losses.consistency(z, z, kind="l2")
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 3.0], dtype=torch.float64)])
+def test_a_masked_class_takes_no_part(weights):
+    z = torch.tensor([[-torch.inf, 0.0, 1.0], [2.0, -torch.inf, 0.5]], dtype=torch.float64, requires_grad=True)
+    value = losses.entropy(z, weights=weights)
+    smaller = torch.tensor([[0.0, 1.0], [2.0, 0.5]], dtype=torch.float64, requires_grad=True)
+    expected = losses.entropy(smaller, weights=weights)
+    torch.testing.assert_close(value, expected)
+    (found,) = torch.autograd.grad(value, z, create_graph=True)
+    torch.testing.assert_close(found[z.detach().isfinite()].view(2, 2), torch.autograd.grad(expected, smaller)[0])
+    assert torch.autograd.grad(found.square().sum(), z)[0].isfinite().all()
+    torch.testing.assert_close(losses.entropy(z.detach()[:1]).item(), 0.5822, rtol=1e-4, atol=0)

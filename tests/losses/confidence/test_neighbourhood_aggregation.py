@@ -70,6 +70,13 @@ def test_zero_features_are_finite():
     assert value.isfinite() and torch.autograd.grad(value, z)[0].isfinite().all()
 
 
+def test_nan_in_the_features_is_seen():
+    bank = filled()
+    x, z = rows(3, D, 5), rows(3, C, 6)
+    x[1, 0] = torch.nan
+    assert losses.neighbourhood_aggregation(x, z, bank.features, bank.probabilities).isnan()
+
+
 @pytest.mark.parametrize("balanced", [True, False])
 @pytest.mark.parametrize("temperature", [0.5, 1.3])
 def test_what_is_written(balanced, temperature):
@@ -117,6 +124,9 @@ def test_errors():
             of(x, z, bank.features, bank.probabilities, neighbours=neighbours)
     with pytest.raises(ValueError, match="`index`, `features` and `logits`"):
         bank.update(torch.tensor([0]), x, z)
+    for wrong in ((x[:, :1], z), (x, z[:, :1])):  # these would be spread over the columns
+        with pytest.raises(ValueError, match=r"must be \(n,\), \(n, 3\) and \(n, 4\)"):
+            bank.update(torch.tensor([0, 1]), *wrong)
     with pytest.raises(ValueError, match="`size` must be positive"):
         losses.NeighbourhoodBank(0, D, C)
     with pytest.raises(ValueError, match="`temperature` must be positive"):

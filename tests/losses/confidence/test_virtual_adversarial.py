@@ -175,3 +175,49 @@ def test_errors(model, images):
     for name in ("radius", "xi", "iterations"):
         with pytest.raises(ValueError, match=f"`{name}` must be positive, got 0"):
             vat(model, images, generator=generator(), **{name: 0})
+
+
+def test_a_model_that_does_not_depend_on_its_input_is_an_error():
+    constant = torch.zeros(4, 3, requires_grad=True)
+    for model in (lambda x: constant, lambda x: x.detach()):
+        with pytest.raises(ValueError, match="`model` must depend on its input"):
+            vat(model, torch.randn(4, 3, generator=generator()), generator=generator())
+
+
+def two_names():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 3))
+    model.add_module("again", model[1])
+    return model
+
+
+def two_names_of_a_block():
+    block = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    return nn.Sequential(block, nn.Tanh(), block)
+
+
+def shared_buffer():
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 3), nn.BatchNorm1d(3))
+    model[2].running_mean = model[0].running_mean
+    return model
+
+
+def spectral_norm():
+    return nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4)), nn.BatchNorm1d(4))
+
+
+def old_spectral_norm():
+    return nn.Sequential(nn.utils.spectral_norm(nn.Linear(3, 4)), nn.BatchNorm1d(4))
+
+
+@pytest.mark.parametrize("make", [two_names, two_names_of_a_block, shared_buffer, spectral_norm, old_spectral_norm])
+def test_buffers_under_two_names_and_of_two_modules_stay(make):
+    torch.manual_seed(0)
+    model, x = make(), torch.randn(6, 3, generator=generator(1))
+    every = lambda: [  # noqa: E731
+        b for m in model.modules() for b in m.buffers(recurse=False)
+    ]
+    before = [(b, b.clone()) for b in every()]
+    for _ in range(3):
+        vat(model, x, generator=generator()).backward()
+        for (buffer, value), b in zip(before, every(), strict=True):
+            assert b is buffer and torch.equal(b, value)

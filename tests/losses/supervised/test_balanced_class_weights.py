@@ -64,3 +64,8 @@ def test_bad_arguments(numbers, beta, message):
 def test_no_class_at_all():
     with pytest.raises(ValueError, match="at least one class"):
         losses.balanced_class_weights(torch.zeros(0), beta=0.5)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9, 1.0])
+def test_nan_stays_nan(beta):
+    assert losses.balanced_class_weights(torch.tensor([3.0, torch.nan]), beta=beta).isnan().all()

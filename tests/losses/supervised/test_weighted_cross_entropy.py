@@ -75,3 +75,12 @@ def test_small_integers_are_labels_too():
 def test_bad_arguments(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         losses.weighted_cross_entropy(*arguments, **options)
+
+
+def test_a_class_weight_that_is_nan_is_seen():
+    a = torch.tensor([1.0, torch.nan, 1.0])
+    assert losses.weighted_cross_entropy(z, y, class_weights=a).isnan()
+
+
+def test_float64_weights_leave_float32_logits_in_float32():
+    assert losses.weighted_cross_entropy(z.float(), y, weights=torch.ones(5).double()).dtype == torch.float32

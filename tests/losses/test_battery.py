@@ -238,8 +238,7 @@ def test_weights_that_are_all_zero_give_zero(case):
     assert value == 0 and all((g == 0).all() for g in gradients)
 
 
-# exact_transport and joint_transport are still blind to it: their solver is given NaN costs and says nothing
-@pytest.mark.parametrize("case", [c for c in CASES if not c.name.startswith(("exact_", "joint_t"))], ids=ids)
+@pytest.mark.parametrize("case", CASES, ids=ids)
 def test_a_nan_is_seen(case):
     # in one number of a row; where a loss selects rows, in all numbers, since one row may be left out
     inputs = case.draw(8, 6, seed=19)

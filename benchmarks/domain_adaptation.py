@@ -1,7 +1,7 @@
 """Every domain adaptation method on every task, five paired seeds, and what a choice without target labels makes of it.
 
     python benchmarks/domain_adaptation.py run [--groups heart ...] [--methods dann ...] [--seeds 5] [--quick]
-    python benchmarks/domain_adaptation.py report          # tables from what has been run, docs/domain_adaptation.md
+    python benchmarks/domain_adaptation.py report [--csv table.csv]      # tables of what has been run
 
 `run` goes on where it was stopped: one file a run under `--folder`, written whole or not at all. Needs ADAPT_DATA; the
 reviews need the extra `text`. Two processes may share a folder: `--share 0/2` and `--share 1/2`.
@@ -25,13 +25,15 @@ from pathlib import Path
 
 import numpy
 import torch
+from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
 sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
-from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp, streams
-from adapt.engine import cosine
+from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp, select, streams
+from adapt.engine import Predictions, cosine
+from adapt.report import mean_interval
 
 BASELINE, ORACLE = "source only", "target only"
 STEPS, BATCH, RATE, DIM = 500, 64, 1e-3, 64
@@ -236,41 +238,120 @@ def run_all(options: argparse.Namespace) -> None:
 
 # report --------------------------------------------------------------------------------------------------------------
 
+Cell = dict[int, dict[str, numpy.ndarray]]  # by seed
 
-def collect(options: argparse.Namespace) -> None:
-    """One row a run, as CSV, to standard output."""
-    rows = csv.writer(sys.stdout)
-    rows.writerow(["group", "task", "method", "seed", "target_accuracy", "source_validation_accuracy", "seconds"])
-    for task in tasks(options.groups):
-        for method in options.methods:
-            for seed in range(options.seeds):
-                path = path_of(options.folder, task, method, seed)
-                if path.exists():
-                    with numpy.load(path) as found:
-                        held = ""
-                        if "source_outputs" in found:
-                            held = f"{(found['source_outputs'].argmax(1) == found['source_labels']).mean():.4f}"
-                        rows.writerow(
-                            [task.group, task.name, method, seed, f"{found['accuracy']:.4f}", held,
-                             f"{found['seconds']:.1f}"]
-                        )  # fmt: skip
+
+def read(options: argparse.Namespace, task: Task) -> dict[str, Cell]:
+    """What has been run of a task: methods whose seeds are all there."""
+    found = {}
+    for method in METHODS:
+        paths = [path_of(options.folder, task, method, seed) for seed in range(options.seeds)]
+        if all(path.exists() for path in paths):
+            found[method] = {seed: dict(numpy.load(path)) for seed, path in enumerate(paths)}
+    return found
+
+
+def accuracy(cell: Cell) -> numpy.ndarray:
+    return 100 * numpy.array([float(run["accuracy"]) for run in cell.values()])
+
+
+def candidates(method: str, cell: Cell) -> list[select.Candidate]:
+    tensors = [{name: torch.from_numpy(x) for name, x in run.items() if x.ndim} for run in cell.values()]
+    return [
+        select.Candidate(
+            method,
+            Predictions(t["source_outputs"], t["source_features"], t["source_labels"]),
+            Predictions(t["target_outputs"], t["target_features"], None),
+            seed=seed,
+        )
+        for seed, t in zip(cell, tensors, strict=True)
+    ]
+
+
+def chosen(cells: dict[str, Cell]) -> str:
+    """The rule's method; it sees no target label."""
+    adapted = [c for m, cell in cells.items() if m not in (BASELINE, ORACLE) for c in candidates(m, cell)]
+    return select.choose(adapted, candidates(BASELINE, cells[BASELINE])).chosen[0].method
+
+
+def report(options: argparse.Namespace) -> None:
+    """Tables of what has been run, to standard output; one row a cell (task and method) to a CSV file."""
+    rows, picks = [], []
+    for group in options.groups:
+        scores: dict[str, list[numpy.ndarray]] = {}  # by method, one array over seeds for each task
+        names = []
+        for task in tqdm(list(GROUPS[group]()), desc=group):
+            cells = read(options, task)
+            if BASELINE not in cells:
+                continue
+            names.append(task.name)
+            means = {m: accuracy(cell) for m, cell in cells.items()}
+            for m, values in means.items():
+                scores.setdefault(m, []).append(values)
+                rows.append([group, task.name, m, *(f"{v:.2f}" for v in values)])
+            adapted = {m: v.mean() for m, v in means.items() if m != ORACLE}
+            best, pick = max(adapted, key=adapted.__getitem__), chosen(cells)
+            picks.append((group, task.name, best, adapted[best], pick, adapted[pick], adapted[BASELINE]))
+        if names:
+            print_group(group, names, scores)
+    print_picks(picks)
+    if options.csv:
+        with options.csv.open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["group", "task", "method", *(f"seed_{seed}" for seed in range(options.seeds))])
+            table.writerows(rows)
+
+
+def print_group(group: str, names: list[str], scores: dict[str, list[numpy.ndarray]]) -> None:
+    """Means over tasks; the interval is over seeds, of the paired difference; ranks are among the adapted and source only."""
+    whole = {m: numpy.stack(v) for m, v in scores.items() if len(v) == len(names)}  # (tasks, seeds)
+    ranked = [m for m in whole if m != ORACLE]
+    ranks = rankdata([-whole[m].mean(1) for m in ranked], axis=0).mean(1)
+    print(f"\n### {group}: {len(names)} tasks\n")
+    print(
+        "| method | accuracy % | to source only | 95 % interval | mean rank | tasks worse by 0.5 or more |\n|---|---:|---:|---|---:|---:|"
+    )
+    order = sorted(whole, key=lambda m: -whole[m].mean())
+    for m in order:
+        difference = whole[m] - whole[BASELINE]
+        mean, low, high = mean_interval(difference.mean(0).tolist())
+        worse = "" if m in (BASELINE, ORACLE) else f"{(difference.mean(1) <= -0.5).sum()}"
+        rank = "" if m == ORACLE else f"{ranks[ranked.index(m)]:.1f}"
+        to = "| | " if m == BASELINE else f"| {mean:+.1f} | {low:+.1f} to {high:+.1f} "
+        print(f"| {m} | {whole[m].mean():.1f} {to}| {rank} | {worse} |")
+
+
+def print_picks(picks: list[tuple]) -> None:
+    print("\n### The choice\n\nBest of all with target labels (oracle), and the rule's choice without them.\n")
+    print("| group | task | source only | oracle | | rule | | regret |\n|---|---|---:|---:|---|---:|---|---:|")
+    for group, task, best, top, pick, own, base in picks:
+        print(f"| {group} | {task} | {base:.1f} | {top:.1f} | {best} | {own:.1f} | {pick} | {top - own:.1f} |")
+    regret = numpy.array([top - own for *_, top, _, own, _ in picks])
+    gain = numpy.array([own - base for *_, own, base in picks])
+    harmed = (gain <= -0.5).sum()
+    print(
+        f"\nThe rule: mean regret {regret.mean():.2f} points, mean gain over source only {gain.mean():+.2f}, worse than "
+        f"source only by 0.5 or more in {harmed} of {len(picks)} tasks ({100 * harmed / len(picks):.0f} %), stayed with "
+        f"source only in {sum(pick == BASELINE for *_, pick, _, _ in picks)}."
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "collect"])
+    parser.add_argument("what", choices=["run", "report"])
     parser.add_argument("--groups", nargs="+", default=["heart", "office", "wisdm", "amazon"], choices=list(GROUPS))
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--folder", type=Path, default=Path("runs/domain_adaptation"))
     parser.add_argument("--share", default="0/1", help="this process's share of the runs")
+    parser.add_argument("--csv", type=Path, help="where `report` writes one row a task and method")
     parser.add_argument("--quick", action="store_true", help="2 seeds of 20 steps: does everything run?")
     options = parser.parse_args()
     if options.quick:
         options.seeds, options.steps, options.folder = 2, 20, options.folder.with_name("quick")
     torch.set_num_threads(1)
-    {"run": run_all, "collect": collect}[options.what](options)
+    {"run": run_all, "report": report}[options.what](options)
 
 
 if __name__ == "__main__":

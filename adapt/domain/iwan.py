@@ -47,9 +47,7 @@ def iwan(
 
 
 class Iwan(nn.Module):
-    def __init__(
-        self, judge: nn.Module, discriminator: nn.Module, source: str, target: str, strength: float | Schedule
-    ):
+    def __init__(self, judge, discriminator, source, target, strength):
         super().__init__()
         self.judge, self.discriminator = judge, discriminator
         self.source, self.target, self.strength = source, target, strength

@@ -67,15 +67,7 @@ def mdan(
 
 
 class Mdan(nn.Module):
-    def __init__(
-        self,
-        head: nn.Module,
-        discriminators: Sequence[nn.Module],
-        sources: Sequence[str],
-        target: str,
-        gamma: float | None,
-        strength: float | Schedule,
-    ):
+    def __init__(self, head, discriminators, sources, target, gamma, strength):
         super().__init__()
         self.head, self.discriminators = head, nn.ModuleList(discriminators)
         self.sources, self.target, self.gamma, self.strength = sources, target, gamma, strength

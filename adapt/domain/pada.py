@@ -69,16 +69,7 @@ def pada(
 class Pada(nn.Module):
     share: Tensor
 
-    def __init__(
-        self,
-        head: nn.Module,
-        discriminator: nn.Module,
-        source: str,
-        target: str,
-        momentum: float,
-        temperature: float,
-        strength: float | Schedule,
-    ):
+    def __init__(self, head, discriminator, source, target, momentum, temperature, strength):
         super().__init__()
         self.head, self.discriminator, self.source, self.target = head, discriminator, source, target
         self.momentum, self.temperature, self.strength = momentum, temperature, strength

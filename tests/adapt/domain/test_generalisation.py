@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import TensorDataset
 
+import losses
 from adapt import Stream, Trainer, domain, encoders, heads, inductive
 from adapt.engine import switch
 from tests.adapt.domain.several import SOURCES, make, step
+from tests.adapt.domain.test_multi_source import moved
 
 F64 = torch.float64
 
@@ -121,24 +123,16 @@ def test_mixup_mixes_each_domain_with_the_next_of_a_ring(level):
     y = [now[s].labels for s in SOURCES]
     twin = step(encoder, dtype=F64, seed=3)  # its generator draws the same again
     ring = torch.randperm(3, generator=twin.generator).tolist()
-    ours = []
-    for trial in range(2):  # the mixing numbers from the block, then the loss in loops
-        import losses
-
-        ring_again, lam = losses.draw_mixup(3, alpha=1.0, generator=step(encoder, dtype=F64, seed=3).generator)
-        assert ring_again.tolist() == ring
-        total, rows = 0.0, 0
-        for e in range(3):
-            p, share = ring[(ring.index(e) + 1) % 3], lam[e].double()
-            assert p != e
-            for i in range(len(x[e])):
-                j = math.floor(i * len(x[p]) / len(x[e]))
-                mixed = share * x[e][i] + (1 - share) * x[p][j]
-                log_p = head(encoder(mixed[None]) if level == "inputs" else mixed[None])[0].log_softmax(0)
-                total -= (share * log_p[y[e][i]] + (1 - share) * log_p[y[p][j]]).item()
-                rows += 1
-        ours.append(total / rows)
-    assert value == pytest.approx(ours[0], rel=1e-6) and ours[0] == ours[1]
+    _, lam = losses.draw_mixup(3, alpha=1.0, generator=step(encoder, seed=3).generator)
+    total = 0.0
+    for e in range(3):
+        p, share = ring[(ring.index(e) + 1) % 3], lam[e].double()
+        for i in range(len(x[e])):
+            j = math.floor(i * len(x[p]) / len(x[e]))
+            mixed = (share * x[e][i] + (1 - share) * x[p][j])[None]
+            log_p = head(encoder(mixed) if level == "inputs" else mixed)[0].log_softmax(0)
+            total -= (share * log_p[y[e][i]] + (1 - share) * log_p[y[p][j]]).item()
+    assert value == pytest.approx(total / sum(len(rows) for rows in x), rel=1e-6)  # the shares are float32
 
 
 def test_methods_over_risks_take_a_regressor():
@@ -176,3 +170,94 @@ def test_streams_that_do_not_fit_are_named_before_the_first_step():
     one = {s: Stream(TensorDataset(*data[:3]), 1) for s in SOURCES}
     with pytest.raises(ValueError, match="`unbiased` needs at least 2 rows in a batch of `a`"):
         Trainer(encoder, [domain.irm(head, SOURCES, unbiased=True)], one)
+
+
+def fitted(method, data, seed, *, steps=300, lr=1e-2, batch=250):
+    torch.manual_seed(seed)
+    body = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.ReLU(), torch.nn.Linear(16, 8))
+    encoder, head = encoders.Encoder(body, 8), heads.Classifier(8, 2)
+    names = list(data)
+    learn = [inductive.supervised(head, s) for s in names]
+    terms = {
+        "erm": lambda: learn,
+        "irm": lambda: [*learn, domain.irm(head, names, weight=switch(1.0, 1e4, at=0.2))],
+        "irm unbiased": lambda: [*learn, domain.irm(head, names, unbiased=True, weight=switch(1.0, 1e4, at=0.2))],
+        "vrex": lambda: [*learn, domain.vrex(head, names, weight=switch(1.0, 1e4, at=0.2))],
+        "fishr": lambda: [*learn, domain.fishr(head, names, weight=switch(0.0, 1e3, at=0.2))],
+        "pairwise_coral": lambda: [*learn, domain.pairwise_coral(names, weight=10.0)],
+        "group_dro": lambda: [domain.group_dro(head, names, step_size=0.1)],
+        "mixup": lambda: [domain.mixup(head, names)],
+    }[method]()
+    made = Trainer(
+        encoder, terms, {n: Stream(d, batch) for n, d in data.items()}, progress=False, seed=seed,
+        optimizer=lambda groups: torch.optim.Adam(groups, lr=lr),
+    ).fit(steps)  # fmt: skip
+    return made, head
+
+
+def coloured(agree, seed, rows=2000):
+    """Coloured MNIST in two bits: the shape agrees with the label in 75 %, the colour in a share that varies."""
+    g = torch.Generator().manual_seed(seed)
+    flip = lambda bits, p: torch.where(torch.rand(rows, generator=g) < p, 1 - bits, bits)  # noqa: E731
+    shape = torch.randint(2, (rows,), generator=g)
+    y = flip(shape, 0.25)
+    return TensorDataset(torch.stack([shape, flip(y, 1 - agree)], 1) * 2.0 - 1, y)
+
+
+def spurious(method, seed):
+    made, head = fitted(method, {"a": coloured(0.9, 1), "b": coloured(0.8, 2)}, seed, batch=1000)
+    return made.evaluate(head, coloured(0.1, 3)).value
+
+
+def crossed(axis, seed, rows=1000):
+    """The label is the side of one axis: two groups by the first, one by the second."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, 2, generator=g)
+    return TensorDataset(x, (x[:, axis] > 0).long())
+
+
+def worst_group(method, seed):
+    made, head = fitted(method, {"a": crossed(0, 1), "b": crossed(0, 2), "c": crossed(1, 3)}, seed)
+    return min(made.evaluate(head, crossed(axis, 4 + axis)).value for axis in (0, 1))
+
+
+def beyond(method, seed):
+    """Both coordinates of a domain are moved together; the unseen one further than all that were seen."""
+    data = {name: moved(by, 240, i) for i, (name, by) in enumerate(zip("abc", (-0.9, 0.0, 0.6), strict=True))}
+    made, head = fitted(method, data, seed, batch=120, lr=3e-3)
+    return made.evaluate(head, moved(2.0, 1000, 8)).value
+
+
+def between(method, seed):
+    """Few rows whose classes overlap, in two domains; cross-entropy on a domain that lies between them."""
+
+    def overlapping(offset, rows, number):
+        g = torch.Generator().manual_seed(number)
+        y = torch.arange(rows) % 2
+        x = torch.stack([2.0 * y - 1, torch.full((rows,), offset)], 1)
+        return TensorDataset(x + torch.randn(rows, 2, generator=g), y)
+
+    made, head = fitted(method, {"a": overlapping(-2.0, 60, 1), "b": overlapping(2.0, 60, 2)}, seed, batch=60)
+    outputs, _, labels = made.predict(head, overlapping(0.0, 1000, 3))
+    return F.cross_entropy(outputs, labels).item()
+
+
+@pytest.mark.parametrize("method", ["irm", "irm unbiased", "vrex", "fishr"])
+def test_a_spurious_colour_is_ignored(method):
+    assert spurious(method, 0) > 0.7  # 0.75 is the best without the colour
+
+
+def test_plain_training_follows_the_spurious_colour():
+    assert spurious("erm", 0) < 0.2
+
+
+def test_group_dro_lifts_the_worst_group():
+    assert worst_group("group_dro", 0) > worst_group("erm", 0) + 0.05
+
+
+def test_pairwise_coral_reaches_further():
+    assert beyond("pairwise_coral", 0) > beyond("erm", 0) + 0.05
+
+
+def test_mixup_is_less_wrong_between_the_domains():
+    assert between("mixup", 0) < between("erm", 0) - 0.1

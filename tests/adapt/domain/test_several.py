@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from adapt import domain
-from tests.adapt.domain.several import METHODS, ONE_SOURCE, ROWS, WITHOUT_LABELS, make, step, supervised, trainer
+from tests.adapt.domain.several import METHODS, WITHOUT_LABELS, make, step, trainer
 from tests.adapt.engine.tiny import weights
 from tests.ranks import run_ranks
 
@@ -24,10 +24,10 @@ def test_gradient_reaches_the_encoder_and_all_that_learns(name):
     assert torch.equal(state, torch.get_rng_state())
     learning = [*encoder.parameters(), *(p for m in term.modules for p in m.parameters())]
     idle = {"ovanet": 2, "mdan hard": 12}.get(name, 0)  # the closed classifier; the discriminators of two sources
-    if name == "fishr":
-        idle = 0
     reached = [p.grad is not None and p.grad.abs().max() > 0 for p in learning]
-    assert all(reached[:4]) and reached.count(False) <= idle + (name in ("m3sda", "pairwise_coral")), reached
+    if name == "pairwise_coral":  # moving all features moves nothing: the last bias has no gradient but rounding
+        reached, idle = [reached[0], reached[2]], 0
+    assert reached.count(False) == idle
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -107,8 +107,7 @@ def test_buffers_are_saved(name, buffer, tmp_path):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_logging_steps_report_finite_numbers(name):
-    encoder, head, term = make(name)
+    encoder, _, term = make(name)
     now = step(encoder, logging=True)
     term(now)
     assert all(torch.as_tensor(v).isfinite() for v in now.reports.values())
-    assert len(supervised(name, head)) in (0, 1, 3) and set(ROWS) >= set(term.streams), ONE_SOURCE

@@ -15,6 +15,7 @@ METHODS = (
     "m3sda", "mdan", "mdan hard", "pada", "iwan", "osbp", "ovanet", "pairwise_coral", "group_dro", "vrex", "irm",
     "irm unbiased", "fishr", "mixup", "mixup features",
 )  # fmt: skip
+PUBLIC = {name.split()[0] for name in METHODS}
 WITHOUT_LABELS = {"m3sda", "iwan", "osbp", "ovanet", "pairwise_coral"}
 ALONE = {"mdan", "mdan hard", "pada", "group_dro", "mixup", "mixup features"}  # they hold the source losses
 ONE_SOURCE = {"pada", "iwan", "osbp", "ovanet"}

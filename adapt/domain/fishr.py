@@ -11,6 +11,7 @@ from adapt.engine import Step, Term, gather, switch
 from adapt.engine.schedule import Schedule
 from adapt.heads import Classifier
 from adapt.streams import Stream
+from losses.checks import one_hot  # torch's waits for the device
 
 
 def fishr(
@@ -85,6 +86,6 @@ class Fishr(nn.Module):
         """``(classes, dim + 1)``, of the per-sample gradients of weights and bias over the rows of all ranks."""
         inputs = step.call(self.head.dropout, step[name].features)
         f, z, y = gather(inputs), gather(step.call(self.head.linear, inputs)), gather(step[name].labels)
-        delta = z.softmax(1) - F.one_hot(y, z.shape[1])
+        delta = z.softmax(1) - one_hot(y, z.shape[1], z)
         f = F.pad(f, (0, 1), value=1.0)  # the bias is the weight of a one
         return delta.square().T @ f.square() / len(f) - (delta.T @ f / len(f)).square()

@@ -18,18 +18,30 @@ from adapt.domain.deep_coral import deep_coral
 from adapt.domain.deep_jdot import deep_jdot
 from adapt.domain.domain_norm import DomainNorm
 from adapt.domain.dsan import dsan
+from adapt.domain.fishr import fishr
 from adapt.domain.fixmatch import fixmatch
+from adapt.domain.group_dro import group_dro
 from adapt.domain.homm import homm
 from adapt.domain.im import im
+from adapt.domain.irm import irm
+from adapt.domain.iwan import iwan
 from adapt.domain.jan import jan
+from adapt.domain.m3sda import m3sda
 from adapt.domain.mcc import mcc
 from adapt.domain.mcd import mcd
+from adapt.domain.mdan import mdan
 from adapt.domain.mdd import mdd
 from adapt.domain.mean_teacher import mean_teacher
+from adapt.domain.mixup import mixup
+from adapt.domain.osbp import osbp
+from adapt.domain.ovanet import ovanet
+from adapt.domain.pada import pada
+from adapt.domain.pairwise_coral import pairwise_coral
 from adapt.domain.rsd import rsd
 from adapt.domain.sliced import sliced
 from adapt.domain.swd import swd
 from adapt.domain.vada import vada, vat
+from adapt.domain.vrex import vrex
 from adapt.domain.wdgrl import wdgrl
 
 __all__ = [
@@ -49,18 +61,30 @@ __all__ = [
     "deep_coral",
     "deep_jdot",
     "dsan",
+    "fishr",
     "fixmatch",
+    "group_dro",
     "homm",
     "im",
+    "irm",
+    "iwan",
     "jan",
+    "m3sda",
     "mcc",
     "mcd",
+    "mdan",
     "mdd",
     "mean_teacher",
+    "mixup",
+    "osbp",
+    "ovanet",
+    "pada",
+    "pairwise_coral",
     "rsd",
     "sliced",
     "swd",
     "vada",
     "vat",
+    "vrex",
     "wdgrl",
 ]

@@ -3,7 +3,7 @@
 from adapt.engine.checkpoint import CheckpointError, TornCheckpoint
 from adapt.engine.evaluate import Predictions, predict
 from adapt.engine.runtime import gather, rank, world_size
-from adapt.engine.schedule import cosine, inverse, ramp
+from adapt.engine.schedule import cosine, inverse, ramp, switch
 from adapt.engine.step import Step, View
 from adapt.engine.term import Phase, Term
 from adapt.engine.trainer import Trainer
@@ -23,5 +23,6 @@ __all__ = [
     "predict",
     "ramp",
     "rank",
+    "switch",
     "world_size",
 ]

@@ -49,3 +49,12 @@ def inverse(*, gamma: float = 10.0, power: float = 0.75) -> Schedule:
     1.0
     """
     return lambda progress: (1 + gamma * progress) ** -power
+
+
+def switch(before: float, after: float, *, at: float) -> Schedule:
+    """`before` until the share `at` of the run lies behind, then `after`: penalties that wait for a first solution.
+
+    >>> switch(1.0, 100.0, at=0.1)(0.05), switch(1.0, 100.0, at=0.1)(0.1)
+    (1.0, 100.0)
+    """
+    return lambda progress: before if progress < at else after

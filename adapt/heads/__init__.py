@@ -7,7 +7,18 @@ A head is any module. One that `inductive.supervised` and `Trainer.evaluate` can
 from adapt.heads.classifier import Classifier, confusion
 from adapt.heads.discriminator import Discriminator
 from adapt.heads.multi_label import MultiLabel
+from adapt.heads.one_vs_all import OneVsAll
 from adapt.heads.regressor import Regressor
 from adapt.heads.score import Score, average, proportion
 
-__all__ = ["Classifier", "Discriminator", "MultiLabel", "Regressor", "Score", "average", "confusion", "proportion"]
+__all__ = [
+    "Classifier",
+    "Discriminator",
+    "MultiLabel",
+    "OneVsAll",
+    "Regressor",
+    "Score",
+    "average",
+    "confusion",
+    "proportion",
+]

@@ -79,6 +79,8 @@ def choose(
        (McNemar's :math:`z > 3`), and both cluster scores are higher by more than 0.05. With fewer than 3 candidates
        left there is no vote, and so no evidence.
 
+    With several seeds, scores are computed seed by seed and averaged before they are ranked and compared.
+
     Why these. Entropy and SND are best for a collapsed model, DEV and IWCV have the variance of their weights and do
     not see labels that moved, reverse validation and source accuracy are near 1 for source-only whatever it does on the
     target: all are shown, none decides. The vote alone follows the majority into a shared mistake; clusters of one's own
@@ -87,8 +89,8 @@ def choose(
 
     Developed on heart disease (12 hospital pairs), the MNIST-USPS set of JDA, six speakers of spoken digits, and
     synthetic tasks (rotated, noisy, inverted, label-shifted and partial scikit-learn digits; moons; Gaussian classes;
-    wine and breast cancer split along a feature): `docs/selection.md` has the numbers. No other benchmark
-    was looked at.
+    wine and breast cancer split along a feature): `docs/selection.md` has the numbers. Office-Caltech,
+    MNIST, USPS and MNIST-M images, Amazon reviews and WISDM were not looked at.
 
     Args:
         candidates: of one or several methods, settings and checkpoints; the more different the better the vote.
@@ -125,7 +127,9 @@ def choose(
     for name, members in {base: plain, **configurations}.items():
         _describe(table.setdefault(name, {}), members, plain, others=others and name not in out)
 
-    best = max(table, key=lambda name: (table[name].get("rank", -1.0), name == base))
+    best = max(
+        table, key=lambda name: (table[name].get("rank", -1.0), name == base, name)
+    )  # ties: source-only, then by name
     reasons, adapted = _evidence(best, table, base, len(kept))
     if out:
         reasons.append(f"{len(out)} of {len(configurations)} configurations were ruled out before the ranking")
@@ -137,17 +141,23 @@ def choose(
 def _evidence(best: str, table: dict[str, dict[str, float]], base: str, kept: int) -> tuple[list[str], bool]:
     """Point 4 of the rule, in words."""
     if kept < VOTERS:
-        return [f"source-only: {kept} candidates are left and a vote needs {VOTERS}; add settings, checkpoints or methods"], False
+        return [
+            f"source-only: {kept} candidates are left and a vote needs {VOTERS}; add settings, checkpoints or methods"
+        ], False
     if best == base:
         return ["source-only: it has the best ranks itself"], False
     a, b = table[best], table[base]
-    tests = [(a["vote z"] > VOTED, f"the vote sides with it against source-only: z = {a['vote z']:.1f}, needed {VOTED:g}")]
+    tests = [
+        (a["vote z"] > VOTED, f"the vote sides with it against source-only: z = {a['vote z']:.1f}, needed {VOTED:g}")
+    ]
     for score in ("shared clusters", "own clusters"):
         gain = a[score] - b[score]
         tests.append((gain > CLEARER, f"{score} {b[score]:.2f} to {a[score]:.2f}: {gain:+.2f}, needed +{CLEARER:g}"))
     adapted = all(passed for passed, _ in tests)
     head = f"`{best}` ranks first" + (
-        " and is clearly better than source-only" if adapted else ", without enough evidence against source-only: stay with that"
+        " and is clearly better than source-only"
+        if adapted
+        else ", without enough evidence against source-only: stay with that"
     )
     return [head, *(f"{'yes' if passed else 'no'}: {text}" for passed, text in tests)], adapted
 
@@ -171,11 +181,15 @@ def _ruled_out(members: dict[int, Candidate], plain: dict[int, Candidate], hits:
     mine = torch.cat(right).double().mean().item()
     before = proportion("accuracy", torch.cat([hits[s] for s in plain]))
     if mine < before.low:
-        return f"source accuracy {mine:.3f}, below the 95 % interval {before.low:.3f} to {before.high:.3f} of source-only"
+        return (
+            f"source accuracy {mine:.3f}, below the 95 % interval {before.low:.3f} to {before.high:.3f} of source-only"
+        )
     return ""
 
 
-def _describe(row: dict[str, float], members: dict[int, Candidate], plain: dict[int, Candidate], *, others: bool) -> None:
+def _describe(
+    row: dict[str, float], members: dict[int, Candidate], plain: dict[int, Candidate], *, others: bool
+) -> None:
     """What stands in the table beside the rule's scores."""
     try:
         right = torch.cat([source_hits(m) for m in members.values()])
@@ -236,4 +250,6 @@ def _same_rows(c: Candidate, plain: Candidate) -> None:
                 f"{shapes[1]}, features of {len(mine.features)} rows."
             )
     if not torch.equal(torch.as_tensor(c.source.labels).cpu(), torch.as_tensor(plain.source.labels).cpu()):
-        raise ValueError(f"`source` labels of `{c.name}` differ from source-only's of seed {c.seed}: predict the same rows.")
+        raise ValueError(
+            f"`source` labels of `{c.name}` differ from source-only's of seed {c.seed}: predict the same rows."
+        )

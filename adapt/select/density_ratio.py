@@ -95,9 +95,7 @@ def importance_weighted(source_logits: Any, source_labels: Any, weights: Any, *,
     return -(w * risks).mean().item()
 
 
-def dev(
-    source_logits: Any, source_labels: Any, weights: Any, *, loss: str = "error", normalize: bool = False
-) -> float:
+def dev(source_logits: Any, source_labels: Any, weights: Any, *, loss: str = "error", normalize: bool = False) -> float:
     r"""Negative deep embedded validation risk: the importance-weighted risk with a control variate.
 
     .. math:: -\Bigl( \overline{w \ell} + \eta\, \overline w - \eta \Bigr), \qquad

@@ -93,7 +93,9 @@ def test_sharp_wrong_clusters_do_not_win():
     y = labels(TARGET)
     turned = torch.tensor([0, 2, 1, 4, 3])[y]
     wrong = model("im", 1.0, key="turned", tight=0.01)
-    wrong = Candidate("im", wrong.source, wrong.target._replace(outputs=20.0 * F.one_hot(turned, CLASSES)), wrong.settings)
+    wrong = Candidate(
+        "im", wrong.source, wrong.target._replace(outputs=20.0 * F.one_hot(turned, CLASSES)), wrong.settings
+    )
     choice = choose([wrong, *(model(m, a) for m, a in SOUND)], model("plain", 0.6), others=False)
     assert choice.name != wrong.name
 
@@ -127,14 +129,18 @@ def test_the_order_of_candidates_does_not_matter_and_random_states_stay():
 
 
 def test_many_checkpoints_of_one_method_do_not_outvote_the_others():
-    share = select.signals.vote_shares([model("dann", 0.9, key=k) for k in range(8)] + [model("mmd", 0.9), model("mcc", 0.9)])
+    share = select.signals.vote_shares(
+        [model("dann", 0.9, key=k) for k in range(8)] + [model("mmd", 0.9), model("mcc", 0.9)]
+    )
     assert share[0] == 1 and sum(share[1:9]) == pytest.approx(share[9]) and sum(share[1:]) == pytest.approx(10)
 
 
 def test_print_shows_everything():
     choice = choose([model(m, a, step=100) for m, a in SOUND] + [one_class("entropy")], model("plain", 0.6))
     text = str(choice)
-    assert text.startswith(f"chosen: {choice.name}") and "mmd weight=0 step=100" in text and "ruled out: entropy" in text
+    assert (
+        text.startswith(f"chosen: {choice.name}") and "mmd weight=0 step=100" in text and "ruled out: entropy" in text
+    )
     for column in (*RANKED, "SND", "IWCV", "DEV", "DEVN", "reverse", "entropy", "diversity", "nuclear norm"):
         assert column in text
         assert math.isfinite(choice.table[choice.name][column])
@@ -142,7 +148,9 @@ def test_print_shows_everything():
 
 def test_preferred_is_mcnemars():
     a, b = torch.tensor([1, 1, 1, 1, 0, 0]).bool(), torch.tensor([0, 0, 0, 1, 1, 0]).bool()
-    assert preferred(a, b) == pytest.approx((3 - 1) / 2) and preferred(b, a) == -preferred(a, b) and preferred(a, a) == 0
+    assert (
+        preferred(a, b) == pytest.approx((3 - 1) / 2) and preferred(b, a) == -preferred(a, b) and preferred(a, a) == 0
+    )
 
 
 def test_bad_input():
@@ -169,7 +177,9 @@ def test_bad_input():
 
 def test_a_model_with_nan_is_ruled_out_not_an_error():
     good = model("dann", 0.9, key=7)
-    broken = Candidate("dann", good.source, good.target._replace(outputs=good.target.outputs * math.nan), {"weight": 99})
+    broken = Candidate(
+        "dann", good.source, good.target._replace(outputs=good.target.outputs * math.nan), {"weight": 99}
+    )
     choice = choose([broken, *(model(m, a) for m, a in SOUND)], model("plain", 0.6), others=False)
     assert choice.adapted and "did not survive" in choice.out["dann weight=99"]
     gone = Candidate("dann", good.source._replace(outputs=good.source.outputs * math.nan), good.target, {"weight": 98})

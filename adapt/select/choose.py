@@ -43,7 +43,7 @@ class Choice:
 
     def __str__(self) -> str:
         columns = list(dict.fromkeys(column for row in self.table.values() for column in row))
-        width = max(len(name) for name in self.table) + 2
+        width = max(len(name) for name in self.table) + 4
         best_first = sorted(self.table, key=lambda name: -self.table[name].get("rank", -1.0))
         lines = [f"chosen: {self.name}", *(f"  {reason}" for reason in self.reasons), ""]
         lines.append(" " * width + "  ".join(columns))

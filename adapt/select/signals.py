@@ -1,0 +1,96 @@
+"""The scores of all candidates of one seed beside those of source-only."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from math import log, sqrt
+
+import torch
+from torch import Tensor
+
+from adapt.select import arrays, confidence
+from adapt.select.agreement import weighted_vote
+from adapt.select.candidate import Candidate
+from adapt.select.class_ami import clusters, mutual_information
+from adapt.select.density_ratio import dev, effective_rows, importance_weighted, importance_weights
+from adapt.select.neighbourhood import soft_neighbourhood_density
+from adapt.select.reverse_validation import reverse_validation
+from adapt.select.source_accuracy import source_accuracy
+
+CLUSTERED = 2000  # target rows that are clustered: k-means of every candidate is the cost of a choice
+
+
+def judged(source_only: Candidate, others: Sequence[Candidate], *, seed: int = 0) -> list[dict[str, float]]:
+    """What the rule reads, for source-only and then for each other candidate."""
+    models = [source_only, *others]
+    z = [arrays.logits(f"target.outputs of `{m.name}`", m.target.outputs) for m in models]
+    predicted, classes = [x.argmax(1) for x in z], z[0].shape[1]
+    vote = weighted_vote(z, vote_shares(others))
+    rows = _some_rows(len(z[0]), seed)
+    cluster = [
+        clusters(arrays.features(f"target.features of `{m.name}`", m.target.features)[rows], classes, seed=seed)
+        for m in models
+    ]
+    scores = []
+    for k, model in enumerate(models):
+        of = [mutual_information(predicted[k][rows], c) for c in cluster]
+        scores.append({
+            "vote": (predicted[k] == vote).double().mean().item(),
+            "shared clusters": _over_families(models, of, without=model.run if k else None),
+            "own clusters": of[k],
+            "information": confidence.information_maximization(z[k]) / log(classes),
+            "vote z": preferred(predicted[k] == vote, predicted[0] == vote),
+        })  # fmt: skip
+    return scores
+
+
+def shown(model: Candidate, source_only: Candidate) -> dict[str, float]:
+    """Validators that are shown beside the rule's, and decide nothing."""
+    (zs, fs, y), (zt, ft, _) = model.source, model.target
+    own = importance_weights(fs, ft)
+    shared = importance_weights(source_only.source.features, source_only.target.features)
+    return {
+        "entropy": confidence.entropy(zt),
+        "diversity": confidence.diversity(zt),
+        "nuclear norm": confidence.batch_nuclear_norm(zt),
+        "SND": soft_neighbourhood_density(zt),
+        "IWCV": importance_weighted(zs, y, shared),
+        "DEV": dev(zs, y, own),
+        "DEVN": dev(zs, y, own, normalize=True),
+        "rows behind DEV": effective_rows(own),
+        "reverse": reverse_validation(ft, zt, fs, y),
+    }
+
+
+def source_hits(model: Candidate) -> Tensor:
+    """``(n,)``: which source rows are classified right."""
+    z = arrays.logits(f"source.outputs of `{model.name}`", model.source.outputs)
+    source_accuracy(z, model.source.labels)
+    return z.argmax(1) == torch.as_tensor(model.source.labels).cpu()
+
+
+def preferred(a: Tensor, b: Tensor) -> float:
+    r"""McNemar's z of paired hits: :math:`(n_{a} - n_{b}) / \sqrt{n_a + n_b}` over the rows where only one has it."""
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    return (only_a - only_b) / sqrt(only_a + only_b) if only_a + only_b else 0.0
+
+
+def vote_shares(others: Sequence[Candidate]) -> list[float]:
+    """Source-only has one candidate's vote; the families of the others share theirs evenly."""
+    count = Counter(m.method for m in others)
+    return [1.0, *(len(others) / len(count) / count[m.method] for m in others)]
+
+
+def _some_rows(n: int, seed: int) -> Tensor:
+    if n <= CLUSTERED:
+        return torch.arange(n)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:CLUSTERED].sort().values
+
+
+def _over_families(models: Sequence[Candidate], values: Sequence[float], *, without: str | None) -> float:
+    """Mean over families of the mean over their members, leaving out a run: nobody judges its own predictions."""
+    by = defaultdict(list)
+    for k, (model, value) in enumerate(zip(models, values, strict=True)):
+        if (model.run if k else None) != without:
+            by["" if k == 0 else model.method].append(value)
+    means = [sum(v) / len(v) for v in by.values()]
+    return sum(means) / len(means) if means else 0.0

@@ -79,9 +79,13 @@ def margin_disparity(
         )
     a_s = counted_logits(at_least_float32(source_adversarial_logits), source_weights, "source_weights")
     a_t = counted_logits(at_least_float32(target_adversarial_logits), target_weights, "target_weights")
-    agree = F.cross_entropy(a_s, source_logits.argmax(1), reduction="none")
-    disagree = -F.logsigmoid(-_log_odds(a_t, target_logits.argmax(1)))
-    return margin * mean(agree, source_weights) + mean(disagree, target_weights)
+    if source_weights is None:
+        agree = F.cross_entropy(a_s, source_logits.argmax(1))
+    else:
+        agree = mean(F.cross_entropy(a_s, source_logits.argmax(1), reduction="none"), source_weights)
+    # beyond the threshold it is linear: exact to rounding at 40, not at torch's 20
+    disagree = F.softplus(_log_odds(a_t, target_logits.argmax(1)), threshold=40)
+    return margin * agree + mean(disagree, target_weights)
 
 
 def _log_odds(logits: Tensor, labels: Tensor) -> Tensor:

@@ -39,41 +39,42 @@ def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
     tensor(0.6931)
     """
     check_dense_logits("logits", logits)
-    log_p = at_least_float32(logits).log_softmax(1)
-    return mean(row_entropy(log_p), weights)
+    z = at_least_float32(logits)
+    try:
+        rows = _Entropy.apply(z)
+    except (
+        RuntimeError
+    ):  # torch.func takes functions with a `setup_context` alone, and that costs 20 microseconds a call
+        rows = row_entropy(z.log_softmax(1))
+    return mean(rows, weights)
 
 
 def row_entropy(log_p: Tensor) -> Tensor:
-    """``(n, ...)`` entropies of ``(n, classes, ...)`` log-probabilities."""
-    return _RowEntropy.apply(log_p)[0]
+    """``(n, ...)`` entropies of ``(n, classes, ...)`` log-probabilities, which may be -inf."""
+    return -(log_p.exp() * bounded(log_p)).sum(1)
 
 
-class _RowEntropy(torch.autograd.Function):
-    """-sum p log p, where log p may be -inf. As autograd's graph the bounded logarithm would cost two passes more."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(log_p):
-        p = log_p.exp()
-        terms = _bounded(log_p).mul_(p)
-        return -terms.sum(1), p.add_(terms)  # the second is minus the derivative, p (1 + log p)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)  # no zeros for the second output
-        ctx.save_for_backward(*inputs, output[1])
-
-    @staticmethod
-    def backward(ctx, grad, _):
-        if grad is None:
-            return None
-        log_p, slope = ctx.saved_tensors
-        if torch.is_grad_enabled():  # somebody wants a second derivative: with a graph
-            slope = (_bounded(log_p) + 1) * log_p.exp()
-        return slope * -grad.unsqueeze(1)
-
-
-def _bounded(log_p: Tensor) -> Tensor:
+def bounded(log_p: Tensor) -> Tensor:
+    """No -inf: 0 * inf would be NaN where the limit of p log p is 0."""
     return log_p.clamp_min(torch.finfo(log_p.dtype).min)
+
+
+class _Entropy(torch.autograd.Function):
+    """:func:`row_entropy` of the softmax, with its gradient -p (log p + H): the bound and the softmax cost no pass back."""
+
+    @staticmethod
+    def forward(ctx, z):
+        log_p = z.log_softmax(1)
+        p, log_p = log_p.exp(), bounded(log_p)
+        H = -(p * log_p).sum(1)
+        ctx.save_for_backward(z, p, log_p, H)
+        return H
+
+    @staticmethod
+    def backward(ctx, grad):
+        z, p, log_p, H = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody wants a second derivative: with a graph
+            log_p = z.log_softmax(1)
+            p, H = log_p.exp(), row_entropy(log_p)
+            return -grad.unsqueeze(1) * p * (bounded(log_p) + H.unsqueeze(1))
+        return (log_p + H.unsqueeze(1)).mul_(p).mul_(-grad.unsqueeze(1))

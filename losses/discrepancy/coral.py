@@ -107,8 +107,8 @@ class _ScatterDistance(torch.autograd.Function):
             else:
                 A, B, AA, BB, AB = saved
                 AB = AB * (grad * (-4 * a * b))
-                gx = torch.addmm(AB @ B, AA * grad, A, alpha=4 * a * a)
-                gy = torch.addmm(AB.T @ A, BB * grad, B, alpha=4 * b * b)
+                gx = (AB @ B).addmm_(AA * grad, A, alpha=4 * a * a)
+                gy = (AB.T @ A).addmm_(BB * grad, B, alpha=4 * b * b)
         return gx, gy, None, None
 
 

@@ -1,11 +1,14 @@
 """The neighbours in a bank of target features say the class."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 import losses
 from adapt.domain.level import classes_of
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
+from adapt.streams import Stream
 
 
 def atdoc(
@@ -47,7 +50,7 @@ class Atdoc(nn.Module):
         super().__init__()
         self.head, self.bank, self.target, self.neighbours = head, bank, target, neighbours
 
-    def check(self, streams) -> None:
+    def check(self, streams: Mapping[str, Stream]) -> None:
         rows, size = streams[self.target].rows, len(self.bank.features)
         if rows != size:
             raise ValueError(f"`size` of atdoc's bank must be the {rows} rows of stream `{self.target}`, got {size}.")

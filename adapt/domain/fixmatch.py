@@ -1,6 +1,6 @@
 """Sure predictions of a plain view teach a varied one."""
 
-from torch import nn
+from torch import Tensor, nn
 
 import losses
 from adapt.domain.level import classes_of
@@ -27,7 +27,7 @@ def fixmatch(
     """
     classes_of(head, "fixmatch")
 
-    def loss(step: Step):
+    def loss(step: Step) -> Tensor:
         weak = step.output(head, target)
         strong = step.call(head, step[target].second.features)
         if step.logging:

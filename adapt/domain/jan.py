@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 import losses
 from adapt.domain.level import classes_of
@@ -33,7 +33,7 @@ def jan(
     """
     classes_of(head, "jan")
 
-    def layers(step: Step, stream: str):
+    def layers(step: Step, stream: str) -> list[Tensor]:
         return [step[stream].features, step.output(head, stream).softmax(1)]
 
     return Term(

@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from adapt.engine import Step
+
 Level = Literal["rows", "pooled", "places"] | Callable[[Tensor], Tensor]
 
 
@@ -36,12 +38,12 @@ def at_level(features: Tensor, level: Level) -> Tensor:
     return places.mean(1) if level == "pooled" else places.flatten(0, 1)
 
 
-def both(step, source: str, target: str, level: Level) -> tuple[Tensor, Tensor]:
+def both(step: Step, source: str, target: str, level: Level) -> tuple[Tensor, Tensor]:
     """The rows of two streams at one level."""
     return at_level(step[source].features, level), at_level(step[target].features, level)
 
 
-def joined(step, source: str, target: str, level: Level) -> tuple[Tensor, int]:
+def joined(step: Step, source: str, target: str, level: Level) -> tuple[Tensor, int]:
     """The rows of two streams behind each other, and how many are the source's."""
     n, m = len(step[source].index), len(step[target].index)
     rows = at_level(step.features(source, target), level)

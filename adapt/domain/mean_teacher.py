@@ -70,5 +70,5 @@ class MeanTeacher(nn.Module):
         student = self.network[0]
         for mine, theirs in zip(self.teacher.parameters(), student.parameters(), strict=True):
             mine.lerp_(theirs, 1 - self.decay)
-        for mine, theirs in zip(self.teacher.buffers(), student.buffers(), strict=True):
-            mine.copy_(theirs)
+        for copy, original in zip(self.teacher.buffers(), student.buffers(), strict=True):
+            copy.copy_(original)

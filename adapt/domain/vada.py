@@ -1,7 +1,7 @@
 """Adversarial training under the cluster assumption."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import losses
 from adapt.domain.dann import dann
@@ -62,11 +62,11 @@ def vat(head: nn.Module, on: str, *, radius: float, weight: float | Schedule = 1
     Miyato et al., 2018, https://arxiv.org/abs/1704.03976
     """
 
-    def loss(step: Step):
+    def loss(step: Step) -> Tensor:
         model = nn.Sequential(step.encoder, head)
         logits = step.output(head, on).detach()
         if hasattr(step.encoder, "enter"):
-            step.encoder.enter([(on, len(step[on].index))])
+            step.encoder.enter([(on, len(step[on].index))])  # type: ignore[operator]
         x = step[on].inputs
         n = len(x)
         # each rank its share of the directions of the whole batch

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 import losses
 from adapt.domain.level import Level, both
@@ -44,10 +44,10 @@ def wdgrl(
     """
     critic = Discriminator(dim, hidden=hidden)
 
-    def distance(step: Step):  # the critic's objective is the negative of the distance
+    def distance(step: Step) -> Tensor:  # the critic's objective is the negative of the distance
         return losses.wasserstein_critic(*(step.call(critic, rows) for rows in both(step, source, target, level)))
 
-    def lipschitz(step: Step):
+    def lipschitz(step: Step) -> Tensor:
         rows = (losses.gather(rows) for rows in both(step, source, target, level))  # pairs are those of the whole batch
         return losses.gradient_penalty(critic, *rows, generator=step.generator, ends=True)
 

@@ -94,7 +94,7 @@ class Step:
             )
         inputs = join([v.inputs for v in views], [v.name for v in views])
         if hasattr(self.encoder, "enter"):  # an encoder that treats streams differently
-            self.encoder.enter([(v.name, len(v.index)) for v in views])
+            self.encoder.enter([(v.name, len(v.index)) for v in views])  # type: ignore[operator]
         with torch.set_grad_enabled(self._encoder_learns and torch.is_grad_enabled()):
             features = self.call(self.encoder, inputs)
         rows = [len(v.index) for v in views]

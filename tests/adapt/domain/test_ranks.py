@@ -1,5 +1,7 @@
 """Every method: two ranks with half batches train as one rank with whole batches."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -11,8 +13,14 @@ STEPS = 10
 DTYPES = {torch.float64: 1e-10, torch.float32: 2e-5}
 
 
+def trainer_of(name, dtype):
+    # a critic's biases have gradients that cancel: Adam would make whole steps of their rounding in float32
+    options = {"optimizer": partial(torch.optim.SGD, lr=0.02)} if name == "wdgrl" else {}
+    return made(name, dtype=dtype, **options)[0]
+
+
 def on_a_rank(rank, world):
-    return {(name, dtype): weights(made(name, dtype=dtype)[0].fit(STEPS)) for name in CASES for dtype in DTYPES}
+    return {(name, dtype): weights(trainer_of(name, dtype).fit(STEPS)) for name in CASES for dtype in DTYPES}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +31,7 @@ def ranks():
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", CASES)
 def test_two_ranks_equal_one(ranks, name, dtype):
-    trainer, _ = made(name, dtype=dtype)
+    trainer = trainer_of(name, dtype)
     start = weights(trainer)
     whole = weights(trainer.fit(STEPS))
     first, second = (found[name, dtype] for found in ranks)

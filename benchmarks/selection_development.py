@@ -199,23 +199,14 @@ def clouds(g: numpy.random.RandomState) -> Iterator[Task]:
 # runs ----------------------------------------------------------------------------------------------------------------
 
 
-def term(method: str, w: float, f: Tensor, z: Tensor, discriminator: nn.Module) -> Tensor:
-    fs, ft = f.split(BATCH)
-    match method:
-        case "mmd":
-            return w * losses.mmd(fs, ft)
-        case "coral":
-            return w * losses.coral(fs, ft)
-        case "dann":
-            logits = [discriminator(half).squeeze(-1) for half in losses.reverse(f, w).split(BATCH)]
-            return losses.domain_adversarial(*logits)
-        case "mcc":
-            return w * losses.minimum_class_confusion(z[BATCH:])
-        case "im":
-            return w * losses.information_maximization(z[BATCH:])
-        case "bnm":
-            return w * losses.batch_nuclear_norm(z[BATCH:])
-    return w * losses.entropy(z[BATCH:])
+TERMS = {  # of features and logits, source rows before target rows
+    "mmd": lambda f, z: losses.mmd(*f.split(BATCH)),
+    "coral": lambda f, z: losses.coral(*f.split(BATCH)),
+    "mcc": lambda f, z: losses.minimum_class_confusion(z[BATCH:]),
+    "im": lambda f, z: losses.information_maximization(z[BATCH:]),
+    "bnm": lambda f, z: losses.batch_nuclear_norm(z[BATCH:]),
+    "entropy": lambda f, z: losses.entropy(z[BATCH:]),
+}
 
 
 def train(task: Task, method: str, weight: float, seed: int) -> dict[str, numpy.ndarray]:
@@ -227,8 +218,7 @@ def train(task: Task, method: str, weight: float, seed: int) -> dict[str, numpy.
     torch.manual_seed(seed)
     encoder = nn.Sequential(nn.Linear(x.shape[1], 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU())
     head = nn.Linear(32, task.classes)
-    dann = method == "dann"
-    discriminator = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 1)) if dann else nn.Identity()
+    discriminator = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 1)) if method == "dann" else nn.Identity()
     learned = [*encoder.parameters(), *head.parameters(), *discriminator.parameters()]
     optimizer = torch.optim.Adam(learned, lr=RATE, fused=True)
     generator = torch.Generator().manual_seed(seed)
@@ -241,8 +231,13 @@ def train(task: Task, method: str, weight: float, seed: int) -> dict[str, numpy.
         else:
             f = encoder(torch.cat([x[a], target[b]]))
             z = head(f)
-            ramp = 2 / (1 + math.exp(-10 * step / steps)) - 1
-            loss = F.cross_entropy(z[:BATCH], y[a]) + term(method, weight * ramp, f, z, discriminator)
+            loss = F.cross_entropy(z[:BATCH], y[a])
+            w = weight * (2 / (1 + math.exp(-10 * step / steps)) - 1)
+            if method == "dann":
+                domain = [discriminator(half).squeeze(-1) for half in losses.reverse(f, w).split(BATCH)]
+                loss = loss + losses.domain_adversarial(*domain)
+            else:
+                loss = loss + w * TERMS[method](f, z)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -276,11 +271,8 @@ def run_cell(folder: Path, work: tuple[Task, int]) -> None:
 
 def run(options: argparse.Namespace) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
-    every = list(tasks())
-    unknown = set(options.tasks) - {t.name for t in every}
-    if unknown:
-        raise SystemExit(f"`--tasks` must be among {', '.join(t.name for t in every)}; got {', '.join(unknown)}.")
-    wanted = [(t, seed) for seed in options.seeds for t in every if not options.tasks or t.name in options.tasks]
+    every = {t.name: t for t in tasks()}
+    wanted = [(every[name], seed) for seed in options.seeds for name in options.tasks or every]
     todo = [(t, seed) for t, seed in wanted if not (options.folder / f"{t.name}_s{seed}.npz").exists()]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for _ in tqdm(pool.imap(partial(run_cell, options.folder), todo), total=len(todo)):
@@ -300,23 +292,6 @@ class Gain(NamedTuple):
 
     choice: float
     oracle: float
-
-
-VALIDATORS = {
-    "source accuracy": lambda c, w, shared: select.source_accuracy(c.source.outputs, c.source.labels),
-    "entropy": lambda c, w, shared: select.entropy(c.target.outputs),
-    "diversity": lambda c, w, shared: select.diversity(c.target.outputs),
-    "information": lambda c, w, shared: select.information_maximization(c.target.outputs),
-    "nuclear norm": lambda c, w, shared: select.batch_nuclear_norm(c.target.outputs),
-    "ClassAMI": lambda c, w, shared: select.class_ami(c.target.features, c.target.outputs),
-    "SND": lambda c, w, shared: select.soft_neighbourhood_density(c.target.outputs),
-    "IWCV": lambda c, w, shared: select.importance_weighted(c.source.outputs, c.source.labels, shared),
-    "DEV": lambda c, w, shared: select.dev(c.source.outputs, c.source.labels, w),
-    "DEVN": lambda c, w, shared: select.dev(c.source.outputs, c.source.labels, w, normalize=True),
-    "reverse validation": lambda c, w, shared: select.reverse_validation(
-        c.target.features, c.target.outputs, c.source.features, c.source.labels
-    ),
-}
 
 
 def load(path: Path, seed: int) -> tuple[Model, Model, list[Model]]:
@@ -352,24 +327,38 @@ def pick(base: list[Model], models: list[list[Model]]) -> Gain:
     return Gain(float(accuracy[choice.name] - plain), float(max(accuracy.values()) - plain))
 
 
+def scores(c: select.Candidate, vote: Tensor, shared: Tensor) -> dict[str, float]:
+    (zs, fs, y), (zt, ft, _) = c.source, c.target
+    own = select.importance_weights(fs, ft)
+    return {
+        "source accuracy": select.source_accuracy(zs, y),
+        "entropy": select.entropy(zt),
+        "diversity": select.diversity(zt),
+        "information": select.information_maximization(zt),
+        "nuclear norm": select.batch_nuclear_norm(zt),
+        "ClassAMI": select.class_ami(ft, zt),
+        "SND": select.soft_neighbourhood_density(zt),
+        "IWCV": select.importance_weighted(zs, y, shared),
+        "DEV": select.dev(zs, y, own),
+        "DEVN": select.dev(zs, y, own, normalize=True),
+        "reverse validation": select.reverse_validation(ft, zt, fs, y),
+        "agreement with the plain vote": (zt.argmax(1) == vote).double().mean().item(),
+    }
+
+
 def validators(base: Model, models: list[Model]) -> dict[str, tuple[float, Gain]]:
     """Rank correlation with the accuracy, and what the best of each score gives."""
     shared = select.importance_weights(base.candidate.source.features, base.candidate.target.features)
-    own = [select.importance_weights(m.candidate.source.features, m.candidate.target.features) for m in models]
-    scores = {
-        name: [float(score(m.candidate, w, shared)) for m, w in zip(models, own, strict=True)]
-        for name, score in VALIDATORS.items()
-    }
-    p = torch.stack([m.candidate.target.outputs.softmax(1) for m in models])
-    vote = p.mean(0).argmax(1)
-    scores["agreement with the plain vote"] = [float((q.argmax(1) == vote).double().mean()) for q in p]
+    vote = torch.stack([m.candidate.target.outputs.softmax(1) for m in models]).mean(0).argmax(1)
+    table = [scores(m.candidate, vote, shared) for m in models]
     accuracy = numpy.array([m.accuracy for m in models])
-    found = {"(always source-only)": (math.nan, Gain(0.0, accuracy.max() - base.accuracy))}
-    for name, values in scores.items():
-        constant = len(set(values)) == 1
-        correlation = 0.0 if constant else spearmanr(values, accuracy)[0]
+    found = {}
+    for name in table[0]:
+        values = [row[name] for row in table]
+        correlation = spearmanr(values, accuracy)[0] if len(set(values)) > 1 else 0.0
         chosen = accuracy[int(numpy.argmax(values))]
         found[name] = correlation, Gain(chosen - base.accuracy, accuracy.max() - base.accuracy)
+    found["(always source-only)"] = math.nan, Gain(0.0, accuracy.max() - base.accuracy)
     return found
 
 
@@ -412,7 +401,7 @@ def report(options: argparse.Namespace) -> None:
     print("| validator | rank correlation | regret to the oracle | cells 0.5 or more below source-only | worst cell |")
     print("|---|---:|---:|---:|---:|")
     rows = [v for c in judged for v in c["validators"]]
-    for name in (*VALIDATORS, "agreement with the plain vote", "(always source-only)"):
+    for name in rows[0]:
         s = summary([row[name][1] for row in rows])
         correlation = numpy.mean([row[name][0] for row in rows])
         text = "" if math.isnan(correlation) else f"{correlation:.2f}"

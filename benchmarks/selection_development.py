@@ -357,7 +357,7 @@ def validators(base: Model, models: list[Model]) -> dict[str, tuple[float, Gain]
     accuracy = numpy.array([m.accuracy for m in models])
     found = {}
     for name in table[0]:
-        values = [row[name] for row in table]
+        values = [round(row[name], 9) for row in table]  # many are 1 but for rounding; the first by name is taken
         correlation = spearmanr(values, accuracy)[0] if len(set(values)) > 1 else 0.0
         chosen = accuracy[int(numpy.argmax(values))]
         found[name] = correlation, Gain(chosen - base.accuracy, accuracy.max() - base.accuracy)

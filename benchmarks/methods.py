@@ -524,7 +524,7 @@ def check_same_work(method: str, network: Network) -> None:
         assert difference < 1e-6, f"{method}: trainer and hand differ in `{name}` by {difference:.1e}."
 
 
-def measure(method: str, network: Network, rounds: int) -> dict[str, list[float]]:
+def measure(method: str, network: Network, rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Milliseconds a step: by contestant, one number a round."""
     contestants = {"ours": trainer, "by hand": by_hand}
     if method in BESIDE or method in WHOLE:
@@ -538,9 +538,9 @@ def measure(method: str, network: Network, rounds: int) -> dict[str, list[float]
     order = random.Random(0)
     for _ in range(rounds):
         for name in order.sample(list(runs), len(runs)):
-            start = time.perf_counter()
+            start = clock()
             runs[name](network.steps)
-            times[name].append(1e3 * (time.perf_counter() - start) / network.steps)
+            times[name].append(1e3 * (clock() - start) / network.steps)
     return times
 
 
@@ -564,14 +564,18 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--busy", action="store_true", help="processor time of one thread: for a machine that is shared"
+    )
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1 if options.busy else options.threads)
+    clock = time.process_time if options.busy else time.perf_counter
     for name in options.networks:
         print(f"\n### {name}\n\n| method | ours, ms | by hand (ratio) | pytorch-adapt (ratio) | skada (ratio) |")
         print("|---|---:|---:|---:|---:|")
         for method in options.only:
             check_same_work(method, NETWORKS[name])
-            print(row(method, measure(method, NETWORKS[name], options.rounds)), flush=True)
+            print(row(method, measure(method, NETWORKS[name], options.rounds, clock)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""python benchmarks/methods.py [--only dann mcd ...] [--networks mlp conv] [--rounds 9]
+"""python benchmarks/methods.py [--only dann mcd ...] [--networks mlp conv] [--rounds 9] [--busy]
 
 What one training step of a method of `adapt.domain` costs in `adapt.Trainer`, beside
 

@@ -44,7 +44,7 @@ def wdgrl(
     """
     critic = Discriminator(dim, hidden=hidden)
 
-    def distance(step: Step) -> Tensor:  # the critic's objective is the negative of the distance
+    def distance(step: Step) -> Tensor:
         return losses.wasserstein_critic(*(step.call(critic, rows) for rows in both(step, source, target, level)))
 
     def lipschitz(step: Step) -> Tensor:
@@ -56,7 +56,7 @@ def wdgrl(
     return [
         Phase(
             [
-                Term("critic", distance, streams=streams, modules=modules),
+                Term("critic", lambda step: -distance(step), streams=streams, modules=modules),
                 Term("gradient_penalty", lipschitz, penalty, streams=streams, modules=modules),
             ],
             update=modules,
@@ -64,7 +64,7 @@ def wdgrl(
             name="critic",
         ),
         Phase(
-            [*learn, Term("wdgrl", lambda step: -distance(step), weight, streams=streams, modules=modules)],
+            [*learn, Term("wdgrl", distance, weight, streams=streams, modules=modules)],
             update=[encoder, *learned],
             name="encoder",
         ),

@@ -52,7 +52,7 @@ CASES = {
     "vat": Case(lambda e, h: [domain.vat(h, "target", radius=1.0)]),
     "vada": Case(lambda e, h: [domain.vada(h, 8, radius=1.0, hidden=16)]),
     "fixmatch": Case(lambda e, h: [domain.fixmatch(h, threshold=0.4)], second=True),
-    "mean_teacher": Case(lambda e, h: [domain.mean_teacher(e, h, weight=1.0)]),
+    "mean_teacher": Case(lambda e, h: [domain.mean_teacher(e, h, weight=1.0, threshold=0.0)]),
     "atdoc": Case(lambda e, h: [domain.atdoc(h, 8, TARGET, weight=1.0)]),
     "deep_jdot": Case(lambda e, h: [domain.deep_jdot(h, plan="sinkhorn")], source_labels=True),
     "ccsa": Case(lambda e, h: [domain.ccsa(), inductive.supervised(h, "few")], source_labels=True, few=True),

@@ -90,3 +90,18 @@ def test_a_mean_teacher_is_asked_about_the_first_view_and_taught_is_the_second()
         values["mean_teacher"], losses.consistency(head(f["second"]), head(f["target"])).detach()
     )
     assert gap.abs().max() > 0
+
+
+def test_a_mean_teacher_is_silent_where_it_is_not_sure():
+    terms, _, f, encoder = seen("mean_teacher")
+    term = terms["mean_teacher"]
+    (head,) = [m for m in term.modules if hasattr(m, "classes")]
+    taught = head(f["target"]).softmax(1)
+    term.loss.threshold = taught.amax(1).median().item()
+    sure = taught.amax(1) >= term.loss.threshold
+    assert 0 < sure.sum() < len(sure)
+    rows = (head(f["second"]).softmax(1) - taught).square().mean(1) * sure
+    torch.testing.assert_close(term(step(encoder)), rows.mean())
+    term.loss.threshold = 1.1
+    gradient = torch.autograd.grad(term(step(encoder)), head.linear.weight)[0]
+    assert (gradient == 0).all()

@@ -21,7 +21,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy
 import torch
@@ -73,8 +75,16 @@ def scaled(source: TensorDataset, target: TensorDataset) -> tuple[TensorDataset,
     return first, second
 
 
+def centred(source: TensorDataset, target: TensorDataset) -> tuple[TensorDataset, TensorDataset]:
+    """Columns of one unit, as grey values and histograms: one scale for all, the source around 0 with mean square 1."""
+    mean = source.tensors[0].mean(0)
+    size = (source.tensors[0] - mean).square().mean().sqrt()
+    first, second = (TensorDataset((d.tensors[0] - mean) / size, d.tensors[1]) for d in (source, target))
+    return first, second
+
+
 def office() -> list[Task]:
-    return pairs_of("office", streams.office_caltech10_surf()._asdict(), 10)
+    return pairs_of("office", streams.office_caltech10_surf()._asdict(), 10, centred)
 
 
 def heart() -> list[Task]:
@@ -99,8 +109,30 @@ def amazon() -> list[Task]:
 
 
 def jda() -> list[Task]:
-    """The tables on which settings were fixed: not in the benchmark."""
-    return pairs_of("jda", streams.mnist_usps_jda()._asdict(), 10)
+    """A development task: not in the benchmark."""
+    return pairs_of("jda", streams.mnist_usps_jda()._asdict(), 10, centred)
+
+
+def shifts() -> list[Task]:
+    """Development tasks: a speaker, turned, noisy and inverted digits, turned moons, wine, cancer."""
+    sys.path.append(str(Path(__file__).parent))
+    import selection_development as development
+
+    made = [*development.spoken_digits(), *development.digits_and_moons(numpy.random.RandomState(0))]
+    wanted = [task for task in made if task.name in SHIFTS]
+    return [
+        Task(
+            "shifts",
+            t.name,
+            t.classes,
+            partial(lambda *both: both, tabled(t.x, t.y), tabled(t.target, t.target_labels)),
+        )
+        for t in wanted
+    ]
+
+
+def tabled(x: numpy.ndarray, y: numpy.ndarray) -> TensorDataset:
+    return TensorDataset(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y, dtype=torch.long))
 
 
 GROUPS: dict[str, Callable[[], list[Task]]] = {
@@ -109,7 +141,12 @@ GROUPS: dict[str, Callable[[], list[Task]]] = {
     "wisdm": wisdm,
     "amazon": amazon,
     "jda": jda,
+    "shifts": shifts,
 }
+DEVELOPMENT = ["jda", "shifts"]  # settings are fixed on these; no result of the benchmark is theirs
+SHIFTS = (
+    "fsdd_geo", "fsdd_luc", "fsdd_ywe", "dig_rot30", "dig_rot60", "dig_noise", "dig_invert", "moons40", "wine", "cancer",
+)  # fmt: skip
 
 
 # methods -------------------------------------------------------------------------------------------------------------
@@ -122,7 +159,12 @@ class Parts:
     encoder: nn.Module
     head: nn.Module
     classes: int
-    rows: int  # of the target
+    target: Tensor  # its inputs
+
+    @property
+    def length(self) -> float:
+        """Of a row of the target."""
+        return self.target.norm(dim=1).mean().item()
 
     def other_head(self) -> nn.Module:
         return heads.Classifier(DIM, self.classes)
@@ -130,39 +172,65 @@ class Parts:
     def learn(self, *classifiers: nn.Module) -> list:
         return [inductive.supervised(h, on="source", name=f"learn_{i}") for i, h in enumerate(classifiers)]
 
-    def two_heads(self, method: Callable) -> list:
+    def two_heads(self, method: Callable, **options: Any) -> list:
         other = self.other_head()
-        return method(self.encoder, self.head, other, self.learn(self.head, other))
+        return method(self.encoder, self.head, other, self.learn(self.head, other), **options)
 
 
-TERMS: dict[str, Callable[[Parts], list]] = {
-    BASELINE: lambda p: [],
-    "dann": lambda p: [domain.dann(DIM)],
-    "cdan": lambda p: [domain.cdan(p.head, DIM)],
-    "cdan entropy": lambda p: [domain.cdan(p.head, DIM, entropy=True)],
-    "mdd": lambda p: [domain.mdd(p.head, DIM)],
-    "dann bsp": lambda p: [domain.dann(DIM), domain.bsp()],
-    "vada": lambda p: [domain.vada(p.head, DIM, radius=1.0)],
-    "dan": lambda p: [domain.dan()],
-    "jan": lambda p: [domain.jan(p.head)],
-    "dsan": lambda p: [domain.dsan(p.head)],
-    "deep coral": lambda p: [domain.deep_coral(weight=ramp(10.0))],
-    "homm": lambda p: [domain.homm(weight=ramp(10.0))],
-    "sliced": lambda p: [domain.sliced()],
-    "afn": lambda p: [domain.afn()],
-    "deep jdot": lambda p: [domain.deep_jdot(p.head, feature_weight=0.01, label_weight=0.1)],
-    "mcc": lambda p: [domain.mcc(p.head)],
-    "bnm": lambda p: [domain.bnm(p.head)],
-    "im": lambda p: [domain.im(p.head, weight=0.3)],
-    "mean teacher": lambda p: [domain.mean_teacher(p.encoder, p.head)],
-    "atdoc": lambda p: [domain.atdoc(p.head, DIM, p.rows)],
+class Method(NamedTuple):
+    """`make` gives terms, or phases, of the parts and of one number, the setting: one of `tried`."""
+
+    make: Callable[[Parts, float], list]
+    setting: float
+    tried: tuple[float, ...]
+
+
+TERMS = {
+    "dann": Method(lambda p, w: [domain.dann(DIM, strength=ramp(w))], 1.0, (0.1, 0.3, 1.0)),
+    "cdan": Method(lambda p, w: [domain.cdan(p.head, DIM, strength=ramp(w))], 1.0, (0.1, 0.3, 1.0)),
+    "cdan entropy": Method(
+        lambda p, w: [domain.cdan(p.head, DIM, entropy=True, strength=ramp(w))], 1.0, (0.1, 0.3, 1.0)
+    ),
+    "mdd": Method(lambda p, w: [domain.mdd(p.head, DIM, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
+    "dann bsp": Method(lambda p, w: [domain.dann(DIM), domain.bsp(weight=w)], 1e-4, (1e-5, 1e-4, 1e-3)),
+    "vada": Method(lambda p, w: [domain.vada(p.head, DIM, radius=w * p.length)], 0.06, (0.03, 0.06, 0.12)),
+    "dan": Method(lambda p, w: [domain.dan(weight=ramp(w))], 1.0, (0.3, 1.0, 3.0)),
+    "jan": Method(lambda p, w: [domain.jan(p.head, weight=ramp(w))], 1.0, (0.3, 1.0, 3.0)),
+    "dsan": Method(lambda p, w: [domain.dsan(p.head, weight=ramp(w))], 0.5, (0.2, 0.5, 1.5)),
+    "deep coral": Method(lambda p, w: [domain.deep_coral(weight=ramp(w))], 10.0, (1.0, 10.0, 100.0)),
+    "homm": Method(lambda p, w: [domain.homm(weight=ramp(w))], 10.0, (1.0, 10.0, 100.0)),
+    "sliced": Method(lambda p, w: [domain.sliced(weight=ramp(w))], 1.0, (0.1, 1.0, 10.0)),
+    "afn": Method(lambda p, w: [domain.afn(weight=w)], 0.05, (0.002, 0.01, 0.05)),
+    "deep jdot": Method(
+        lambda p, w: [domain.deep_jdot(p.head, feature_weight=0.1 * w, label_weight=w)], 0.1, (0.01, 0.1, 1.0)
+    ),
+    "mcc": Method(lambda p, w: [domain.mcc(p.head, weight=w)], 1.0, (0.1, 0.3, 1.0)),
+    "bnm": Method(lambda p, w: [domain.bnm(p.head, weight=w)], 1.0, (0.1, 0.3, 1.0)),
+    "im": Method(lambda p, w: [domain.im(p.head, weight=w)], 0.3, (0.1, 0.3, 1.0)),
+    "mean teacher": Method(
+        lambda p, w: [domain.mean_teacher(p.encoder, p.head, weight=ramp(w))], 3.0, (3.0, 10.0, 30.0)
+    ),
+    "atdoc": Method(
+        lambda p, w: [domain.atdoc(p.head, DIM, len(p.target), weight=lambda progress: w * progress)],
+        0.2,
+        (0.1, 0.2, 0.5),
+    ),
 }
-PHASES: dict[str, Callable[[Parts], list]] = {
-    "mcd": lambda p: p.two_heads(domain.mcd),
-    "swd": lambda p: p.two_heads(domain.swd),
-    "wdgrl": lambda p: domain.wdgrl(p.encoder, DIM, p.learn(p.head)),
+PHASES = {
+    "mcd": Method(lambda p, w: p.two_heads(domain.mcd, repeat=int(w)), 4, (1, 2, 4)),
+    "swd": Method(lambda p, w: p.two_heads(domain.swd, repeat=int(w)), 4, (1, 2, 4)),
+    "wdgrl": Method(lambda p, w: domain.wdgrl(p.encoder, DIM, p.learn(p.head), weight=w), 1.0, (0.01, 0.1, 1.0)),
 }
-METHODS = [*TERMS, *PHASES, ORACLE]
+CLASSICAL = {  # rows of the report and names in `domain.classical`
+    "source only (linear)": "source_only",
+    "coral (linear)": "coral",
+    "subspace alignment": "subspace_alignment",
+    "TCA": "tca",
+    "linear OT": "linear_ot",
+    "reweighting": "discriminator_reweighting",
+}
+SETTINGS = {name: method.setting for name, method in (TERMS | PHASES).items()}
+METHODS = [BASELINE, *TERMS, *PHASES, *CLASSICAL, ORACLE]
 
 
 # runs ----------------------------------------------------------------------------------------------------------------
@@ -174,40 +242,47 @@ def network(inputs: Tensor, classes: int, seed: int) -> tuple[encoders.Encoder, 
     return encoders.Encoder(body, DIM), heads.Classifier(DIM, classes)
 
 
-def train(method: str, task: Task, source: TensorDataset, target: TensorDataset, seed: int, steps: int):
+def train(
+    method: str, setting: float, task: Task, source: TensorDataset, target: TensorDataset, seed: int, steps: int
+) -> tuple[Trainer, heads.Classifier]:
     """A trained encoder and head. Of the target, inputs alone are used, but for `target only`."""
     encoder, head = network(source.tensors[0], task.classes, seed)
-    parts = Parts(encoder, head, task.classes, len(target))
+    parts = Parts(encoder, head, task.classes, target.tensors[0])
     data = {"source": Stream(source, min(BATCH, len(source)))}
     if method not in (BASELINE, ORACLE):
         data["target"] = Stream(TensorDataset(target.tensors[0]), min(BATCH, len(target)), labels=False)
     if method in PHASES:
-        what = {"phases": PHASES[method](parts)}
+        what = {"phases": PHASES[method].make(parts, setting)}
     else:
-        what = {"terms": [inductive.supervised(head, on="source"), *TERMS.get(method, TERMS[BASELINE])(parts)]}
+        own = TERMS[method].make(parts, setting) if method in TERMS else []
+        what = {"terms": [inductive.supervised(head, on="source"), *own]}
     trainer = Trainer(
-        encoder, streams=data, optimizer=partial(torch.optim.AdamW, lr=RATE), schedule=cosine(), seed=seed,
-        progress=False, **what,
+        encoder, streams=data, optimizer=partial(torch.optim.AdamW, lr=RATE, fused=True), schedule=cosine(),
+        seed=seed, progress=False, **what,
     )  # fmt: skip
     return trainer.fit(steps), head
 
 
-def run(method: str, task: Task, seed: int, steps: int) -> dict[str, numpy.ndarray]:
+def run(method: str, task: Task, seed: int, steps: int, setting: float | None = None) -> dict[str, numpy.ndarray]:
     """What the model says of held-out source rows and of the target, and how often it is right there."""
     source, target = task.read()
     parts = streams.splits(source, task.name, test=0.0, seed=seed)
     labels = target.tensors[1]
+    setting = SETTINGS.get(method, 0.0) if setting is None else setting
+    found: dict[str, Tensor] = {}
     start = time.perf_counter()
     if method == ORACLE:
         order = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))
         hits = torch.zeros(len(target), dtype=torch.bool)
         for train_rows, test_rows in (order.chunk(2), order.chunk(2)[::-1]):
             half = TensorDataset(*(t[train_rows] for t in target.tensors))
-            trainer, head = train(method, task, half, target, seed, steps)
+            trainer, head = train(method, setting, task, half, target, seed, steps)
             hits[test_rows] = trainer.predict(head, target).outputs[test_rows].argmax(1) == labels[test_rows]
-        found: dict[str, Tensor] = {}
+    elif method in CLASSICAL:
+        name = CLASSICAL[method]
+        hits = domain.classical.run([name], *parts.train.tensors, target.tensors[0])[name] == labels
     else:
-        trainer, head = train(method, task, parts.train, target, seed, steps)
+        trainer, head = train(method, setting, task, parts.train, target, seed, steps)
         on_source, on_target = trainer.predict(head, parts.validation), trainer.predict(head, target)
         hits = on_target.outputs.argmax(1) == labels
         found = {
@@ -224,23 +299,63 @@ def path_of(folder: Path, task: Task, method: str, seed: int) -> Path:
     return folder / task.group / task.name.replace(" ", "-") / f"{method.replace(' ', '-')}-{seed}.npz"
 
 
+def write(path: Path, arrays: dict[str, numpy.ndarray]) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    with unfinished.open("wb") as file:
+        numpy.savez(file, **arrays)  # type: ignore[arg-type]
+    unfinished.replace(path)
+
+
 def run_all(options: argparse.Namespace) -> None:
     part, parts = (int(n) for n in options.share.split("/"))
-    todo = [
-        (seed, task, method)
-        for seed in range(options.seeds)
-        for task in tasks(options.groups)
-        for method in options.methods
-    ]
+    if not find_spec("skada"):
+        print(f"without skada there are no rows of {', '.join(CLASSICAL)}: `pip install adapt-losses[classical]`.")
+        options.methods = [m for m in options.methods if m not in CLASSICAL]
+    every = list(tasks(options.groups))
+    todo = [(seed, task, method) for seed in range(options.seeds) for task in every for method in options.methods]
     todo = [t for t in todo if not path_of(options.folder, t[1], t[2], t[0]).exists()][part::parts]
     for seed, task, method in (bar := tqdm(todo, unit="run", smoothing=0.05)):
         bar.set_postfix_str(f"{task.group}, {task.name}, {method}, seed {seed}")
-        path = path_of(options.folder, task, method, seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-        with unfinished.open("wb") as file:
-            numpy.savez(file, **run(method, task, seed, options.steps))  # type: ignore[arg-type]
-        unfinished.replace(path)
+        write(path_of(options.folder, task, method, seed), run(method, task, seed, options.steps))
+
+
+# settings ------------------------------------------------------------------------------------------------------------
+
+
+def study(options: argparse.Namespace) -> None:
+    """Every value tried of every method's setting, on the development tasks; runs what has not been run."""
+    every = list(tasks(DEVELOPMENT))
+    plan: list[tuple[str, float | None]] = [(m, None) for m in (BASELINE, *CLASSICAL, ORACLE)]
+    plan += [(name, value) for name, method in (TERMS | PHASES).items() for value in method.tried]
+    plan = [(name, value) for name, value in plan if name == BASELINE or name in options.methods]
+    part, parts = (int(n) for n in options.share.split("/"))
+    folder = options.folder.with_name(options.folder.name + "_settings")
+    cells = [(name, value, task, seed) for name, value in plan for task in every for seed in range(options.seeds)]
+
+    def path(name: str, value: float | None, task: Task, seed: int) -> Path:
+        return path_of(folder, task, name if value is None else f"{name} {value:g}", seed)
+
+    for name, value, task, seed in tqdm([c for c in cells if not path(*c).exists()][part::parts], unit="run"):
+        found = run(name, task, seed, options.steps, value)
+        write(path(name, value, task, seed), {key: found[key] for key in ("accuracy", "seconds")})
+    if not all(path(*cell).exists() for cell in cells):
+        return print("the other shares are not done: no table yet.")
+    found = {cell: dict(numpy.load(path(*cell))) for cell in cells}
+    base = numpy.array([[found[BASELINE, None, t, s]["accuracy"] for s in range(options.seeds)] for t in every])
+    print("| method | setting | accuracy % | to source only | tasks worse by 0.5 or more | seconds a run |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, value in plan:
+        runs = [[found[name, value, t, s] for s in range(options.seeds)] for t in every]
+        hits = numpy.array([[run["accuracy"] for run in of_task] for of_task in runs])
+        seconds = numpy.mean([run["seconds"] for of_task in runs for run in of_task])
+        gain = 100 * (hits - base).mean(1)
+        shown = "" if value is None else f"**{value:g}**" if value == SETTINGS[name] else f"{value:g}"
+        print(
+            f"| {name} | {shown} | {100 * hits.mean():.1f} | {gain.mean():+.1f} | {(gain <= -0.5).sum()} of {len(every)} "
+            f"| {seconds:.1f} |"
+        )
 
 
 # report --------------------------------------------------------------------------------------------------------------
@@ -277,7 +392,7 @@ def candidates(method: str, cell: Cell) -> list[select.Candidate]:
 
 def chosen(cells: dict[str, Cell]) -> str:
     """The rule's method; it sees no target label."""
-    adapted = [c for m, cell in cells.items() if m not in (BASELINE, ORACLE) for c in candidates(m, cell)]
+    adapted = [c for m, cell in cells.items() if m in SETTINGS for c in candidates(m, cell)]
     return select.choose(adapted, candidates(BASELINE, cells[BASELINE])).chosen[0].method
 
 
@@ -296,7 +411,7 @@ def report(options: argparse.Namespace) -> None:
             for m, values in means.items():
                 scores.setdefault(m, []).append(values)
                 rows.append([group, task.name, m, *(f"{v:.2f}" for v in values)])
-            adapted = {m: v.mean() for m, v in means.items() if m != ORACLE}
+            adapted = {m: v.mean() for m, v in means.items() if m == BASELINE or m in SETTINGS}
             best, pick = max(adapted, key=adapted.__getitem__), chosen(cells)
             picks.append((group, task.name, best, adapted[best], pick, adapted[pick], adapted[BASELINE]))
         if names:
@@ -312,7 +427,7 @@ def report(options: argparse.Namespace) -> None:
 def print_group(group: str, names: list[str], scores: dict[str, list[numpy.ndarray]]) -> None:
     """Means over tasks; the interval is over seeds, of the paired difference; ranks are among the adapted and source only."""
     whole = {m: numpy.stack(v) for m, v in scores.items() if len(v) == len(names)}  # (tasks, seeds)
-    ranked = [m for m in whole if m != ORACLE]
+    ranked = [m for m in whole if m == BASELINE or m in SETTINGS]
     ranks = rankdata([-whole[m].mean(1) for m in ranked], axis=0).mean(1)
     print(f"\n### {group}: {len(names)} tasks\n")
     print(
@@ -323,7 +438,7 @@ def print_group(group: str, names: list[str], scores: dict[str, list[numpy.ndarr
         difference = whole[m] - whole[BASELINE]
         mean, low, high = mean_interval(difference.mean(0).tolist())
         worse = "" if m in (BASELINE, ORACLE) else f"{(difference.mean(1) <= -0.5).sum()}"
-        rank = "" if m == ORACLE else f"{ranks[ranked.index(m)]:.1f}"
+        rank = f"{ranks[ranked.index(m)]:.1f}" if m in ranked else ""
         to = "| | " if m == BASELINE else f"| {mean:+.1f} | {low:+.1f} to {high:+.1f} "
         print(f"| {m} | {whole[m].mean():.1f} {to}| {rank} | {worse} |")
 
@@ -345,7 +460,7 @@ def print_picks(picks: list[tuple]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "report"])
+    parser.add_argument("what", choices=["run", "report", "study"])
     parser.add_argument("--groups", nargs="+", default=["heart", "office", "wisdm", "amazon"], choices=list(GROUPS))
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", type=int, default=5)
@@ -358,7 +473,7 @@ def main() -> None:
     if options.quick:
         options.seeds, options.steps, options.folder = 2, 20, options.folder.with_name("quick")
     torch.set_num_threads(1)
-    {"run": run_all, "report": report}[options.what](options)
+    {"run": run_all, "report": report, "study": study}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -38,7 +38,7 @@ from adapt.engine import Predictions, cosine
 from adapt.report import mean_interval
 
 BASELINE, ORACLE = "source only", "target only"
-STEPS, BATCH, RATE, DIM = 500, 64, 1e-3, 64
+STEPS, BATCH, RATE, DIM = 300, 64, 1e-3, 64
 
 
 # tasks ---------------------------------------------------------------------------------------------------------------
@@ -144,9 +144,7 @@ GROUPS: dict[str, Callable[[], list[Task]]] = {
     "shifts": shifts,
 }
 DEVELOPMENT = ["jda", "shifts"]  # settings are fixed on these; no result of the benchmark is theirs
-SHIFTS = (
-    "fsdd_geo", "fsdd_luc", "fsdd_ywe", "dig_rot30", "dig_rot60", "dig_noise", "dig_invert", "moons40", "wine", "cancer",
-)  # fmt: skip
+SHIFTS = ("fsdd_geo", "fsdd_ywe", "dig_rot30", "dig_noise", "moons40", "wine", "cancer")
 
 
 # methods -------------------------------------------------------------------------------------------------------------
@@ -166,15 +164,16 @@ class Parts:
         """Of a row of the target."""
         return self.target.norm(dim=1).mean().item()
 
-    def other_head(self) -> nn.Module:
-        return heads.Classifier(DIM, self.classes)
-
     def learn(self, *classifiers: nn.Module) -> list:
         return [inductive.supervised(h, on="source", name=f"learn_{i}") for i, h in enumerate(classifiers)]
 
-    def two_heads(self, method: Callable, **options: Any) -> list:
-        other = self.other_head()
-        return method(self.encoder, self.head, other, self.learn(self.head, other), **options)
+    def two_heads(self, method: Callable, factor: float) -> list:
+        """Beside a second head. The two phases against each other are taken in steps of `factor` times the rate."""
+        other = heads.Classifier(DIM, self.classes)
+        phases = method(self.encoder, self.head, other, self.learn(self.head, other))
+        for phase in phases[1:]:  # Adam undoes a weight where a phase has one term
+            phase.optimizer = optimizer(factor * RATE)
+        return phases
 
 
 class Method(NamedTuple):
@@ -193,7 +192,9 @@ TERMS = {
     ),
     "mdd": Method(lambda p, w: [domain.mdd(p.head, DIM, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
     "dann bsp": Method(lambda p, w: [domain.dann(DIM), domain.bsp(weight=w)], 1e-4, (1e-5, 1e-4, 1e-3)),
-    "vada": Method(lambda p, w: [domain.vada(p.head, DIM, radius=w * p.length)], 0.06, (0.03, 0.06, 0.12)),
+    "vada": Method(
+        lambda p, w: [domain.vada(p.head, DIM, radius=w * p.length, smooth_target=0.1)], 0.06, (0.03, 0.06, 0.12)
+    ),
     "dan": Method(lambda p, w: [domain.dan(weight=ramp(w))], 1.0, (0.3, 1.0, 3.0)),
     "jan": Method(lambda p, w: [domain.jan(p.head, weight=ramp(w))], 1.0, (0.3, 1.0, 3.0)),
     "dsan": Method(lambda p, w: [domain.dsan(p.head, weight=ramp(w))], 0.5, (0.2, 0.5, 1.5)),
@@ -217,8 +218,8 @@ TERMS = {
     ),
 }
 PHASES = {
-    "mcd": Method(lambda p, w: p.two_heads(domain.mcd, repeat=int(w)), 4, (1, 2, 4)),
-    "swd": Method(lambda p, w: p.two_heads(domain.swd, repeat=int(w)), 4, (1, 2, 4)),
+    "mcd": Method(lambda p, w: p.two_heads(domain.mcd, w), 0.1, (0.01, 0.03, 0.1, 1.0)),
+    "swd": Method(lambda p, w: p.two_heads(domain.swd, w), 0.1, (0.01, 0.03, 0.1, 1.0)),
     "wdgrl": Method(lambda p, w: domain.wdgrl(p.encoder, DIM, p.learn(p.head), weight=w), 1.0, (0.01, 0.1, 1.0)),
 }
 CLASSICAL = {  # rows of the report and names in `domain.classical`
@@ -238,8 +239,13 @@ METHODS = [BASELINE, *TERMS, *PHASES, *CLASSICAL, ORACLE]
 
 def network(inputs: Tensor, classes: int, seed: int) -> tuple[encoders.Encoder, heads.Classifier]:
     torch.manual_seed(seed)
-    body = nn.Sequential(nn.Linear(inputs.shape[1], 256), nn.ReLU(), nn.Linear(256, DIM), nn.ReLU())
+    layers = [nn.Linear(inputs.shape[1], 256), nn.ReLU(), nn.Dropout(0.25), nn.Linear(256, DIM), nn.ReLU()]
+    body = nn.Sequential(*layers, nn.Dropout(0.25))
     return encoders.Encoder(body, DIM), heads.Classifier(DIM, classes)
+
+
+def optimizer(rate: float) -> Callable:
+    return partial(torch.optim.AdamW, lr=rate, fused=True)
 
 
 def train(
@@ -257,7 +263,7 @@ def train(
         own = TERMS[method].make(parts, setting) if method in TERMS else []
         what = {"terms": [inductive.supervised(head, on="source"), *own]}
     trainer = Trainer(
-        encoder, streams=data, optimizer=partial(torch.optim.AdamW, lr=RATE, fused=True), schedule=cosine(),
+        encoder, streams=data, optimizer=optimizer(RATE), schedule=cosine(),
         seed=seed, progress=False, **what,
     )  # fmt: skip
     return trainer.fit(steps), head

@@ -6,11 +6,20 @@
 `run` goes on where it was stopped: one file a run under `--folder`, written whole or not at all. Needs ADAPT_DATA; the
 reviews need the extra `text`. Two processes may share a folder: `--share 0/2` and `--share 1/2`.
 
-One network, one optimizer, one number of steps and one setting of each method for all tasks of a kind of input, taken
-from the papers or fixed on the MNIST and USPS tables of the JDA paper, which are not in the benchmark. Methods learn from
-the source's training rows (80 %) and all target rows without labels, and are scored on all target rows (the
-transductive protocol of the published tables). `target only` is cross-fitted: trained on one half of the target and
-scored on the other.
+One network, one optimizer, one number of steps, and one setting of each method for all tasks. Methods learn from the
+source's training rows (80 %) and all target rows without labels, and are scored on all target rows (the transductive
+protocol of the published tables). `target only` is cross-fitted: trained on one half of the target, in as many steps,
+and scored on the other. Inputs are put on the source's scale: column by column where units differ, and as a whole where
+they do not. The classical methods (extra `classical`) learn a logistic regression on the same inputs and rows; they are
+rows of the report, and no candidates of the rule or of the oracle.
+
+How settings were fixed: every method has one number that is free and the few values in its `tried`; the one with the
+highest mean target accuracy on development tasks was taken. These are the MNIST and USPS of the JDA paper and seven
+small shifts of benchmarks/selection_development.py (speakers, turned and noisy digits, turned moons, wine, cancer), and
+none of them is in the benchmark. All else is the paper's or the library's default. The scale of the inputs, dropout, and
+300 steps were fixed on some of these tasks too. To repeat it, with the table of benchmarks/domain_adaptation.md:
+
+    python benchmarks/domain_adaptation.py study --seeds 1
 """
 
 import argparse
@@ -185,42 +194,40 @@ class Method(NamedTuple):
 
 
 TERMS = {
-    "dann": Method(lambda p, w: [domain.dann(DIM, strength=ramp(w))], 1.0, (0.1, 0.3, 1.0)),
-    "cdan": Method(lambda p, w: [domain.cdan(p.head, DIM, strength=ramp(w))], 1.0, (0.1, 0.3, 1.0)),
+    "dann": Method(lambda p, w: [domain.dann(DIM, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
+    "cdan": Method(lambda p, w: [domain.cdan(p.head, DIM, strength=ramp(w))], 0.1, (0.1,)),
     "cdan entropy": Method(
-        lambda p, w: [domain.cdan(p.head, DIM, entropy=True, strength=ramp(w))], 1.0, (0.1, 0.3, 1.0)
+        lambda p, w: [domain.cdan(p.head, DIM, entropy=True, strength=ramp(w))], 0.1, (0.1, 0.3, 1.0)
     ),
-    "mdd": Method(lambda p, w: [domain.mdd(p.head, DIM, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
-    "dann bsp": Method(lambda p, w: [domain.dann(DIM), domain.bsp(weight=w)], 1e-4, (1e-5, 1e-4, 1e-3)),
+    "mdd": Method(lambda p, w: [domain.mdd(p.head, DIM, strength=ramp(w))], 0.03, (0.01, 0.03, 0.1, 0.3)),
+    "dann bsp": Method(lambda p, w: [domain.dann(DIM, strength=ramp(0.1)), domain.bsp(weight=w)], 1e-4, (1e-4, 1e-3)),
     "vada": Method(
         lambda p, w: [domain.vada(p.head, DIM, radius=w * p.length, smooth_target=0.1)], 0.06, (0.03, 0.06, 0.12)
     ),
-    "dan": Method(lambda p, w: [domain.dan(weight=ramp(w))], 1.0, (0.3, 1.0, 3.0)),
-    "jan": Method(lambda p, w: [domain.jan(p.head, weight=ramp(w))], 1.0, (0.3, 1.0, 3.0)),
-    "dsan": Method(lambda p, w: [domain.dsan(p.head, weight=ramp(w))], 0.5, (0.2, 0.5, 1.5)),
-    "deep coral": Method(lambda p, w: [domain.deep_coral(weight=ramp(w))], 10.0, (1.0, 10.0, 100.0)),
-    "homm": Method(lambda p, w: [domain.homm(weight=ramp(w))], 10.0, (1.0, 10.0, 100.0)),
-    "sliced": Method(lambda p, w: [domain.sliced(weight=ramp(w))], 1.0, (0.1, 1.0, 10.0)),
-    "afn": Method(lambda p, w: [domain.afn(weight=w)], 0.05, (0.002, 0.01, 0.05)),
+    "dan": Method(lambda p, w: [domain.dan(weight=ramp(w))], 1.0, (0.3, 1.0)),
+    "jan": Method(lambda p, w: [domain.jan(p.head, weight=ramp(w))], 1.0, (0.3, 1.0)),
+    "dsan": Method(lambda p, w: [domain.dsan(p.head, weight=ramp(w))], 0.5, (0.2, 0.5)),
+    "deep coral": Method(lambda p, w: [domain.deep_coral(weight=ramp(w))], 10.0, (10.0, 100.0)),
+    "homm": Method(lambda p, w: [domain.homm(weight=ramp(w))], 10.0, (10.0, 100.0)),
+    "sliced": Method(lambda p, w: [domain.sliced(weight=ramp(w))], 1.0, (0.1, 1.0)),
+    "afn": Method(lambda p, w: [domain.afn(weight=w)], 0.01, (0.002, 0.01)),
     "deep jdot": Method(
-        lambda p, w: [domain.deep_jdot(p.head, feature_weight=0.1 * w, label_weight=w)], 0.1, (0.01, 0.1, 1.0)
+        lambda p, w: [domain.deep_jdot(p.head, feature_weight=0.1 * w, label_weight=w)], 0.1, (0.01, 0.1)
     ),
-    "mcc": Method(lambda p, w: [domain.mcc(p.head, weight=w)], 1.0, (0.1, 0.3, 1.0)),
-    "bnm": Method(lambda p, w: [domain.bnm(p.head, weight=w)], 1.0, (0.1, 0.3, 1.0)),
-    "im": Method(lambda p, w: [domain.im(p.head, weight=w)], 0.3, (0.1, 0.3, 1.0)),
-    "mean teacher": Method(
-        lambda p, w: [domain.mean_teacher(p.encoder, p.head, weight=ramp(w))], 3.0, (3.0, 10.0, 30.0)
-    ),
+    "mcc": Method(lambda p, w: [domain.mcc(p.head, weight=w)], 1.0, (0.3, 1.0)),
+    "bnm": Method(lambda p, w: [domain.bnm(p.head, weight=w)], 1.0, (0.3, 1.0)),
+    "im": Method(lambda p, w: [domain.im(p.head, weight=w)], 0.3, (0.1, 0.3)),
+    "mean teacher": Method(lambda p, w: [domain.mean_teacher(p.encoder, p.head, weight=ramp(w))], 3.0, (3.0, 30.0)),
     "atdoc": Method(
         lambda p, w: [domain.atdoc(p.head, DIM, len(p.target), weight=lambda progress: w * progress)],
         0.2,
-        (0.1, 0.2, 0.5),
+        (0.2, 0.5),
     ),
 }
 PHASES = {
-    "mcd": Method(lambda p, w: p.two_heads(domain.mcd, w), 0.1, (0.01, 0.03, 0.1, 1.0)),
-    "swd": Method(lambda p, w: p.two_heads(domain.swd, w), 0.1, (0.01, 0.03, 0.1, 1.0)),
-    "wdgrl": Method(lambda p, w: domain.wdgrl(p.encoder, DIM, p.learn(p.head), weight=w), 1.0, (0.01, 0.1, 1.0)),
+    "mcd": Method(lambda p, w: p.two_heads(domain.mcd, w), 0.01, (0.01, 0.1)),
+    "swd": Method(lambda p, w: p.two_heads(domain.swd, w), 0.01, (0.01, 0.1)),
+    "wdgrl": Method(lambda p, w: domain.wdgrl(p.encoder, DIM, p.learn(p.head), weight=w), 0.1, (0.01, 0.1)),
 }
 CLASSICAL = {  # rows of the report and names in `domain.classical`
     "source only (linear)": "source_only",

@@ -353,22 +353,29 @@ def study(options: argparse.Namespace) -> None:
     for name, value, task, seed in tqdm([c for c in cells if not path(*c).exists()][part::parts], unit="run"):
         found = run(name, task, seed, options.steps, value)
         write(path(name, value, task, seed), {key: found[key] for key in ("accuracy", "seconds")})
-    if not all(path(*cell).exists() for cell in cells):
-        return print("the other shares are not done: no table yet.")
-    found = {cell: dict(numpy.load(path(*cell))) for cell in cells}
-    base = numpy.array([[found[BASELINE, None, t, s]["accuracy"] for s in range(options.seeds)] for t in every])
-    print("| method | setting | accuracy % | to source only | tasks worse by 0.5 or more | seconds a run |")
-    print("|---|---:|---:|---:|---:|---:|")
+    done = [(name, value, t, s) for name, value, t, s in cells if path(name, value, t, s).exists()]
+    found = {cell: dict(numpy.load(path(*cell))) for cell in done}
+    print(
+        "| method | setting | accuracy % | to source only | worst task | tasks worse by 0.5 or more | seconds a run |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    scores: dict[tuple[str, float | None], float] = {}
+    base = numpy.zeros(len(every))
     for name, value in plan:
-        runs = [[found[name, value, t, s] for s in range(options.seeds)] for t in every]
-        hits = numpy.array([[run["accuracy"] for run in of_task] for of_task in runs])
-        seconds = numpy.mean([run["seconds"] for of_task in runs for run in of_task])
-        gain = 100 * (hits - base).mean(1)
+        runs = [found.get((name, value, t, s)) for t in every for s in range(options.seeds)]
+        if None in runs:  # another share's
+            continue
+        hits = 100 * numpy.array([run["accuracy"] for run in runs]).reshape(len(every), -1).mean(1)
+        base = hits if name == BASELINE else base
+        gain, seconds = hits - base, numpy.mean([run["seconds"] for run in runs])
+        scores[name, value] = hits.mean()
         shown = "" if value is None else f"**{value:g}**" if value == SETTINGS[name] else f"{value:g}"
-        print(
-            f"| {name} | {shown} | {100 * hits.mean():.1f} | {gain.mean():+.1f} | {(gain <= -0.5).sum()} of {len(every)} "
-            f"| {seconds:.1f} |"
-        )
+        rest = "| | |" if name == BASELINE else f"| {gain.mean():+.1f} | {gain.min():+.1f} | {(gain <= -0.5).sum()}"
+        print(f"| {name} | {shown} | {hits.mean():.1f} {rest} | {seconds:.1f} |")
+    for name, method in (TERMS | PHASES).items():
+        tried = {value: scores[name, value] for value in method.tried if (name, value) in scores}
+        if tried and (best := max(tried, key=tried.__getitem__)) != method.setting:
+            print(f"\n{name}: the setting is {method.setting:g}, but {best:g} is the best of {len(tried)}.")
 
 
 # report --------------------------------------------------------------------------------------------------------------

@@ -304,13 +304,12 @@ def wdgrl(p: Parts) -> Callable[[Rows], None]:
     judge, learner = p.update(critic), p.update(p.encoder, p.head)
 
     def step(b: Rows) -> None:
-        with torch.no_grad():
-            s, t = p.both(b).split(N)  # once for all five updates of the critic
+        f = p.both(b)  # once for all six updates
+        s, t = f.detach().split(N)
         for _ in range(5):
             distance = losses.wasserstein_critic(*critic(torch.cat([s, t])).split(N))
-            judge(distance + 10 * losses.gradient_penalty(critic, s, t, generator=p.generator, ends=True))
-        f = p.both(b)
-        distance = -losses.wasserstein_critic(*critic(f).split(N))
+            judge(10 * losses.gradient_penalty(critic, s, t, generator=p.generator, ends=True) - distance)
+        distance = losses.wasserstein_critic(*critic(f).split(N))
         learner(F.cross_entropy(p.head(f[:N]), b.y) + distance)
 
     return step

@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 import losses
 from adapt.domain.level import classes_of
@@ -75,7 +76,7 @@ class MeanTeacher(nn.Module):
     def follow(self) -> None:
         """One step of the average; statistics are copied."""
         student = self.network[0]
-        for mine, theirs in zip(self.teacher.parameters(), student.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - self.decay)
+        average = get_ema_multi_avg_fn(self.decay)  # all tensors in one call
+        average(list(self.teacher.parameters()), list(student.parameters()), None)
         for copy, original in zip(self.teacher.buffers(), student.buffers(), strict=True):
             copy.copy_(original)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from adapt.streams import Batch, key
 
+Passes = dict[tuple[int, ...], Tensor]  # what the encoder returned, by the ids of its inputs: the batches outlive it
+
 
 class Step:
     """The batches of one step, and what the encoder and the heads make of them.
@@ -30,6 +32,8 @@ class Step:
         streams: Sequence[str] | None = None,
         passes: str = "joint",
         encoder_learns: bool = True,
+        kept: Passes | None = None,
+        keep_graph: bool = False,
         logging: bool = False,
         known: Callable[[nn.Module], bool] | None = None,
         autocast: torch.autocast | None = None,
@@ -39,6 +43,8 @@ class Step:
         self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
         self._encoded: tuple[str, ...] = ()  # the streams of the last pass
         self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
+        # passes of the encoder as it is now, from phases it does not learn in; with their graph for a later one it does
+        self._kept, self._keep_graph = {} if kept is None else kept, keep_graph
         self._batches, self._asked, self._joint = batches, streams, passes == "joint"
         self._views = {name: View(self, name, batch) for name, batch in batches.items()}
         self._outputs: dict[tuple[int, str], Tensor] = {}
@@ -92,19 +98,27 @@ class Step:
                 f"the features of stream `{view.name}` were asked for, and the terms of this phase declare "
                 f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
             )
-        inputs = join([v.inputs for v in views], [v.name for v in views])
-        if hasattr(self.encoder, "enter"):  # an encoder that treats streams differently
-            self.encoder.enter([(v.name, len(v.index)) for v in views])  # type: ignore[operator]
-        with torch.set_grad_enabled(self._encoder_learns and torch.is_grad_enabled()):
-            features = self.call(self.encoder, inputs)
-        rows = [len(v.index) for v in views]
+        rows, inputs = [len(v.index) for v in views], tuple(id(v.inputs) for v in views)
+        features = self._kept.get(inputs)
+        if features is None or (self._encoder_learns and not features.requires_grad):
+            features = self._pass(views)
         if not isinstance(features, Tensor) or features.ndim < 2 or features.shape[0] != sum(rows):
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"the encoder must return features ({sum(rows)}, ...) for {sum(rows)} rows, got {found}.")
+        if not self._encoder_learns:
+            self._kept[inputs] = features
+            features = features.detach()
         self.shared.append(features)
         self._encoded = tuple(v.name for v in views)
         for v, part in zip(views, features.split(rows), strict=True):
             v.cached = part
+
+    def _pass(self, views: list["View"]) -> Tensor:
+        inputs = join([v.inputs for v in views], [v.name for v in views])
+        if hasattr(self.encoder, "enter"):  # an encoder that treats streams differently
+            self.encoder.enter([(v.name, len(v.index)) for v in views])  # type: ignore[operator]
+        with torch.set_grad_enabled((self._encoder_learns or self._keep_graph) and torch.is_grad_enabled()):
+            return self.call(self.encoder, inputs)
 
     def _asked_views(self) -> list["View"]:
         views = [self[name] for name in (self._asked or self._batches)]

@@ -61,7 +61,8 @@ class Phase:
     Args:
         terms: its objective.
         update: the modules that learn in it; ``None`` means the encoder and all modules of all terms. Where the encoder
-            is not among them, it runs without gradient.
+            is not among them, features come without gradient, and one pass serves all phases and repeats on the same
+            streams until the encoder is updated: its dropout is drawn, and its BatchNorm statistics move, once a pass.
         repeat: updates a batch.
         optimizer: from parameter groups to an optimizer; ``None`` takes the trainer's.
         name: in TensorBoard.

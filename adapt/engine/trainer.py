@@ -18,9 +18,9 @@ from adapt.engine.finite import FiniteCheck
 from adapt.engine.log import Log
 from adapt.engine.monitor import monitor
 from adapt.engine.schedule import Schedule, at
-from adapt.engine.step import Step
+from adapt.engine.step import Passes, Step
 from adapt.engine.term import Phase, Term, check_terms, flatten, weighted_sum
-from adapt.engine.update import OptimizerFactory, Update
+from adapt.engine.update import OptimizerFactory, Update, updates_of
 from adapt.heads import Score
 from adapt.streams import Batch, Stream, key
 from adapt.streams.order import untouched_randomness
@@ -119,10 +119,9 @@ class Trainer:
             average = torch.optim.swa_utils.get_ema_multi_avg_fn(ema)
             self.ema = torch.optim.swa_utils.AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
 
-        self.updates = [Update(p, self.model, optimizer, encoder_scale) for p in self.phases]
+        self.updates = updates_of(self.phases, self.model, optimizer, encoder_scale, accumulate)
         self.schedule, self.accumulate, self.clip, self.passes, self.seed = schedule, accumulate, clip, passes, seed
-        bf16 = torch.autocast(self.device.type, dtype=torch.bfloat16)
-        self.autocast = bf16 if precision == "bf16" else None
+        self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else None
         self.folder = None if log is None else Path(log)
         self.log_every, self.watch_every, self.save_every, self.keep = log_every, watch_every, save_every, keep
         self.progress, self.step, self.steps = progress, 0, 0
@@ -173,9 +172,8 @@ class Trainer:
         batches = {n: s.batches(n, self.seed, start, rank=self.rank, world=self.world) for n, s in self.streams.items()}
         rows = sum(s.batch_size for s in self.streams.values()) * self.accumulate
         self.model.train()
-        bar = tqdm(total=self.steps, initial=self.step, disable=not (self.progress and self.rank == 0), unit="step")
-        since, done = time.perf_counter(), 0
-        with bar:
+        since, done, quiet = time.perf_counter(), 0, not (self.progress and self.rank == 0)
+        with tqdm(total=self.steps, initial=self.step, disable=quiet, unit="step") as bar:
             while self.step < self.steps:
                 if self.step % self.watch_every == 0:
                     self._watch(log)
@@ -201,16 +199,19 @@ class Trainer:
         progress = self.step / self.steps
         factor = at(self.schedule, progress)
         scalars: dict[str, Tensor | float] = {}
+        kept: Passes = {}
         for number, update in enumerate(self.updates):
             for repeat in range(update.phase.repeat):
                 runtime.seed_dropout(key(self.seed, self.step, number, repeat, self.rank), self.device)
-                scalars |= self._update(update, micro, progress, factor, logging)
+                scalars |= self._update(update, micro, kept, progress, factor, logging)
+                if update.encoder_learns:
+                    kept.clear()
         if self.ema is not None:
             self.ema.update_parameters(self.model)
         return scalars
 
     def _update(
-        self, update: Update, micro: list[dict[str, Batch]], progress: float, factor: float, logging: bool
+        self, update: Update, micro: list[dict[str, Batch]], kept: Passes, progress: float, factor: float, logging: bool
     ) -> dict[str, Tensor | float]:
         phase = update.phase
         scalars: dict[str, Tensor | float] = {}
@@ -220,8 +221,8 @@ class Trainer:
         for batches in micro:
             step = Step(
                 batches, self.encoder, number=self.step, progress=progress, seed=self.seed, streams=phase.streams,
-                passes=self.passes, encoder_learns=update.encoder_learns, logging=logging, known=self._knows,
-                autocast=self.autocast,
+                passes=self.passes, encoder_learns=update.encoder_learns, kept=kept, keep_graph=update.keep_graph,
+                logging=logging, known=self._knows, autocast=self.autocast,
             )  # fmt: skip
             values = {term: term(step) for term in phase.terms}
             weights = {term: term.weight_at(progress) for term in phase.terms}

@@ -1,6 +1,6 @@
 """A phase with what it needs to be run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -43,6 +43,7 @@ class Update:
         everything = all(p in learning for p in owned if p.requires_grad)
         self.inputs = None if everything else self.parameters
         self.encoder_learns = any(p in encoder for p in learning)
+        self.keep_graph = False
         groups = {"all": self.parameters}  # a second group costs 40 microseconds a step
         if encoder_scale != 1.0:
             groups = {
@@ -58,3 +59,17 @@ class Update:
             )
         for group, name in zip(self.optimizer.param_groups, names, strict=True):
             group["initial_lr"] = group["lr"] * (encoder_scale if name == "encoder" else 1.0)
+
+
+def updates_of(
+    phases: Sequence[Phase], model: nn.ModuleDict, optimizer: OptimizerFactory, encoder_scale: float, accumulate: int
+) -> list[Update]:
+    """One for each phase. A phase without the encoder keeps the graph of its pass where the next one with it goes on from there.
+
+    Not with accumulation: the graphs of all its batches would lie in memory at once, which it is there to avoid.
+    """
+    updates = [Update(phase, model, optimizer, encoder_scale) for phase in phases]
+    for number, update in enumerate(updates):
+        later = next((u for u in updates[number:] if u.encoder_learns), None)
+        update.keep_graph = accumulate == 1 and later is not None and later.phase.streams == update.phase.streams
+    return updates

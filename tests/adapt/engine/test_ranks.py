@@ -13,13 +13,18 @@ RUNS = {
     "all, clipped, accumulated, ema": {"terms": TERMS, "clip": 0.5, "accumulate": 2, "ema": 0.9},
     "batch norm": {"terms": ["dan"], "network_options": {"batch_norm": True}},
 }
+PHASES: dict[str, dict] = {
+    "two phases": {},
+    "two phases, batch norm": {"network_options": {"batch_norm": True}},
+    "two phases, batch norm, accumulated": {"network_options": {"batch_norm": True}, "accumulate": 2},
+}
 DTYPES = {torch.float64: 1e-10, torch.float32: 1e-5}
 STEPS = 20
 
 
 def train(name, dtype):
-    if name == "two phases":
-        return two_phases(dtype=dtype)
+    if name in PHASES:
+        return two_phases(dtype=dtype, **PHASES[name])
     options = dict(RUNS[name])
     return trainer(options.pop("terms"), dtype=dtype, **options)
 
@@ -29,7 +34,7 @@ def on_a_rank(rank, world, folder):
     found = {f.__name__: f(rank) for f in (rank_statistics, nan_on_one, odd_batch)}
     found["half_way"] = half_way(folder)
     for dtype in DTYPES:
-        for name in (*RUNS, "two phases"):
+        for name in (*RUNS, *PHASES):
             made, head = train(name, dtype)
             made.fit(STEPS)
             found[name, dtype] = weights(made), str(made.evaluate(head, cloud(31, seed=9, dtype=dtype)))
@@ -47,7 +52,7 @@ def ranks(folder):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", (*RUNS, "two phases"))
+@pytest.mark.parametrize("name", (*RUNS, *PHASES))
 def test_two_ranks_equal_one(ranks, name, dtype):
     made, head = train(name, dtype)
     start = weights(made)

@@ -84,9 +84,9 @@ def trainer(terms=("dann", "dan"), *, network_options=None, stream_options=None,
     return made, head
 
 
-def two_phases(*, dtype=torch.float32, **options):
+def two_phases(*, dtype=torch.float32, network_options=None, **options):
     """A critic that learns to tell the domains, twice a batch; then an encoder that hides them from it."""
-    encoder, head = network(dtype=dtype)
+    encoder, head = network(dtype=dtype, **(network_options or {}))
     critic = heads.Discriminator(8, hidden=16).to(dtype)
     side = lambda s, name: s.call(critic, s[name].features)  # noqa: E731
     tell = lambda s: losses.domain_adversarial(side(s, "source"), side(s, "target"))  # noqa: E731

@@ -202,30 +202,30 @@ TERMS = {
         lambda p, w: [domain.cdan(p.head, DIM, entropy=True, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)
     ),
     "mdd": Method(lambda p, w: [domain.mdd(p.head, DIM, strength=ramp(w))], 0.03, (0.01, 0.03, 0.1, 0.3)),
-    "dann bsp": Method(lambda p, w: [domain.dann(DIM, strength=ramp(0.1)), domain.bsp(weight=w)], 1e-4, (1e-4, 1e-3)),
+    "dann bsp": Method(lambda p, w: [domain.dann(DIM, strength=ramp(0.1)), domain.bsp(weight=w)], 1e-6, (1e-6, 1e-5, 1e-4, 1e-3)),
     "vada": Method(
-        lambda p, w: [domain.vada(p.head, DIM, radius=w * p.length, smooth_target=0.01)], 0.03, (0.01, 0.03, 0.06)
+        lambda p, w: [domain.vada(p.head, DIM, radius=w * p.length, smooth_target=0.01)], 0.06, (0.01, 0.03, 0.06)
     ),
-    "dan": Method(lambda p, w: [domain.dan(weight=ramp(w))], 0.3, (0.1, 0.3, 1.0)),
-    "jan": Method(lambda p, w: [domain.jan(p.head, weight=ramp(w))], 1.0, (0.1, 0.3, 1.0)),
+    "dan": Method(lambda p, w: [domain.dan(weight=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
+    "jan": Method(lambda p, w: [domain.jan(p.head, weight=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
     "dsan": Method(lambda p, w: [domain.dsan(p.head, weight=ramp(w))], 0.2, (0.1, 0.2, 0.5)),
-    "deep coral": Method(lambda p, w: [domain.deep_coral(weight=ramp(w))], 10.0, (10.0, 100.0)),
-    "homm": Method(lambda p, w: [domain.homm(weight=ramp(w))], 10.0, (10.0, 100.0)),
-    "sliced": Method(lambda p, w: [domain.sliced(weight=ramp(w))], 0.1, (0.1, 0.3, 1.0)),
-    "afn": Method(lambda p, w: [domain.afn(weight=w)], 0.0005, (0.0001, 0.0005, 0.002, 0.01)),
+    "deep coral": Method(lambda p, w: [domain.deep_coral(weight=ramp(w))], 10.0, (1.0, 10.0, 100.0)),
+    "homm": Method(lambda p, w: [domain.homm(weight=ramp(w))], 10.0, (1.0, 10.0, 100.0)),
+    "sliced": Method(lambda p, w: [domain.sliced(weight=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
+    "afn": Method(lambda p, w: [domain.afn(weight=w)], 0.0001, (0.0001, 0.0005, 0.002, 0.01)),
     "deep jdot": Method(
-        lambda p, w: [domain.deep_jdot(p.head, feature_weight=0.1 * w, label_weight=w)], 0.1, (0.01, 0.1)
+        lambda p, w: [domain.deep_jdot(p.head, feature_weight=0.1 * w, label_weight=w)], 0.01, (0.001, 0.01, 0.1)
     ),
     "mcc": Method(lambda p, w: [domain.mcc(p.head, weight=w)], 1.0, (0.1, 0.3, 1.0)),
     "bnm": Method(lambda p, w: [domain.bnm(p.head, weight=w)], 1.0, (0.1, 0.3, 1.0)),
-    "im": Method(lambda p, w: [domain.im(p.head, weight=w)], 0.3, (0.1, 0.3, 1.0)),
+    "im": Method(lambda p, w: [domain.im(p.head, weight=w)], 0.1, (0.03, 0.1, 0.3, 1.0)),
     "mean teacher": Method(
         lambda p, w: [domain.mean_teacher(p.encoder, p.head, weight=ramp(w))], 3.0, (3.0, 10.0, 30.0)
     ),
     "atdoc": Method(
         lambda p, w: [domain.atdoc(p.head, DIM, len(p.target), weight=lambda progress: w * progress)],
-        0.2,
-        (0.1, 0.2, 0.5),
+        0.5,
+        (0.1, 0.2, 0.5, 1.0),
     ),
 }
 PHASES = {

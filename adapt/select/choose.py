@@ -173,7 +173,9 @@ def _decided(table: dict[str, dict[str, float]], base: str) -> tuple[str, list[s
         f"the vote sides with it against source-only: z = {z:.1f}, needed {VOTED:g}",
     ]
     if not backed:
-        reasons[1] = f"the vote does not side with it against source-only: z = {z:.1f}, needed {VOTED:g}: stay with that"
+        reasons[1] = (
+            f"the vote does not side with it against source-only: z = {z:.1f}, needed {VOTED:g}: stay with that"
+        )
         return base, reasons
     if passed := sum(score[n] > score[name] for n in better):
         reasons.append(f"{passed} with better clusters do not have the vote")

@@ -141,7 +141,19 @@ def test_print_shows_everything():
     assert (
         text.startswith(f"chosen: {choice.name}") and "mmd weight=0 step=100" in text and "ruled out: entropy" in text
     )
-    for column in (*READ, "own clusters", "information", "SND", "IWCV", "DEV", "DEVN", "reverse", "entropy", "diversity", "nuclear norm"):
+    for column in (
+        *READ,
+        "own clusters",
+        "information",
+        "SND",
+        "IWCV",
+        "DEV",
+        "DEVN",
+        "reverse",
+        "entropy",
+        "diversity",
+        "nuclear norm",
+    ):
         assert column in text
         assert math.isfinite(choice.table[choice.name][column])
 

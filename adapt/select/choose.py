@@ -43,7 +43,7 @@ class Choice:
     def probabilities(self, outputs: Sequence[Any] | None = None) -> Tensor:
         """``(n, classes)``, the mean softmax of the chosen candidates: one model from several seeds.
 
-        Costs an encoder for each seed, and was 0.5 to 0.8 point better than the mean seed where it was developed.
+        Costs an encoder for each seed, and was 0.6 to 1.3 points better than the mean seed where it was developed.
 
         Args:
             outputs: logits of any rows, ``(n, classes)`` for each of `chosen` in its order; those of the target rows it

@@ -98,7 +98,7 @@ def choose(
         \bar y_i = \arg\max_c \sum_k [s_k]_+\, p_{kic}, \qquad
         \hat k = \arg\max_{k: z_k > 3,\; s_k > s_0} s_k
 
-    With several seeds, scores and :math:`z` are computed seed by seed and averaged.
+    (written for one candidate a method.) With several seeds, scores and :math:`z` are computed seed by seed and averaged.
 
     Why these. Clusters of one's own features alone (ClassAMI) reward a method for sharpening them, wrong or not; those of many
     runs do not, and label shift does not disturb them. The vote follows the majority into shared mistakes, so it does

@@ -1,10 +1,11 @@
 """Every domain adaptation method on every task, five paired seeds, and what a choice without target labels makes of it.
 
     python benchmarks/domain_adaptation.py run [--groups heart ...] [--methods dann ...] [--seeds 5] [--quick]
-    python benchmarks/domain_adaptation.py report [--csv table.csv]      # tables of what has been run
+    python benchmarks/domain_report.py                                   # what has been run, as a page
 
 `run` goes on where it was stopped: one file a run under `--folder`, written whole or not at all. Needs ADAPT_DATA; the
-reviews need the extra `text`. Two processes may share a folder: `--share 0/2` and `--share 1/2`.
+reviews need the extra `text`. Two processes may share a folder: `--share 0/2` and `--share 1/2`. The digits have a
+network, views and methods of their own: benchmarks/domain_digits.py; the rest of this page is about the other groups.
 
 One network, one optimizer, one number of steps, and one setting of each method for all tasks. Methods learn from the
 source's training rows (80 %) and all target rows without labels, and are scored on all target rows (the transductive
@@ -25,7 +26,6 @@ The page says which methods the study has not reached; their values are defaults
 """
 
 import argparse
-import csv
 import os
 import sys
 import time
@@ -38,15 +38,16 @@ from typing import NamedTuple
 
 import numpy
 import torch
-from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
 sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
-from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp, select, streams
-from adapt.engine import Predictions, cosine
-from adapt.report import mean_interval
+sys.path.append(str(Path(__file__).parent))
+import domain_digits
+
+from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp, streams
+from adapt.engine import cosine
 
 BASELINE, ORACLE = "source only", "target only"
 STEPS, BATCH, RATE, DIM = 300, 64, 1e-3, 64
@@ -119,6 +120,10 @@ def amazon() -> list[Task]:
     return pairs_of("amazon", sets, 2, scaled)
 
 
+def digits() -> list[Task]:
+    return [Task("digits", name, 10, partial(domain_digits.read, name)) for name in domain_digits.NAMES]
+
+
 def jda() -> list[Task]:
     """A development task: not in the benchmark."""
     return pairs_of("jda", streams.mnist_usps_jda()._asdict(), 10, centred)
@@ -126,7 +131,6 @@ def jda() -> list[Task]:
 
 def shifts() -> list[Task]:
     """Development tasks: a speaker, turned, noisy and inverted digits, turned moons, wine, cancer."""
-    sys.path.append(str(Path(__file__).parent))
     import selection_development as development
 
     made = [*development.spoken_digits(), *development.digits_and_moons(numpy.random.RandomState(0))]
@@ -151,9 +155,11 @@ GROUPS: dict[str, Callable[[], list[Task]]] = {
     "office": office,
     "wisdm": wisdm,
     "amazon": amazon,
+    "digits": digits,
     "jda": jda,
     "shifts": shifts,
 }
+BENCHMARK = ["heart", "office", "wisdm", "amazon", "digits"]
 DEVELOPMENT = ["jda", "shifts"]  # settings are fixed on these; no result of the benchmark is theirs
 SHIFTS = ("fsdd_geo", "fsdd_ywe", "dig_rot30", "dig_noise", "moons40", "wine", "cancer")
 
@@ -202,7 +208,9 @@ TERMS = {
         lambda p, w: [domain.cdan(p.head, DIM, entropy=True, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)
     ),
     "mdd": Method(lambda p, w: [domain.mdd(p.head, DIM, strength=ramp(w))], 0.03, (0.01, 0.03, 0.1, 0.3)),
-    "dann bsp": Method(lambda p, w: [domain.dann(DIM, strength=ramp(0.1)), domain.bsp(weight=w)], 1e-6, (1e-6, 1e-5, 1e-4, 1e-3)),
+    "dann bsp": Method(
+        lambda p, w: [domain.dann(DIM, strength=ramp(0.1)), domain.bsp(weight=w)], 1e-6, (1e-6, 1e-5, 1e-4, 1e-3)
+    ),
     "vada": Method(
         lambda p, w: [domain.vada(p.head, DIM, radius=w * p.length, smooth_target=0.01)], 0.06, (0.01, 0.03, 0.06)
     ),
@@ -245,6 +253,10 @@ SETTINGS = {name: method.setting for name, method in (TERMS | PHASES).items()}
 METHODS = [BASELINE, *TERMS, *PHASES, *CLASSICAL, ORACLE]
 
 
+def methods_of(group: str) -> list[str]:
+    return domain_digits.METHODS if group == "digits" else METHODS
+
+
 # runs ----------------------------------------------------------------------------------------------------------------
 
 
@@ -282,6 +294,8 @@ def train(
 
 def run(method: str, task: Task, seed: int, steps: int, setting: float | None = None) -> dict[str, numpy.ndarray]:
     """What the model says of held-out source rows and of the target, and how often it is right there."""
+    if task.group == "digits":
+        return domain_digits.run(method, task.name, seed, 2 * steps)
     source, target = task.read()
     parts = streams.splits(source, task.name, test=0.0, seed=seed)
     labels = target.tensors[1]
@@ -305,7 +319,7 @@ def run(method: str, task: Task, seed: int, steps: int, setting: float | None = 
         found = {
             "source_outputs": on_source.outputs, "source_features": on_source.features,
             "source_labels": on_source.labels, "target_outputs": on_target.outputs,
-            "target_features": on_target.features,
+            "target_features": on_target.features, "target_labels": labels,
         }  # fmt: skip
     seconds = time.perf_counter() - start
     arrays = {name: t.numpy() for name, t in found.items()}
@@ -313,7 +327,7 @@ def run(method: str, task: Task, seed: int, steps: int, setting: float | None = 
 
 
 def path_of(folder: Path, task: Task, method: str, seed: int) -> Path:
-    return folder / task.group / task.name.replace(" ", "-") / f"{method.replace(' ', '-')}-{seed}.npz"
+    return folder / task.group / task.name.replace(" ", "_") / f"{method.replace(' ', '_')}_{seed}.npz"
 
 
 def write(path: Path, arrays: dict[str, numpy.ndarray]) -> None:
@@ -331,7 +345,7 @@ def run_all(options: argparse.Namespace) -> None:
         print(f"without skada there are no rows of {', '.join(CLASSICAL)}: `pip install adapt-losses[classical]`.")
         options.methods = [m for m in options.methods if m not in CLASSICAL]
     every = list(tasks(options.groups))
-    todo = [(seed, task, method) for seed in range(options.seeds) for task in every for method in options.methods]
+    todo = [(s, t, m) for s in range(options.seeds) for t in every for m in methods_of(t.group) if m in options.methods]
     todo = [t for t in todo if not path_of(options.folder, t[1], t[2], t[0]).exists()][part::parts]
     for seed, task, method in (bar := tqdm(todo, unit="run", smoothing=0.05)):
         bar.set_postfix_str(f"{task.group}, {task.name}, {method}, seed {seed}")
@@ -382,122 +396,25 @@ def study(options: argparse.Namespace) -> None:
             print(f"\n{name}: the setting is {method.setting:g}, but {best:g} is the best of {len(tried)}.")
 
 
-# report --------------------------------------------------------------------------------------------------------------
-
-Cell = dict[int, dict[str, numpy.ndarray]]  # by seed
-
-
-def read(options: argparse.Namespace, task: Task) -> dict[str, Cell]:
-    """What has been run of a task: methods whose seeds are all there."""
-    found = {}
-    for method in METHODS:
-        paths = [path_of(options.folder, task, method, seed) for seed in range(options.seeds)]
-        if all(path.exists() for path in paths):
-            found[method] = {seed: dict(numpy.load(path)) for seed, path in enumerate(paths)}
-    return found
-
-
-def accuracy(cell: Cell) -> numpy.ndarray:
-    return 100 * numpy.array([float(run["accuracy"]) for run in cell.values()])
-
-
-def candidates(method: str, cell: Cell) -> list[select.Candidate]:
-    tensors = [{name: torch.from_numpy(x) for name, x in run.items() if x.ndim} for run in cell.values()]
-    return [
-        select.Candidate(
-            method,
-            Predictions(t["source_outputs"], t["source_features"], t["source_labels"]),
-            Predictions(t["target_outputs"], t["target_features"], None),
-            seed=seed,
-        )
-        for seed, t in zip(cell, tensors, strict=True)
-    ]
-
-
-def chosen(cells: dict[str, Cell]) -> str:
-    """The rule's method; it sees no target label."""
-    adapted = [c for m, cell in cells.items() if m in SETTINGS for c in candidates(m, cell)]
-    return select.choose(adapted, candidates(BASELINE, cells[BASELINE])).chosen[0].method
-
-
-def report(options: argparse.Namespace) -> None:
-    """Tables of what has been run, to standard output; one row a cell (task and method) to a CSV file."""
-    rows, picks = [], []
-    for group in options.groups:
-        scores: dict[str, list[numpy.ndarray]] = {}  # by method, one array over seeds for each task
-        names = []
-        for task in tqdm(list(GROUPS[group]()), desc=group):
-            cells = read(options, task)
-            if BASELINE not in cells:
-                continue
-            names.append(task.name)
-            means = {m: accuracy(cell) for m, cell in cells.items()}
-            for m, values in means.items():
-                scores.setdefault(m, []).append(values)
-                rows.append([group, task.name, m, *(f"{v:.2f}" for v in values)])
-            adapted = {m: v.mean() for m, v in means.items() if m == BASELINE or m in SETTINGS}
-            best, pick = max(adapted, key=adapted.__getitem__), chosen(cells)
-            picks.append((group, task.name, best, adapted[best], pick, adapted[pick], adapted[BASELINE]))
-        if names:
-            print_group(group, names, scores)
-    print_picks(picks)
-    if options.csv:
-        with options.csv.open("w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(["group", "task", "method", *(f"seed_{seed}" for seed in range(options.seeds))])
-            table.writerows(rows)
-
-
-def print_group(group: str, names: list[str], scores: dict[str, list[numpy.ndarray]]) -> None:
-    """Means over tasks; the interval is over seeds, of the paired difference; ranks are among the adapted and source only."""
-    whole = {m: numpy.stack(v) for m, v in scores.items() if len(v) == len(names)}  # (tasks, seeds)
-    ranked = [m for m in whole if m == BASELINE or m in SETTINGS]
-    ranks = rankdata([-whole[m].mean(1) for m in ranked], axis=0).mean(1)
-    print(f"\n### {group}: {len(names)} tasks\n")
-    print(
-        "| method | accuracy % | to source only | 95 % interval | mean rank | tasks worse by 0.5 or more |\n|---|---:|---:|---|---:|---:|"
-    )
-    order = sorted(whole, key=lambda m: -whole[m].mean())
-    for m in order:
-        difference = whole[m] - whole[BASELINE]
-        mean, low, high = mean_interval(difference.mean(0).tolist())
-        worse = "" if m in (BASELINE, ORACLE) else f"{(difference.mean(1) <= -0.5).sum()}"
-        rank = f"{ranks[ranked.index(m)]:.1f}" if m in ranked else ""
-        to = "| | " if m == BASELINE else f"| {mean:+.1f} | {low:+.1f} to {high:+.1f} "
-        print(f"| {m} | {whole[m].mean():.1f} {to}| {rank} | {worse} |")
-
-
-def print_picks(picks: list[tuple]) -> None:
-    print("\n### The choice\n\nBest of all with target labels (oracle), and the rule's choice without them.\n")
-    print("| group | task | source only | oracle | | rule | | regret |\n|---|---|---:|---:|---|---:|---|---:|")
-    for group, task, best, top, pick, own, base in picks:
-        print(f"| {group} | {task} | {base:.1f} | {top:.1f} | {best} | {own:.1f} | {pick} | {top - own:.1f} |")
-    regret = numpy.array([top - own for *_, top, _, own, _ in picks])
-    gain = numpy.array([own - base for *_, own, base in picks])
-    harmed = (gain <= -0.5).sum()
-    print(
-        f"\nThe rule: mean regret {regret.mean():.2f} points, mean gain over source only {gain.mean():+.2f}, worse than "
-        f"source only by 0.5 or more in {harmed} of {len(picks)} tasks ({100 * harmed / len(picks):.0f} %), stayed with "
-        f"source only in {sum(pick == BASELINE for *_, pick, _, _ in picks)}."
-    )
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def main() -> None:
+    every = list(dict.fromkeys([*METHODS, *domain_digits.METHODS]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "report", "study"])
-    parser.add_argument("--groups", nargs="+", default=["heart", "office", "wisdm", "amazon"], choices=list(GROUPS))
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("what", choices=["run", "study"])
+    parser.add_argument("--groups", nargs="+", default=BENCHMARK, choices=list(GROUPS))
+    parser.add_argument("--methods", nargs="+", default=every, choices=every)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--folder", type=Path, default=Path("runs/domain_adaptation"))
     parser.add_argument("--share", default="0/1", help="this process's share of the runs")
-    parser.add_argument("--csv", type=Path, help="where `report` writes one row a task and method")
     parser.add_argument("--quick", action="store_true", help="2 seeds of 20 steps: does everything run?")
     options = parser.parse_args()
     if options.quick:
         options.seeds, options.steps, options.folder = 2, 20, options.folder.with_name("quick")
     torch.set_num_threads(1)
-    {"run": run_all, "report": report, "study": study}[options.what](options)
+    {"run": run_all, "study": study}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def ensemble_agreement(target_logits: Sequence[Any]) -> list[float]:
     >>> ensemble_agreement([[[2.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
     [1.0, 1.0, 0.0]
     """
-    models = _same_shape(target_logits)
+    models = same_shape(target_logits)
     vote = torch.stack([z.softmax(1) for z in models]).mean(0).argmax(1)
     return [(z.argmax(1) == vote).double().mean().item() for z in models]
 
@@ -68,7 +68,7 @@ def weighted_vote(target_logits: Sequence[Any], shares: Sequence[float] | None =
     >>> weighted_vote([[[2.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
     tensor([0])
     """
-    models = _same_shape(target_logits)
+    models = same_shape(target_logits)
     p, predicted = torch.stack([z.softmax(1) for z in models]), torch.stack([z.argmax(1) for z in models])
     share = torch.ones(len(models)).double() if shares is None else torch.as_tensor(shares).double()
     if share.shape != (len(models),) or share.min() < 0 or share.max() <= 0:
@@ -105,7 +105,7 @@ def seed_agreement(target_logits: Sequence[Any]) -> float:
     >>> seed_agreement([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]])
     0.5
     """
-    predicted = torch.stack([z.argmax(1) for z in _same_shape(target_logits)])
+    predicted = torch.stack([z.argmax(1) for z in same_shape(target_logits)])
     k = len(predicted)
     if k < 2:
         raise ValueError(f"`target_logits` needs at least two seeds to agree or not, got {k}.")
@@ -113,7 +113,7 @@ def seed_agreement(target_logits: Sequence[Any]) -> float:
     return sum(pairs) / len(pairs)
 
 
-def _same_shape(target_logits: Sequence[Any]) -> list[Tensor]:
+def same_shape(target_logits: Sequence[Any]) -> list[Tensor]:
     models = [arrays.logits(f"target_logits[{k}]", z) for k, z in enumerate(target_logits)]
     if not models or len({z.shape for z in models}) > 1:
         found = [tuple(z.shape) for z in models]

@@ -20,27 +20,30 @@ CLUSTERED = 2000  # target rows that are clustered: k-means of every candidate i
 
 
 def judged(source_only: Candidate, others: Sequence[Candidate], *, seed: int = 0) -> list[dict[str, float]]:
-    """What the rule reads, for source-only and then for each other candidate."""
+    """The first three are what the rule reads; for source-only and then for each other candidate."""
     models = [source_only, *others]
     z = [arrays.logits(f"target.outputs of `{m.name}`", m.target.outputs) for m in models]
     predicted, classes = [x.argmax(1) for x in z], z[0].shape[1]
-    vote = weighted_vote(z, vote_shares(others))
     rows = _some_rows(len(z[0]), seed)
     cluster = [
         clusters(arrays.features(f"target.features of `{m.name}`", m.target.features)[rows], classes, seed=seed)
         for m in models
     ]
-    scores = []
-    for k, model in enumerate(models):
-        of = [mutual_information(predicted[k][rows], c) for c in cluster]
-        scores.append({
-            "vote": (predicted[k] == vote).double().mean().item(),
-            "shared clusters": _over_families(models, of, without=model.run if k else None),
-            "own clusters": of[k],
+    agreed = [[mutual_information(y[rows], c) for c in cluster] for y in predicted]
+    shared = [_over_methods(models, of) for of in agreed]
+    shares = vote_shares(others)
+    weights = [s * max(score, 0.0) for s, score in zip(shares, shared, strict=True)]
+    vote = weighted_vote(z, weights if max(weights) > 0 else shares, rounds=0)
+    return [
+        {
+            "shared clusters": shared[k],
+            "vote": (y == vote).double().mean().item(),
+            "vote z": preferred(y == vote, predicted[0] == vote),
+            "own clusters": agreed[k][k],
             "information": confidence.information_maximization(z[k]) / log(classes),
-            "vote z": preferred(predicted[k] == vote, predicted[0] == vote),
-        })  # fmt: skip
-    return scores
+        }
+        for k, y in enumerate(predicted)
+    ]
 
 
 def shown(model: Candidate, source_only: Candidate) -> dict[str, float]:
@@ -86,11 +89,9 @@ def _some_rows(n: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:CLUSTERED].sort().values
 
 
-def _over_families(models: Sequence[Candidate], values: Sequence[float], *, without: str | None) -> float:
-    """Mean over families of the mean over their members, leaving out a run: nobody judges its own predictions."""
+def _over_methods(models: Sequence[Candidate], values: Sequence[float]) -> float:
+    """Mean over methods, of which source-only is one, of the mean over their candidates."""
     by = defaultdict(list)
     for k, (model, value) in enumerate(zip(models, values, strict=True)):
-        if (model.run if k else None) != without:
-            by["" if k == 0 else model.method].append(value)
-    means = [sum(v) / len(v) for v in by.values()]
-    return sum(means) / len(means) if means else 0.0
+        by["" if k == 0 else model.method].append(value)
+    return sum(sum(v) / len(v) for v in by.values()) / len(by)

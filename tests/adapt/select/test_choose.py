@@ -3,17 +3,20 @@
 import math
 import zlib
 
+import numpy
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_mutual_info_score
 
 from adapt import select
 from adapt.engine import Predictions
 from adapt.select import Candidate, choose, collapse
-from adapt.select.choose import RANKED
 from adapt.select.signals import preferred
 
 CLASSES, SOURCE, TARGET = 5, 200, 300
+READ = ("shared clusters", "vote", "vote z")  # by the rule
 
 
 def generator(*key):
@@ -112,11 +115,63 @@ def test_seeds_are_one_configuration():
     assert choice.adapted and [c.seed for c in choice.chosen] == [0, 1, 2]
     assert set(choice.table) == {"source-only", *(f"{m} weight=0" for m, _ in SOUND)}
     single = [choose([model(m, a, seed=s) for m, a in SOUND], model("plain", 0.6, seed=s), others=False) for s in seeds]
-    for column in RANKED:
+    for column in READ:
         mean = sum(c.table["mmd weight=0"][column] for c in single) / 3
         assert choice.table["mmd weight=0"][column] == pytest.approx(mean, rel=1e-12)
     some = choose(candidates[:-1], [model("plain", 0.6, seed=s) for s in seeds], others=False)
     assert some.out == {"mcc weight=0": "no outputs for seed 2"}
+
+
+def reference(plain, others):
+    """The rule of the docstring for one model a method and one seed, written out; scikit-learn's mutual information."""
+    models = [plain, *others]
+    p = [m.target.outputs.double().softmax(1).numpy() for m in models]
+    y = [q.argmax(1) for q in p]
+    c = [KMeans(CLASSES, n_init=3, random_state=0).fit(m.target.features.double().numpy()).labels_ for m in models]
+    s = [numpy.mean([adjusted_mutual_info_score(yk, cj) for cj in c]) for yk in y]
+    vote = sum(max(sk, 0) * pk for sk, pk in zip(s, p, strict=True)).argmax(1)
+    right = [yk == vote for yk in y]
+    wins, losses = [(r & ~right[0]).sum() for r in right], [(~r & right[0]).sum() for r in right]
+    z = [(a - b) / math.sqrt(a + b) if a + b else 0.0 for a, b in zip(wins, losses, strict=True)]
+    allowed = [k for k in range(1, len(models)) if z[k] > 3 and s[k] > s[0]]
+    return s, z, models[max(allowed, key=lambda k: s[k]) if allowed else 0].method
+
+
+@pytest.mark.parametrize("accuracy", [0.55, 0.62, 0.66, 0.7, 0.8])
+def test_is_the_rule_that_the_docstring_says(accuracy):
+    plain, others = model("plain", 0.6, key=accuracy), [model(m, accuracy * a, key=accuracy) for m, a in SOUND]
+    s, z, method = reference(plain, others)
+    choice = choose(others, plain, others=False)
+    rows = [choice.table["source-only"], *(choice.table[m.name] for m in others)]
+    assert [row["shared clusters"] for row in rows] == pytest.approx(s, abs=1e-9)
+    assert [row["vote z"] for row in rows] == pytest.approx(z, abs=1e-9)
+    assert choice.chosen[0].method == method
+
+
+def test_the_best_clusters_without_the_vote_are_passed_over():
+    """All that is said of a third of the rows is turned: clusters as good as before, and the vote against it."""
+    best = model("mmd", 0.99)
+    turned = Candidate(
+        "turned", best.source, best.target._replace(outputs=best.target.outputs.roll(1, 1)), best.settings
+    )
+    choice = choose([turned, *(model(m, a) for m, a in SOUND)], model("plain", 0.6), others=False)
+    assert choice.table[turned.name]["shared clusters"] > choice.table[choice.name]["shared clusters"]
+    assert choice.adapted and choice.name != turned.name
+    assert any("1 with better clusters" in reason for reason in choice.reasons)
+
+
+def test_probabilities_are_the_mean_over_seeds():
+    seeds = (0, 1, 2)
+    candidates = [model(m, a, seed=s) for s in seeds for m, a in SOUND]
+    choice = choose(candidates, [model("plain", 0.6, seed=s) for s in seeds], others=False)
+    p = sum(torch.softmax(m.target.outputs.double(), 1) for m in choice.chosen) / 3
+    torch.testing.assert_close(choice.probabilities(), p)
+    other = [torch.randn(7, CLASSES, generator=generator(s)) for s in seeds]
+    torch.testing.assert_close(choice.probabilities(other), sum(z.double().softmax(1) for z in other) / 3)
+    with pytest.raises(ValueError, match="each of the 3 chosen, got 2"):
+        choice.probabilities(other[:2])
+    with pytest.raises(ValueError, match="on the same target rows"):
+        choice.probabilities([other[0], other[1], other[2][:5]])
 
 
 def test_the_order_of_candidates_does_not_matter_and_random_states_stay():
@@ -141,7 +196,19 @@ def test_print_shows_everything():
     assert (
         text.startswith(f"chosen: {choice.name}") and "mmd weight=0 step=100" in text and "ruled out: entropy" in text
     )
-    for column in (*RANKED, "SND", "IWCV", "DEV", "DEVN", "reverse", "entropy", "diversity", "nuclear norm"):
+    for column in (
+        *READ,
+        "own clusters",
+        "information",
+        "SND",
+        "IWCV",
+        "DEV",
+        "DEVN",
+        "reverse",
+        "entropy",
+        "diversity",
+        "nuclear norm",
+    ):
         assert column in text
         assert math.isfinite(choice.table[choice.name][column])
 

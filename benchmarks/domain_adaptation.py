@@ -218,11 +218,11 @@ TERMS = {
     "jan": Method(lambda p, w: [domain.jan(p.head, weight=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
     "dsan": Method(lambda p, w: [domain.dsan(p.head, weight=ramp(w))], 0.2, (0.1, 0.2, 0.5)),
     "deep coral": Method(lambda p, w: [domain.deep_coral(weight=ramp(w))], 10.0, (1.0, 10.0, 100.0)),
-    "homm": Method(lambda p, w: [domain.homm(weight=ramp(w))], 10.0, (1.0, 10.0, 100.0)),
-    "sliced": Method(lambda p, w: [domain.sliced(weight=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
+    "homm": Method(lambda p, w: [domain.homm(weight=ramp(w))], 1.0, (1.0, 10.0, 100.0)),
+    "sliced": Method(lambda p, w: [domain.sliced(weight=ramp(w))], 0.03, (0.03, 0.1, 0.3, 1.0)),
     "afn": Method(lambda p, w: [domain.afn(weight=w)], 0.0001, (0.0001, 0.0005, 0.002, 0.01)),
     "deep jdot": Method(
-        lambda p, w: [domain.deep_jdot(p.head, feature_weight=0.1 * w, label_weight=w)], 0.01, (0.001, 0.01, 0.1)
+        lambda p, w: [domain.deep_jdot(p.head, feature_weight=0.1 * w, label_weight=w)], 0.001, (0.001, 0.01, 0.1)
     ),
     "mcc": Method(lambda p, w: [domain.mcc(p.head, weight=w)], 1.0, (0.1, 0.3, 1.0)),
     "bnm": Method(lambda p, w: [domain.bnm(p.head, weight=w)], 1.0, (0.1, 0.3, 1.0)),
@@ -238,7 +238,7 @@ TERMS = {
 }
 PHASES = {
     "mcd": Method(lambda p, w: p.two_heads(domain.mcd, w), 0.01, (0.003, 0.01, 0.03, 0.1)),
-    "swd": Method(lambda p, w: p.two_heads(domain.swd, w), 0.01, (0.003, 0.01, 0.03, 0.1)),
+    "swd": Method(lambda p, w: p.two_heads(domain.swd, w), 0.003, (0.003, 0.01, 0.03, 0.1)),
     "wdgrl": Method(lambda p, w: domain.wdgrl(p.encoder, DIM, p.learn(p.head), weight=w), 0.1, (0.01, 0.1, 1.0)),
 }
 CLASSICAL = {  # rows of the report and names in `domain.classical`

@@ -295,7 +295,7 @@ def train(
 def run(method: str, task: Task, seed: int, steps: int, setting: float | None = None) -> dict[str, numpy.ndarray]:
     """What the model says of held-out source rows and of the target, and how often it is right there."""
     if task.group == "digits":
-        return domain_digits.run(method, task.name, seed, 2 * steps)
+        return domain_digits.run(method, task.name, seed, steps * domain_digits.STEPS // STEPS)
     source, target = task.read()
     parts = streams.splits(source, task.name, test=0.0, seed=seed)
     labels = target.tensors[1]

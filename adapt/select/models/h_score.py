@@ -30,7 +30,7 @@ def h_score(sample: Sample) -> Tensor:
     The H-score without shrinkage is classes - 1 for any features once n <= d, and is not offered.
 
     Ibrahim et al., Newer is not always better: Rethinking transferability metrics, their peculiarities, stability and
-    performance, 2021, https://arxiv.org/abs/2110.06893; Ledoit and Wolf, A well-conditioned estimator for large-dimensional
+    performance, 2021, https://openreview.net/pdf?id=iz_Wwmfquno; Ledoit and Wolf, A well-conditioned estimator for large-dimensional
     covariance matrices, 2004, https://doi.org/10.1016/S0047-259X(03)00096-4
 
     >>> h_score(Sample([[0.0], [0.0], [1.0], [1.0]], [0, 0, 1, 1])) > h_score(Sample([[0.0], [1.0], [0.1], [1.0]], [0, 0, 1, 1]))

@@ -41,7 +41,7 @@ def h_score(sample: Sample) -> Tensor:
     gamma = shrinkage(sample)
     z2 = sample.centred.project(sample.Y).square()
     between = s2 * (z2 / y.bincount()).sum(1)
-    return (1 - gamma) * (between / ((1 - gamma) * s2 + gamma * s2.sum() / sample.features.shape[1])).sum()
+    return (1 - gamma) * (between / ((1 - gamma) * s2 + gamma * s2.sum() / sample.centred_features.shape[1])).sum()
 
 
 def shrinkage(sample: Sample) -> Tensor:
@@ -49,7 +49,7 @@ def shrinkage(sample: Sample) -> Tensor:
 
     .. math:: \gamma = \min\Bigl(1, \frac{\frac1{n^2} \sum_i \|f_i - \mu\|^4 - \frac1n \|\Sigma\|^2}{\|\Sigma\|^2 - (\operatorname{tr} \Sigma)^2 / d}\Bigr)
     """
-    n, d = sample.features.shape
+    n, d = sample.centred_features.shape
     variances = sample.centred.squares / n
     norm = variances.square().sum()
     noise = sample.centred_features.square().sum(1).square().sum() / n**2 - norm / n

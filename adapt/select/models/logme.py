@@ -60,7 +60,7 @@ def logme(sample: Sample, *, noise: float = 1e-6) -> Tensor:
     coarse = evidence((t / (t + s2)) @ z2 + rest, (s2 / t).log1p().sum(1, keepdim=True))
     low = grid[coarse.argmax(0)] - 1
     high = low + 2
-    for _ in range(24):  # to 2e-5 of log t: the value to 1e-10
+    for _ in range(16):  # to 1e-3 of log t: the value, flat there, to 1e-7
         a, b = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         left = at(a) > at(b)
         low, high = torch.where(left, low, a), torch.where(left, b, high)

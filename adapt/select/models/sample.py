@@ -1,5 +1,6 @@
 """Target rows through one pretrained encoder, with what the scores share."""
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -22,8 +23,7 @@ class Sample:
     smaller side, :math:`F^T F` or :math:`F F^T`.
 
     Args:
-        features: ``(n, d)``, an array or tensor of any float type. They are worked on in float64, divided by their root
-            mean square: no score depends on their scale.
+        features: ``(n, d)``, an array or tensor of any float type, worked on in float64. No score depends on their scale.
         labels: ``(n,)`` classes: whole numbers, names or booleans. Classes without a row are not there.
         values: ``(n,)`` or ``(n, t)`` numbers to predict, in place of `labels`.
         source: ``(n, z)`` probabilities of the encoder's own head, for LEEP and NCE.
@@ -42,7 +42,7 @@ class Sample:
     """
 
     def __init__(self, features: Any, labels: Any = None, *, values: Any = None, source: Any = None):
-        raw = arrays.features("features", features)
+        raw, largest = _features(features)
         n = len(raw)
         if (labels is None) == (values is None):
             raise ValueError("give either `labels`, for classes, or `values`, for numbers to predict.")
@@ -58,14 +58,21 @@ class Sample:
             )
         if (self.Y == self.Y[:1]).all(0).any():
             raise Undefined("a column of `values` is constant: there is nothing to predict; leave it out.")
-        scale = raw.abs().max()  # first, so that squares neither overflow nor vanish
-        if (raw - raw[:1]).abs().max() <= 1e-12 * scale:
+        if (raw.amax(0) - raw.amin(0)).max() <= 1e-12 * largest:
             raise Undefined("all rows have the same features: this encoder does not tell the inputs apart.")
-        raw = raw / scale
-        self.features = raw / raw.square().mean().sqrt()
+        if not 1e-6 < largest < 1e6:  # squares must neither overflow nor vanish
+            raw = raw.double() / largest
+        self.mean = raw.mean(0, dtype=torch.float64)
+        self.centred_features = (
+            raw - self.mean
+        )  # float64, in one pass: a copy costs as much as a tenth of the eigenvectors
+
+    @cached_property
+    def features(self) -> Tensor:
+        return self.centred_features + self.mean
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.Y)
 
     def take(self, rows: Tensor) -> "Sample":
         """These rows alone."""
@@ -75,14 +82,6 @@ class Sample:
         return Sample(self.features[rows], self.y[rows], source=source)
 
     @cached_property
-    def mean(self) -> Tensor:
-        return self.features.mean(0)
-
-    @cached_property
-    def centred_features(self) -> Tensor:
-        return self.features - self.mean
-
-    @cached_property
     def _gram(self) -> Tensor:
         F = self.centred_features
         return F.T @ F if F.shape[0] >= F.shape[1] else F @ F.T
@@ -90,16 +89,18 @@ class Sample:
     @cached_property
     def centred(self) -> "Spectrum":
         """Of the features minus their mean."""
-        return Spectrum(self.centred_features, self._gram)
+        return Spectrum(self.centred_features, self._gram, torch.zeros(()).double())
 
     @cached_property
     def spectrum(self) -> "Spectrum":
         """Of the features as they are; the mean is added to the Gram matrix, which loses no digits as subtracting it would."""
-        n, d = self.features.shape
+        n, d = self.centred_features.shape
         if n >= d:
-            return Spectrum(self.features, self._gram + n * torch.outer(self.mean, self.mean))
-        side = self.centred_features @ self.mean
-        return Spectrum(self.features, self._gram + side[:, None] + side + self.mean.square().sum())
+            gram = self._gram + n * torch.outer(self.mean, self.mean)
+        else:
+            side = self.centred_features @ self.mean
+            gram = self._gram + side[:, None] + side + self.mean.square().sum()
+        return Spectrum(self.centred_features, gram, self.mean)
 
     def need_classes(self, score: str) -> Tensor:
         """The classes, or a refusal."""
@@ -120,26 +121,34 @@ class Spectrum:
     From the eigenvectors of the smaller Gram matrix: half the work of a singular value decomposition, or less. Directions with
     :math:`s^2` below the rounding of the largest one count as null.
 
+    Args:
+        F: ``(n, d)`` features minus their mean.
+        gram: :math:`F^T F` or :math:`F F^T`, the smaller, of the features with their mean where that is given.
+        mean: ``(d,)``, or 0 for the centred ones.
+
     Attributes:
         squares: ``(k,)``, :math:`s^2`, ascending.
     """
 
-    def __init__(self, F: Tensor, gram: Tensor):
+    def __init__(self, F: Tensor, gram: Tensor, mean: Tensor):
         squares, vectors = torch.linalg.eigh(gram)
         keep = squares > squares[-1] * max(F.shape) * torch.finfo(torch.float64).eps
-        self.squares, self._vectors, self._F = squares[keep], vectors[:, keep], F
+        self.squares, self._vectors, self._F, self._mean = squares[keep], vectors[:, keep], F, mean
         self._wide = F.shape[0] < F.shape[1]
 
     @cached_property
     def left(self) -> Tensor:
         """``(n, k)``, U."""
-        return self._vectors if self._wide else self._F @ (self._vectors / self.squares.sqrt())
+        if self._wide:
+            return self._vectors
+        right = self._vectors / self.squares.sqrt()
+        return self._F @ right + (self._mean @ right if self._mean.ndim else 0)
 
     def project(self, Y: Tensor) -> Tensor:
         """``(k, c)``, :math:`U^T Y`, without making U where that is the longer way."""
         if self._wide or "left" in self.__dict__:
             return self.left.T @ Y
-        return (self._vectors / self.squares.sqrt()).T @ (self._F.T @ Y)
+        return (self._vectors / self.squares.sqrt()).T @ (self._F.T @ Y + self._mean[..., None] * Y.sum(0))
 
     def principal(self, count: int) -> Tensor:
         """``(n, count)`` rows along the directions of most variance, the most first."""
@@ -147,6 +156,20 @@ class Spectrum:
         if self._wide:
             return (self._vectors[:, largest] * self.squares[largest].sqrt()).flip(1)
         return (self._F @ self._vectors[:, largest]).flip(1)
+
+
+def _features(rows: Any) -> tuple[Tensor, float]:
+    """``(n, d)`` of the float type that they have, and the largest absolute number; no copy where none is needed."""
+    x = (rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(numpy.asarray(rows))).cpu()
+    x = x if x.is_floating_point() else x.double()
+    if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0:
+        raise ValueError(f"`features` must be (n, d) with n >= 1, got shape {tuple(x.shape)}.")
+    low, high = x.aminmax()
+    largest = max(-low.item(), high.item())
+    if not math.isfinite(largest):
+        bad = int((~x.isfinite()).any(1).sum())
+        raise arrays.NotFinite(f"`features` must be finite, got {bad} of {len(x)} rows with NaN or infinity.")
+    return x, largest
 
 
 def _classes(labels: Any, n: int) -> Tensor:

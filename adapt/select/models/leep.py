@@ -1,5 +1,6 @@
 """Log expected empirical prediction."""
 
+import torch
 from torch import Tensor
 
 from adapt.select.models.sample import Sample
@@ -31,13 +32,16 @@ def leep(sample: Sample) -> Tensor:
     >>> leep(Sample([[0.0], [1.0], [2.0]], [0, 0, 1], source=[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     tensor([0., 0., 0.], dtype=torch.float64)
     """
-    sample.need_classes("leep")
-    return through(sample.need_source("leep"), sample)
+    return through(sample.need_source("leep"), sample.need_classes("leep"))
 
 
-def through(p: Tensor, sample: Sample) -> Tensor:
-    """LEEP with any ``(n, z)`` probabilities."""
-    joint = p.T @ sample.Y
-    conditional = joint / joint.sum(1, keepdim=True).clamp_min(1e-300)
-    # its own share of the joint is in it: never 0 but by underflow
-    return (p * (conditional @ sample.Y.T).T).sum(1).clamp_min(1e-300).log()
+def through(p: Tensor, y: Tensor) -> Tensor:
+    """LEEP with any ``(n, z)`` probabilities; class by class, which stays in the cache where a product of all would not."""
+    by_class = y.argsort(stable=True).split(y.bincount().tolist())
+    joint = torch.stack([p[rows].sum(0) for rows in by_class])
+    conditional = joint / joint.sum(0).clamp_min(1e-300)
+    likelihood = p.new_empty(len(y))
+    for rows, given in zip(by_class, conditional, strict=True):
+        likelihood[rows] = p[rows] @ given
+    # a row's own share is in the conditional: never 0 but by underflow
+    return likelihood.clamp_min(1e-300).log()

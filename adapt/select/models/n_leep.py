@@ -41,7 +41,7 @@ def n_leep(sample: Sample, *, per_class: int = 5, variance: float = 0.8, seed: i
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    sample.need_classes("n_leep")
+    y = sample.need_classes("n_leep")
     components = per_class * sample.classes
     if len(sample) < 2 * components:
         raise Undefined(
@@ -57,4 +57,4 @@ def n_leep(sample: Sample, *, per_class: int = 5, variance: float = 0.8, seed: i
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it stops at 100 rounds, and fewer components is no harm
         posterior = mixture.fit(x).predict_proba(x)
-    return through(torch.from_numpy(posterior), sample)
+    return through(torch.from_numpy(posterior), y)

@@ -1,8 +1,8 @@
 """Negative conditional entropy."""
 
+import torch
 from torch import Tensor
 
-from adapt.select.models.leep import through
 from adapt.select.models.sample import Sample
 
 
@@ -27,7 +27,7 @@ def nce(sample: Sample) -> Tensor:
     >>> nce(Sample([[0.0], [1.0], [2.0]], [0, 0, 1], source=[[0.6, 0.4], [0.7, 0.3], [0.1, 0.9]]))
     tensor([0., 0., 0.], dtype=torch.float64)
     """
-    sample.need_classes("nce")
-    p = sample.need_source("nce")
-    answers = p.new_zeros(p.shape).scatter_(1, p.argmax(1, keepdim=True), 1.0)
-    return through(answers, sample)
+    y, z = sample.need_classes("nce"), sample.need_source("nce").argmax(1)
+    joint = torch.zeros(sample.classes, int(z.max()) + 1).double()
+    joint.index_put_((y, z), torch.ones(()).double(), accumulate=True)
+    return (joint[y, z] / joint.sum(0)[z]).log()

@@ -42,7 +42,8 @@ class Sample:
     """
 
     def __init__(self, features: Any, labels: Any = None, *, values: Any = None, source: Any = None):
-        raw, largest = _features(features)
+        raw, low, high = _finite("features", features, "d")
+        largest = max(-low, high)
         n = len(raw)
         if (labels is None) == (values is None):
             raise ValueError("give either `labels`, for classes, or `values`, for numbers to predict.")
@@ -158,18 +159,17 @@ class Spectrum:
         return (self._F @ self._vectors[:, largest]).flip(1)
 
 
-def _features(rows: Any) -> tuple[Tensor, float]:
-    """``(n, d)`` of the float type that they have, and the largest absolute number; no copy where none is needed."""
+def _finite(name: str, rows: Any, columns: str) -> tuple[Tensor, float, float]:
+    """``(n, ...)`` of the float type that they have, the least and the largest number; no copy where none is needed."""
     x = (rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(numpy.asarray(rows))).cpu()
     x = x if x.is_floating_point() else x.double()
     if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0:
-        raise ValueError(f"`features` must be (n, d) with n >= 1, got shape {tuple(x.shape)}.")
-    low, high = x.aminmax()
-    largest = max(-low.item(), high.item())
-    if not math.isfinite(largest):
+        raise ValueError(f"`{name}` must be (n, {columns}) with n >= 1, got shape {tuple(x.shape)}.")
+    low, high = (end.item() for end in x.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
         bad = int((~x.isfinite()).any(1).sum())
-        raise arrays.NotFinite(f"`features` must be finite, got {bad} of {len(x)} rows with NaN or infinity.")
-    return x, largest
+        raise arrays.NotFinite(f"`{name}` must be finite, got {bad} of {len(x)} rows with NaN or infinity.")
+    return x, low, high
 
 
 def _classes(labels: Any, n: int) -> Tensor:
@@ -191,13 +191,14 @@ def _values(values: Any, n: int) -> Tensor:
 
 
 def _probabilities(source: Any, n: int) -> Tensor:
-    p = arrays.matrix("source", source, "source classes")
+    p, low, high = _finite("source", source, "source classes")
     if len(p) != n:
         raise ValueError(f"`source` must have the rows of the features, got {len(p)} and {n}.")
-    sums = p.sum(1)
-    if p.min() < 0 or (sums - 1).abs().max() > 1e-2:  # bf16 rows are off by 0.004
+    sums = p.sum(1, dtype=torch.float64)
+    off = (sums - 1).abs().max()
+    if low < 0 or off > 1e-2:  # bf16 rows are off by 0.004
         raise ValueError(
-            f"`source` must be probabilities, got numbers from {p.min():.3g} to {p.max():.3g} in rows that sum to {sums.min():.3g} "
+            f"`source` must be probabilities, got numbers from {low:.3g} to {high:.3g} in rows that sum to {sums.min():.3g} "
             f"to {sums.max():.3g}: pass the softmax of the source head's logits."
         )
-    return p / sums[:, None]
+    return p.double() if off < 1e-12 else p.double() / sums[:, None]

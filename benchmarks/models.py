@@ -86,7 +86,7 @@ def _scores(rows: list[models.Row]) -> list[str]:
 
 def load(path: Path) -> types.ModuleType:
     """A file as a module; `numba.njit` does nothing where numba is not installed."""
-    if importlib.util.find_spec("numba") is None:
+    if "numba" not in sys.modules and importlib.util.find_spec("numba") is None:
         sys.modules["numba"] = types.SimpleNamespace(njit=lambda f: f)  # type: ignore[assignment]
     spec = importlib.util.spec_from_file_location(f"peer_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]

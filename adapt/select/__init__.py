@@ -1,5 +1,6 @@
 """Choosing without target labels: validators, a collapse detector, and a choice that would rather do nothing than harm."""
 
+from adapt.select import layers, models
 from adapt.select.agreement import ensemble_agreement, seed_agreement, weighted_vote
 from adapt.select.candidate import Candidate
 from adapt.select.choose import Choice, choose
@@ -26,6 +27,8 @@ __all__ = [
     "entropy",
     "importance_weighted",
     "importance_weights",
+    "layers",
+    "models",
     "information_maximization",
     "reverse_validation",
     "seed_agreement",

@@ -3,6 +3,7 @@
 from adapt.multitask.aligned_mtl import aligned_mtl
 from adapt.multitask.auxiliary import auxiliary
 from adapt.multitask.cagrad import cagrad
+from adapt.multitask.columns import columns
 from adapt.multitask.config import config
 from adapt.multitask.dwa import dwa
 from adapt.multitask.equal import equal
@@ -17,16 +18,24 @@ from adapt.multitask.pcgrad import pcgrad
 from adapt.multitask.protocol import Balance
 from adapt.multitask.rlw import rlw
 from adapt.multitask.stch import stch
+from adapt.multitask.task import only, task
+from adapt.multitask.through import Attention, Bottleneck, Experts, Gated, Through
 from adapt.multitask.uncertainty import uncertainty
 from adapt.multitask.upgrad import dualproj, upgrad
 from adapt.multitask.uw_so import uw_so
 
 __all__ = [
+    "Attention",
     "Balance",
+    "Bottleneck",
+    "Experts",
     "FromGramian",
+    "Gated",
+    "Through",
     "aligned_mtl",
     "auxiliary",
     "cagrad",
+    "columns",
     "config",
     "dualproj",
     "dwa",
@@ -38,9 +47,11 @@ __all__ = [
     "imtl_l",
     "mgda",
     "nash_mtl",
+    "only",
     "pcgrad",
     "rlw",
     "stch",
+    "task",
     "torchjd",
     "uncertainty",
     "upgrad",

@@ -1,11 +1,13 @@
 """Gradients made orthogonal and of one length."""
 
+from collections.abc import Callable
+
 import numpy
 from numpy import ndarray
 
 from adapt.multitask.gramian import At, FromGramian
 
-SCALES = {"min": numpy.min, "median": numpy.median, "rmse": lambda values: values.mean()}
+SCALES: dict[str, Callable] = {"min": numpy.min, "median": numpy.median, "rmse": lambda values: values.mean()}
 
 
 def aligned_mtl(*, scale: str = "min", at: At = "features") -> FromGramian:

@@ -39,7 +39,7 @@ class Dwa(nn.Module):
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
     def start(self, tasks: int) -> None:
-        self.means = torch.full((2, tasks), torch.nan)  # older, newer
+        self.means = torch.zeros(2, tasks)  # older, newer; 0 is "not yet"
         self.sums, self.counts = torch.zeros(tasks), torch.zeros(tasks)
 
     def forward(self, losses: Tensor, gram: Tensor | None = None) -> Tensor:

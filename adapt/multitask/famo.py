@@ -21,7 +21,7 @@ class Famo(nn.Module):
         decay: :math:`\gamma`; 0.001 as in the authors' code.
         floor: losses below it count as it; losses must be positive. Ours.
 
-    Buffers, in the state_dict: `logits`, `before` (the last losses), Adam's `first`, `second` and `calls`. A task that is absent keeps
+    Buffers, in the state_dict: `logits`, `before` (logarithms of the last losses), `known` (which have one), Adam's `first`, `second` and `calls`. A task that is absent keeps
     its own.
 
     Liu et al., FAMO: Fast Adaptive Multitask Optimization, 2023, https://arxiv.org/abs/2306.03792
@@ -29,6 +29,7 @@ class Famo(nn.Module):
 
     logits: Tensor
     before: Tensor
+    known: Tensor
     first: Tensor
     second: Tensor
     calls: Tensor
@@ -36,25 +37,26 @@ class Famo(nn.Module):
     def __init__(self, *, rate: float = 0.025, decay: float = 1e-3, floor: float = 1e-8):
         super().__init__()
         self.rate, self.decay, self.floor = rate, decay, floor
-        for name in ("logits", "before", "first", "second", "calls"):
+        for name in ("logits", "before", "known", "first", "second", "calls"):
             self.register_buffer(name, None)
 
     def start(self, tasks: int) -> None:
-        self.logits, self.first, self.second, self.calls = (torch.zeros(tasks) for _ in range(4))
-        self.before = torch.full((tasks,), torch.nan)
+        self.logits, self.before, self.first, self.second, self.calls = (torch.zeros(tasks) for _ in range(5))
+        self.known = torch.zeros(tasks, dtype=torch.bool)
 
     def forward(self, losses: Tensor, gram: Tensor | None = None) -> Tensor:
         if self.logits is None:
             self.start(len(losses))
         logs = losses.clamp_min(self.floor).log()
         self._learn(logs)
-        self.before = torch.where(present(losses), logs, self.before)
-        return normalized(self.logits.softmax(0) / losses.clamp_min(self.floor), present(losses))
+        there = present(losses)
+        self.before, self.known = torch.where(there, logs, self.before), self.known | there
+        return normalized(self.logits.softmax(0) / losses.clamp_min(self.floor), there)
 
     def _learn(self, logs: Tensor) -> None:
         """One step of Adam on the logits of the tasks that are in this batch and were in an earlier one."""
-        there = ~(logs - self.before).isnan()
-        fell = (self.before - logs).nan_to_num()
+        there = self.known & present(logs)
+        fell = torch.where(there, self.before - logs, 0.0)
         z = self.logits.softmax(0)
         slope = z * (fell - (z * fell).sum()) + self.decay * self.logits
         calls = self.calls + 1

@@ -135,6 +135,7 @@ def test_pcgrad_against_vectors():
 def precise(name):
     """Torchjd's weighting of that name without its regularisation, in our convention of sums."""
     peers = pytest.importorskip("torchjd.aggregation")
+    pytest.importorskip("qpsolvers"), pytest.importorskip("quadprog")
     from torchjd._linalg._dual_cone import QuadprogProjector
 
     exact = QuadprogProjector(norm_eps=0.0, reg_eps=1e-11)
@@ -169,6 +170,7 @@ def test_imtl_g_against_torchjd_where_nothing_is_clamped():
 
 def test_torchjd_aggregators_are_taken_by_their_weighting():
     peers = pytest.importorskip("torchjd.aggregation")
+    pytest.importorskip("qpsolvers"), pytest.importorskip("quadprog")
     conflict = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
     found = multitask.torchjd(peers.UPGrad())(torch.ones(2), conflict)
     torch.testing.assert_close(found, torch.tensor([1.5, 1.5]), rtol=1e-2, atol=0)

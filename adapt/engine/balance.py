@@ -248,7 +248,7 @@ def affinity_figure(cosines: Tensor, names: Sequence[str]) -> Any:
     size = min(12.0, 2.5 + 0.4 * len(names))
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(cosines, cmap="RdBu", vmin=-1, vmax=1)
+    axes.imshow(cosines.cpu().numpy(), cmap="RdBu", vmin=-1, vmax=1)
     if len(names) <= 30:
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)

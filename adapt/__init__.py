@@ -8,7 +8,7 @@ if getattr(losses, "__distribution__", None) != "adapt-losses":
         "on: a file or folder named `losses` comes before it on the import path. Rename that one, or run from elsewhere."
     )
 
-from adapt import domain, encoders, engine, heads, inductive, report, select, streams
+from adapt import domain, encoders, engine, heads, inductive, multitask, report, select, streams
 from adapt.engine import Phase, Term, Trainer, ramp
 from adapt.streams import Stream
 from adapt.version import VERSION
@@ -23,6 +23,7 @@ __all__ = [
     "engine",
     "heads",
     "inductive",
+    "multitask",
     "ramp",
     "report",
     "select",

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adapt.engine.balance import Balancing, affinity_figure
 from adapt.heads import confusion
 
 
@@ -25,7 +26,8 @@ class Log:
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         for tag, value in values.items():
-            self.writer.add_scalar(tag, value, step)
+            if value == value:  # NaN: a task that was not in the batch
+                self.writer.add_scalar(tag, value, step)
 
     def text(self, tag: str, lines: Mapping[str, object], step: int) -> None:
         """A two-column table."""
@@ -68,6 +70,13 @@ class Log:
             classes += [names[y] if names else str(y) for y in labels]
         if len({f.shape[1] for f in features}) == 1:
             self.embedding(torch.cat(features), domains, classes, step)
+
+    def tasks(self, balancing: Balancing, step: int) -> None:
+        """How the gradients of several tasks agree, and a sentence about it."""
+        sentence = balancing.verdict()
+        if sentence:
+            self.writer.add_figure("tasks/affinity", affinity_figure(balancing.affinity(), balancing.tasks), step)
+            self.writer.add_text("tasks/verdict", sentence, step)
 
     def flush(self) -> None:
         self.writer.flush()

@@ -22,7 +22,9 @@ def monitor(
     """
     scalars: dict[str, Tensor | float] = {}
     for term, value in values.items():
-        scalars[f"loss/{prefix}{term.name}"] = value.detach()
+        absent = step.absent.get(id(term.loss))  # not a loss of zero
+        shown = value.detach() if absent is None else value.detach().masked_fill(absent, torch.nan)
+        scalars[f"loss/{prefix}{term.name}"] = shown
         scalars[f"weighted/{prefix}{term.name}"] = weights[term] * value.detach()
         scalars[f"weight/{prefix}{term.name}"] = weights[term]
     scalars[f"loss/{prefix}total"] = torch.stack([weights[t] * v.detach() for t, v in values.items()]).sum()

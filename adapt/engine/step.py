@@ -40,6 +40,7 @@ class Step:
     ):
         self.encoder, self.number, self.progress, self.logging = encoder, number, progress, logging
         self.reports: dict[str, Tensor | float] = {}
+        self.absent: dict[int, Tensor] = {}  # by the id of a loss: whether none of its rows, on any rank, has a label
         self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
         self._encoded: tuple[str, ...] = ()  # the streams of the last pass
         self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast

@@ -20,6 +20,7 @@ class Term:
         streams: names of the streams whose features it asks for; ``None`` means all. The encoder runs once over what
             the terms of a phase ask for.
         modules: heads that a plain function uses; they are trained and saved.
+        task: one of several that a trainer's `balance` weighs at the encoder.
 
     Raises:
         TypeError: a loss that cannot be called.
@@ -33,10 +34,11 @@ class Term:
         *,
         streams: Sequence[str] | None = None,
         modules: Iterable[nn.Module] = (),
+        task: bool = False,
     ):
         if not callable(loss):
             raise TypeError(f"`loss` of term `{name}` must be callable with a step, got {type(loss).__name__}.")
-        self.name, self.loss, self.weight = name, loss, weight
+        self.name, self.loss, self.weight, self.task = name, loss, weight, task
         self.streams = None if streams is None else tuple(streams)
         self.modules = [*modules, *([loss] if isinstance(loss, nn.Module) else [])]
 

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from torch.utils.data import Dataset
 
 from adapt.encoders.normalization import synchronize_batch_norm
 from adapt.engine import checkpoint, runtime
+from adapt.engine.balance import Balancing
 from adapt.engine.evaluate import Predictions, check_labelled, predict
 from adapt.engine.finite import FiniteCheck
 from adapt.engine.log import Log
 from adapt.engine.monitor import monitor
 from adapt.engine.schedule import Schedule, at
 from adapt.engine.step import Passes, Step
-from adapt.engine.term import Phase, Term, check_terms, flatten, weighted_sum
+from adapt.engine.term import Phase, Term, check_terms, flatten
 from adapt.engine.update import OptimizerFactory, Update, updates_of
 from adapt.heads import Score
 from adapt.streams import Batch, Stream, key
@@ -43,6 +44,7 @@ class Trainer:
         accumulate: batches a step whose gradients are averaged. A loss over a batch sees one of them at a time.
         clip: largest gradient norm.
         ema: decay of an exponential moving average of all weights and buffers; `evaluate` then uses it.
+        balance: weighs several tasks at the encoder they share, say ``multitask.imtl_g()``: see :class:`Balancing`.
         passes: ``"joint"``, one encoder pass over all streams that the terms ask for, or ``"separate"``, one a stream.
             BatchNorm sees the joint batch, or one stream at a time.
         batch_norm: on several ranks, ``"global"`` normalises by all ranks' rows as one rank would; ``"rank"`` by each
@@ -75,6 +77,7 @@ class Trainer:
         accumulate: int = 1,
         clip: float | None = None,
         ema: float | None = None,
+        balance: Callable | None = None,
         passes: str = "joint",
         batch_norm: str = "global",
         watch: Mapping[str, tuple[nn.Module, Dataset]] | None = None,
@@ -102,9 +105,9 @@ class Trainer:
         self.streams, self.watch = dict(streams or {}), dict(watch or {})
         self.terms = check_terms(self.phases, self.streams)
 
-        self.model = nn.ModuleDict(
-            {"encoder": encoder, "terms": nn.ModuleDict({t.name: nn.ModuleList(t.modules) for t in self.terms})}
-        ).to(self.device)
+        self.balancing = Balancing(balance, encoder, self.phases)
+        modules = nn.ModuleDict({t.name: nn.ModuleList(t.modules) for t in self.terms})
+        self.model = nn.ModuleDict({"encoder": encoder, "terms": modules, "balancing": self.balancing}).to(self.device)
         if batch_norm == "global" and self.world > 1:
             synchronize_batch_norm(self.model)
         runtime.broadcast(self.model)
@@ -163,6 +166,8 @@ class Trainer:
             finally:
                 if log:
                     log.close()
+        if self.progress and self.rank == 0 and (verdict := self.balancing.verdict()):
+            print(verdict)
         return self
 
     def _loop(self, log: Log | None) -> None:
@@ -226,16 +231,11 @@ class Trainer:
             )  # fmt: skip
             values = {term: term(step) for term in phase.terms}
             weights = {term: term.weight_at(progress) for term in phase.terms}
-            loss = weighted_sum(list(values.values()), [w / self.accumulate for w in weights.values()])
             seen.append(values)
-            objective.append(loss.detach())
-            if not loss.requires_grad:
-                raise ValueError(
-                    f"no term of phase `{phase.name}` depends on what it updates: nothing would be learned."
-                )
             if logging:
                 scalars = monitor(step, values, weights, prefix="" if len(self.phases) == 1 else f"{phase.name}/")
-            loss.backward(inputs=update.inputs)
+            scalars |= self.balancing.backward(step, update, values, weights, self.accumulate)
+            objective.append(self.balancing.objective)
         total = objective[0] if len(objective) == 1 else torch.stack(objective).sum()
         self.finite.check(self.step, runtime.average_gradients(update.parameters, total), seen)
         if self.clip is not None:
@@ -295,6 +295,7 @@ class Trainer:
         log.scalars({f"{s.metric.replace(' ', '_')}/{n}": s.value for n, s in scores.items()}, self.step)
         if self.step == 0:
             log.text("settings", self.settings, 0)
+        log.tasks(self.balancing, self.step)
         if final:
             log.final(found, self.step)
             log.hparams(self.settings, {f"final/{n}": s.value for n, s in scores.items()})

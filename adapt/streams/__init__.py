@@ -7,12 +7,14 @@ from adapt.streams.readers import data_file
 from adapt.streams.readers_features import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.streams.readers_images import CIFAR10_CLASSES, cifar10_jpg, mnist, mnist_m, semeion, usps
 from adapt.streams.readers_tables import HEART_COLUMNS, WISDM_CLASSES, HeartDisease, heart_disease, wisdm_transformed
+from adapt.streams.readers_tasks import SARCOS_TASKS, School, sarcos, school
 from adapt.streams.readers_text import AmazonReviews, Reviews, amazon_reviews_text
 from adapt.streams.stream import Batch, Stream
 
 __all__ = [
     "CIFAR10_CLASSES",
     "HEART_COLUMNS",
+    "SARCOS_TASKS",
     "WISDM_CLASSES",
     "AmazonReviews",
     "Batch",
@@ -21,6 +23,7 @@ __all__ = [
     "MnistUsps",
     "OfficeCaltech",
     "Reviews",
+    "School",
     "Splits",
     "Stream",
     "amazon_reviews_text",
@@ -34,6 +37,8 @@ __all__ = [
     "mnist_usps_jda",
     "office_caltech10_surf",
     "ring",
+    "sarcos",
+    "school",
     "semeion",
     "splits",
     "standardize",

@@ -19,6 +19,8 @@ ORIGINS = {
     "mnist_usps_jda": "`data/MNIST_vs_USPS.mat` of github.com/chamwen/JPDA, as one npz file",
     "office_caltech10_surf": "`data/Office/*_SURF_L10.mat` of github.com/chamwen/JPDA",
     "resnet_cifar10_weights": "the weight files of github.com/akamaster/pytorch_resnet_cifar10",
+    "sarcos_test": "`sarcos_inv_test.mat` (gaussianprocess.org/gpml/data), as in github.com/probml/pmtkdata",
+    "school": "`data/school.mat` of github.com/jiayuzhou/MALSAR",
     "semeion": "UCI Semeion (archive.ics.uci.edu/dataset/178), as one npz file",
     "usps": "USPS, as in github.com/niuers/Learning-From-Data-A-Short-Course, as one npz file",
     "wisdm_transformed": "`WISDM_ar_v1.1_transformed.arff` of WISDM's activity recognition data 1.1 (www.cis.fordham.edu/wisdm)",

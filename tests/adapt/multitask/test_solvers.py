@@ -1,0 +1,178 @@
+"""Each solver against its equation, brute force, a generic solver, or torchjd."""
+
+import itertools
+
+import numpy
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from adapt import multitask
+from adapt.multitask.imtl_g import project as equal_projections
+from adapt.multitask.nash_mtl import bargain
+from adapt.multitask.pcgrad import project as surgery
+from adapt.multitask.upgrad import project
+from tests.adapt.multitask.cases import FROM_GRAMIAN, jacobians, weigh
+
+
+@pytest.mark.parametrize("alpha", [1.0, 2.0, 0.5])
+def test_bargaining_solves_its_equation(alpha):
+    for J in jacobians(1000):
+        G = J @ J.T
+        w = bargain(G, alpha)
+        assert (w > 0).all()
+        assert numpy.abs((G @ w) * w ** (1 / alpha) - 1).max() < 1e-6
+
+
+def test_upgrad_and_dualproj_conflict_with_no_task():
+    for J in jacobians(1000, seed=1, dimensions=12):
+        norms = numpy.linalg.norm(J, axis=1)
+        for balance in (multitask.upgrad(), multitask.dualproj()):
+            w = weigh(balance, J)
+            size = numpy.abs(w * norms).sum()
+            assert (J @ (w @ J) >= -1e-9 * norms * size).all()
+
+
+def kkt_violation(G, u, v):
+    """How far v is from the minimum of v'Gv with v >= u, in unit gradients."""
+    d = numpy.sqrt(G.diagonal())
+    slope, room = (G @ v) / d, (v - u) * d
+    size = (numpy.abs(v) * d).max()
+    return max(-slope.min(), -room.min(), numpy.minimum(slope, room).max()) / size
+
+
+def test_projections_satisfy_their_optimality_conditions():
+    for J in jacobians(200, seed=2):
+        G = J @ J.T
+        G /= G.diagonal().mean()
+        for u, v in zip(numpy.eye(len(G)), project(G, numpy.eye(len(G))), strict=True):
+            assert kkt_violation(G, u, v) < 1e-8
+
+
+def test_mgda_against_brute_force():
+    grid2 = numpy.linspace(0, 1, 2001)
+    simplex2 = numpy.stack([grid2, 1 - grid2], 1)
+    grid3 = numpy.linspace(0, 1, 101)
+    simplex3 = numpy.array([(a, b, 1 - a - b) for a, b in itertools.product(grid3, grid3) if a + b <= 1 + 1e-12])
+    for T, simplex in ((2, simplex2), (3, simplex3)):
+        for J in jacobians(50, low=T, high=T + 1, seed=3, spread=1.0):
+            w = weigh(multitask.mgda(), J) / T
+            G = J @ J.T
+            best = numpy.einsum("ni,ij,nj->n", simplex, G, simplex).min()
+            assert w.min() >= 0 and w.sum() == pytest.approx(1)
+            assert w @ G @ w <= best * (1 + 1e-9)
+            assert w @ G @ w >= best * (1 - 0.05)
+
+
+def test_mgda_of_two_in_closed_form():
+    for J in jacobians(100, low=2, high=3, seed=4):
+        a, b = J
+        share = numpy.clip((b - a) @ b / ((a - b) @ (a - b)), 0, 1)
+        numpy.testing.assert_allclose(weigh(multitask.mgda(), J) / 2, [share, 1 - share], atol=1e-9)
+
+
+def test_cagrad_against_a_generic_solver():
+    for J in jacobians(30, seed=5, spread=1.0, high=6):
+        G, T, c = J @ J.T, len(J), 0.4
+        G = G / G.diagonal().mean()
+        b = numpy.full(T, 1 / T)
+        reach = c * numpy.sqrt(b @ G @ b)
+        dual = lambda w: w @ G @ b + reach * numpy.sqrt(w @ G @ w + 1e-18)  # noqa: B023, E731
+        bounds, simplex = [(0, 1)] * T, {"type": "eq", "fun": lambda w: w.sum() - 1}
+        found = minimize(dual, b, bounds=bounds, constraints=simplex, tol=1e-12, options={"maxiter": 500})
+        weights = weigh(multitask.cagrad(c), J) / T
+        d = weights @ (J / numpy.sqrt(numpy.square(J).sum(1).mean()))
+        unit = J / numpy.sqrt(numpy.square(J).sum(1).mean())
+        g0 = unit.mean(0)
+        assert numpy.linalg.norm(d - g0) <= reach * (1 + 1e-8)
+        # strong duality: the worst task gains what the dual says
+        assert (unit @ d).min() == pytest.approx(found.fun, rel=1e-5, abs=1e-7)
+
+
+def test_imtl_g_projects_equally_on_every_gradient():
+    for J in jacobians(200, seed=6):
+        unit = J / numpy.linalg.norm(J, axis=1, keepdims=True)
+        w = equal_projections(unit @ unit.T)
+        along = unit @ (w @ unit)
+        numpy.testing.assert_allclose(along, along.mean(), rtol=1e-8)
+
+
+def test_config_has_equal_cosines_and_the_length_of_the_projections():
+    for J in jacobians(200, seed=7):
+        d = weigh(multitask.config(), J) @ J
+        cosines = J @ d / numpy.linalg.norm(J, axis=1) / numpy.linalg.norm(d)
+        numpy.testing.assert_allclose(cosines, cosines.mean(), rtol=1e-6)
+        assert cosines.min() > 0
+        assert numpy.linalg.norm(d) == pytest.approx((J @ d).sum() / numpy.linalg.norm(d), rel=1e-8)
+
+
+def test_aligned_mtl_sums_orthogonal_gradients_of_one_length():
+    for J in jacobians(100, seed=8, spread=1.0):
+        U, values, V = numpy.linalg.svd(J, full_matrices=False)
+        numpy.testing.assert_allclose(
+            weigh(multitask.aligned_mtl(), J) @ J, (values.min() * U @ V).sum(0), rtol=1e-6, atol=1e-9
+        )
+        median = multitask.aligned_mtl(scale="median")
+        scale = numpy.sqrt(numpy.median(values**2))
+        numpy.testing.assert_allclose(weigh(median, J) @ J, (scale * U @ V).sum(0), rtol=1e-6, atol=1e-9)
+
+
+def test_pcgrad_against_vectors():
+    rng = numpy.random.default_rng(0)
+    for J in jacobians(100, seed=9):
+        T = len(J)
+        orders = [rng.permutation(T).tolist() for _ in range(T)]
+        total = numpy.zeros(J.shape[1])
+        for i, order in enumerate(orders):
+            g = J[i].copy()
+            for j in order:
+                if j != i and g @ J[j] < 0:
+                    g -= (g @ J[j]) / (J[j] @ J[j]) * J[j]
+            total += g
+        numpy.testing.assert_allclose(surgery(J @ J.T, orders) @ J, total, rtol=1e-9, atol=1e-9)
+
+
+def precise(name):
+    """Torchjd's weighting of that name without its regularisation, in our convention of sums."""
+    peers = pytest.importorskip("torchjd.aggregation")
+    pytest.importorskip("qpsolvers"), pytest.importorskip("quadprog")
+    from torchjd._linalg._dual_cone import QuadprogProjector
+
+    exact = QuadprogProjector(norm_eps=0.0, reg_eps=1e-11)
+    made = {
+        "upgrad": lambda: peers.UPGradWeighting(projector=exact),
+        "dualproj": lambda: peers.DualProjWeighting(projector=exact),
+        "aligned_mtl": lambda: peers.AlignedMTLWeighting(),
+        "imtl_g": lambda: peers.IMTLGWeighting(),
+        "fairgrad": lambda: peers.FairGradWeighting(alpha=2.0),
+    }
+    return multitask.torchjd(made[name]())
+
+
+@pytest.mark.parametrize("name", ["upgrad", "dualproj", "aligned_mtl", "fairgrad"])
+def test_against_torchjd(name):
+    theirs, ours = precise(name), FROM_GRAMIAN[name]()
+    for J in jacobians(100, seed=10, spread=1.0, high=8):
+        w, v = weigh(ours, J), weigh(theirs, J)
+        numpy.testing.assert_allclose(w @ J, v @ J, rtol=1e-3, atol=1e-4 * numpy.linalg.norm(v @ J))
+
+
+def test_imtl_g_against_torchjd_where_nothing_is_clamped():
+    theirs, ours = precise("imtl_g"), multitask.imtl_g()
+    compared = 0
+    for J in jacobians(100, seed=11, spread=1.0, high=8):
+        v = weigh(theirs, J)
+        if v.min() > 0:
+            compared += 1
+            numpy.testing.assert_allclose(weigh(ours, J), v, rtol=1e-4)
+    assert compared > 20
+
+
+def test_torchjd_aggregators_are_taken_by_their_weighting():
+    peers = pytest.importorskip("torchjd.aggregation")
+    pytest.importorskip("qpsolvers"), pytest.importorskip("quadprog")
+    conflict = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
+    found = multitask.torchjd(peers.UPGrad())(torch.ones(2), conflict)
+    torch.testing.assert_close(found, torch.tensor([1.5, 1.5]), rtol=1e-2, atol=0)
+    with pytest.raises(TypeError, match="needs the whole Jacobian"):
+        multitask.torchjd(peers.GradDrop())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from adapt.encoders.targets import targets
 
@@ -55,9 +55,9 @@ def ia3(module: nn.Module, only: Sequence[str] | None = None, *, inputs: Sequenc
     return list(both)
 
 
-def _before(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+def _before(layer, inputs):
     return (inputs[0] * layer.ia3_factor,)
 
 
-def _after(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+def _after(layer, inputs, output):
     return output * layer.ia3_factor

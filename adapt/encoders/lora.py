@@ -59,7 +59,9 @@ def lora(
         raise ValueError(f"`rank` must be at least 1 and `dropout` in [0, 1), got {rank} and {dropout}.")
     found = targets(module, only, (nn.Linear, nn.Conv2d, nn.MultiheadAttention))
     for name, layer in found.items():
-        if any(part.startswith("lora_A") for part in dict(layer.named_parameters())) or parametrize.is_parametrized(layer):
+        if any(part.startswith("lora_A") for part in dict(layer.named_parameters())) or parametrize.is_parametrized(
+            layer
+        ):
             raise ValueError(f"`{name}` has adapters already: make them once.")
         if isinstance(layer, nn.MultiheadAttention) and layer.in_proj_weight is None:
             raise ValueError(f"`{name}` has keys or values of another size than its queries, which is not supported.")
@@ -102,7 +104,7 @@ def unmerge(module: nn.Module) -> None:
             layer.lora["before"] = None
 
 
-def _adapted(module: nn.Module) -> list[nn.Module]:
+def _adapted(module):
     return [layer for layer in module.modules() if isinstance(getattr(layer, "lora", None), dict)]
 
 
@@ -111,7 +113,7 @@ def _down(weight: Tensor, *shape: int) -> Tensor:
     return nn.init.kaiming_uniform_(weight.new_empty(shape), a=math.sqrt(5))
 
 
-def _add(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+def _add(layer, inputs, output):
     """A forward hook, so that the layer stays what it is: its class, its names, its attributes."""
     if layer.lora["before"] is not None:
         return output

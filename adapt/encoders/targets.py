@@ -1,11 +1,12 @@
 """Which layers of a module receive adapters."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
 
-def targets(module: nn.Module, only: Sequence[str] | None, kinds: tuple[type, ...]) -> dict[str, nn.Module]:
+def targets(module: nn.Module, only: Sequence[str] | None, kinds: tuple[type, ...]) -> dict[str, Any]:
     """The layers of these kinds by name: all, or those that `only` names, whole or by the last parts of their names.
 
     A grouped convolution is left out of all, and an error where it is named. Layers inside an ``nn.MultiheadAttention`` are
@@ -29,7 +30,9 @@ def targets(module: nn.Module, only: Sequence[str] | None, kinds: tuple[type, ..
         fits = {wish: [n for n in known if n == wish or n.endswith(f".{wish}")] for wish in only}
         for wish, names in fits.items():
             if not names:
-                raise ValueError(f"`only` names `{wish}`, which fits none of the layers {', '.join(known) or 'there are'}.")
+                raise ValueError(
+                    f"`only` names `{wish}`, which fits none of the layers {', '.join(known) or 'there are'}."
+                )
             if set(names) & set(grouped):
                 raise ValueError(f"`only` names `{wish}`, a grouped convolution: adapters are for groups=1.")
         found = {name: layer for name, layer in known.items() if any(name in names for names in fits.values())}

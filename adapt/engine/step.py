@@ -203,7 +203,9 @@ def _rows_of(outputs: Mapping[str, Any], name: str, rows: Sequence[int]) -> Sequ
     out = outputs.get(name)
     if not isinstance(out, Tensor) or out.shape[0] != sum(rows):
         found = "nothing" if out is None else tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(f"layer `{name}` must return a tensor with one row for each of {sum(rows)} inputs, got {found}.")
+        raise ValueError(
+            f"layer `{name}` must return a tensor with one row for each of {sum(rows)} inputs, got {found}."
+        )
     return _full(out).split(list(rows))
 
 

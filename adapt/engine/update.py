@@ -55,7 +55,7 @@ class Update:
             groups = {name: [p for p in owned if p in learning] for name, (_, owned) in parts.items()}
             groups["heads"] = [p for p in learning if p not in encoder]
         self.optimizer = (phase.optimizer or optimizer)([{"params": p, "name": n} for n, p in groups.items() if p])
-        names = [group.get("name") for group in self.optimizer.param_groups]
+        names = [str(group.get("name")) for group in self.optimizer.param_groups]
         lost = [name for name in scales if groups[name] and name not in names]
         if lost:
             raise ValueError(

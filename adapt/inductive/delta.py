@@ -104,7 +104,8 @@ def channel_attention(
         try:
             loss()  # tells how many channels there are
             rises = []
-            for silence.channel in range(silence.channels):
+            for channel in range(silence.channels):
+                silence.channel = channel
                 rises.append(loss() - whole)
         finally:
             hook.remove()

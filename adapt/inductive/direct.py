@@ -43,7 +43,7 @@ def direct(encoder: Encoder, classes: Sequence[str], *, names: Mapping[str, str]
         raise ValueError(
             f"{len(absent)} of the {len(classes)} target classes are not among the {len(own)} of the pretrained head: "
             f"{absent[:5]}; nearest to `{absent[0]}`: {near or 'none'}. Translate them with `names`, or let a new head learn: "
-            '`inductive.probe`.'
+            "`inductive.probe`."
         )
     shared = [name for name in wanted if Counter(own)[_plain(name)] > 1]
     if shared:

@@ -29,7 +29,7 @@ class Start(nn.Module):
         """What the named layers of a copied encoder return."""
         outputs: dict[str, Tensor] = {}
         hooks = [
-            self.network.layers[name].register_forward_hook(  # type: ignore[index]
+            self.network.layers[name].register_forward_hook(  # type: ignore[index, union-attr]
                 lambda _, __, out, name=name: outputs.update({name: out})
             )
             for name in names

@@ -57,6 +57,4 @@ class SupervisedContrastive(nn.Module):
         features, labels = view.features, view.labels
         if view.has_second:
             features, labels = torch.cat([features, view.second.features]), labels.repeat(2)
-        return losses.supervised_contrastive(
-            step.call(self.project, features), labels, temperature=self.temperature
-        )
+        return losses.supervised_contrastive(step.call(self.project, features), labels, temperature=self.temperature)

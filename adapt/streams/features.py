@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, TensorDataset
 from adapt.streams.stream import Batch, Stream, _KeyedRows, split
 
 FORMAT = "adapt-losses features 1"
+TORCH = vars(nn.Module()).keys()  # what every module has: its mode, its dictionaries
 FEATURES, LABELS, MANIFEST = "features.bin", "labels.pt", "manifest.json"
 
 
@@ -78,7 +79,7 @@ def features(
         for batch, out in _encode(encoder, read(), device, precision):
             parts.append(out)
             labels.append(batch.labels)
-        return _dataset(torch.cat(parts), None if labels[0] is None else torch.cat(labels))
+        return _dataset(torch.cat(parts), None if labels[0] is None else torch.cat(labels))  # type: ignore[arg-type]
     mark = fingerprint(encoder, read(), version, precision, rows, views, seed)
     path = Path(folder) / f"features-{mark}"
     if path.exists():
@@ -101,7 +102,7 @@ def fingerprint(
     digest = hashlib.blake2b(repr((FORMAT, precision, rows, views, seed, version)).encode(), digest_size=16)
     for name, module in encoder.named_modules():
         digest.update(repr((name, type(module).__qualname__, _code(type(module).forward))).encode())
-        _take(digest, {k: v for k, v in vars(module).items() if k != "training" and k[0] != "_"})
+        _take(digest, {k: v for k, v in vars(module).items() if k not in TORCH})
         digest.update(module.extra_repr().encode())
     _take(digest, encoder.state_dict())
     if version is None:
@@ -137,9 +138,7 @@ def _code(function: Any) -> Any:
     return code.co_code, code.co_names, [repr(c) for c in constants if not isinstance(c, frozenset)]
 
 
-def _batches(
-    dataset: Dataset, transform: Callable | None, views: int, seed: int, batch_size: int
-) -> Iterator[Batch]:
+def _batches(dataset: Dataset, transform: Callable | None, views: int, seed: int, batch_size: int) -> Iterator[Batch]:
     """Every row of every view, in order."""
     rows = len(dataset)  # type: ignore[arg-type]
     labelled = split(dataset[0])[1] is not None
@@ -189,7 +188,8 @@ def _write(path: Path, parts: Iterator[tuple[Batch, Tensor]]) -> None:
                 rows += len(out)
             file.flush()
             os.fsync(file.fileno())
-        torch.save(None if labels[0] is None else torch.cat(labels), temporary / LABELS)
+        column = None if labels[0] is None else torch.cat(labels)  # type: ignore[arg-type]
+        torch.save(column, temporary / LABELS)
         manifest = {
             "format": FORMAT,
             "shape": [rows, *out.shape[1:]],

@@ -3,6 +3,7 @@
 from adapt.inductive.bss import bss
 from adapt.inductive.co_tuning import co_tuning, relationship
 from adapt.inductive.delta import channel_attention, delta
+from adapt.inductive.develop import SourceModel, develop
 from adapt.inductive.direct import direct
 from adapt.inductive.feature_distillation import feature_distillation
 from adapt.inductive.l2_sp import l2_sp
@@ -13,13 +14,17 @@ from adapt.inductive.strategy import strategy
 from adapt.inductive.supervised import supervised
 from adapt.inductive.supervised_contrastive import supervised_contrastive
 from adapt.inductive.surgical import surgical
+from adapt.inductive.transfer import Model, transfer
 
 __all__ = [
+    "Model",
     "Probe",
+    "SourceModel",
     "bss",
     "channel_attention",
     "co_tuning",
     "delta",
+    "develop",
     "direct",
     "distillation",
     "feature_distillation",
@@ -33,4 +38,5 @@ __all__ = [
     "supervised",
     "supervised_contrastive",
     "surgical",
+    "transfer",
 ]

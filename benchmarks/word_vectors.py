@@ -71,7 +71,9 @@ def main() -> None:
         for _ in range(settings.rounds):
             for name, load in loads.items():
                 times[name].append(timed(load))
-        print(f"{settings.words} words of {settings.dim} numbers, {path.stat().st_size / 1e6:.0f} MB, {platform.processor()}\n")
+        print(
+            f"{settings.words} words of {settings.dim} numbers, {path.stat().st_size / 1e6:.0f} MB, {platform.processor()}\n"
+        )
         print("| load | seconds | adapt's share of it |\n|---|---:|---:|")
         for name, seconds in times.items():
             share = statistics.median(a / b for a, b in zip(times["adapt"], seconds, strict=True))

@@ -1,5 +1,6 @@
 """The shared pretrained encoder: load it, wrap it, choose its layers."""
 
+from adapt.encoders.at_layer import at_layer
 from adapt.encoders.cifar_resnet import cifar_resnet
 from adapt.encoders.cut import cut
 from adapt.encoders.encoder import Encoder, wrap
@@ -22,6 +23,7 @@ __all__ = [
     "Match",
     "Tokens",
     "WordVectors",
+    "at_layer",
     "cifar_resnet",
     "cut",
     "from_sentence_transformers",

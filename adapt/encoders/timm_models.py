@@ -1,6 +1,7 @@
 """timm's image models as encoders."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -10,7 +11,7 @@ from adapt.encoders.weights import load_weights
 INSTALL = 'pip install "adapt-losses[vision]"  (or: pip install timm)'
 
 
-def from_timm(name: str, weights: str | Path | None = None, **options) -> Encoder:
+def from_timm(name: str, weights: str | Path | None = None, **options: Any) -> Encoder:
     """A timm model without its classifier, which is kept as ``encoder.head``.
 
     Args:

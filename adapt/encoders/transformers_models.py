@@ -36,7 +36,7 @@ def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean") -> E
     """
     if pool not in POOLS:
         raise ValueError(f"`pool` must be one of {POOLS}, got {pool!r}.")
-    source = None
+    network: Any = model
     if not isinstance(model, nn.Module):
         try:
             from transformers import AutoModel
@@ -44,13 +44,14 @@ def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean") -> E
             raise ImportError(f"transformers is not installed: {INSTALL}") from error
         if not Path(model).is_dir():
             raise FileNotFoundError(f"expected a folder with a model of transformers at `{model}`, and there is none.")
-        source, model = str(model), AutoModel.from_pretrained(str(model), local_files_only=True)
-    if isinstance(getattr(model, "pooler", None), nn.Module):
-        model.pooler = None  # else parameters that never have a gradient
-    if hasattr(model.config, "apply_spec_augment"):
-        model.config.apply_spec_augment = False
-    layers = [f"model.{name}" for name in _layers(model)]
-    return Encoder(_Pooled(model, pool), model.config.hidden_size, layers=layers, source=source)
+        network = AutoModel.from_pretrained(str(model), local_files_only=True)
+    if isinstance(getattr(network, "pooler", None), nn.Module):
+        network.pooler = None  # else parameters that never have a gradient
+    if hasattr(network.config, "apply_spec_augment"):
+        network.config.apply_spec_augment = False
+    layers = [f"model.{name}" for name in _layers(network)]
+    source = None if network is model else str(model)
+    return Encoder(_Pooled(network, pool), network.config.hidden_size, layers=layers, source=source)
 
 
 def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
@@ -67,7 +68,7 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
 
     Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084
     """
-    source = None
+    network: Any = model
     if not isinstance(model, nn.Module):
         try:
             from sentence_transformers import SentenceTransformer
@@ -77,17 +78,16 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
             raise FileNotFoundError(
                 f"expected a sentence-transformers model in the folder `{model}`, and there is none."
             )
-        source, model = str(model), SentenceTransformer(str(model), device="cpu", local_files_only=True)
-    inner = next(
-        (name, part)
-        for name, part in model.named_modules()
-        if hasattr(part, "config") and hasattr(part.config, "hidden_size")
+        network = SentenceTransformer(str(model), device="cpu", local_files_only=True)
+    where, inner = next(
+        (n, m) for n, m in network.named_modules() if hasattr(getattr(m, "config", None), "hidden_size")
     )
-    if isinstance(getattr(inner[1], "pooler", None), nn.Module):
-        inner[1].pooler = None
-    layers = [f"model.{inner[0]}.{name}" for name in _layers(inner[1])]
-    dim = int(model.get_sentence_embedding_dimension())  # type: ignore[operator]
-    return Encoder(_Sentences(model), dim, layers=layers, source=source)
+    if isinstance(getattr(inner, "pooler", None), nn.Module):
+        inner.pooler = None
+    layers = [f"model.{where}.{name}" for name in _layers(inner)]
+    dim = getattr(network, "get_embedding_dimension", None) or network.get_sentence_embedding_dimension
+    source = None if network is model else str(model)
+    return Encoder(_Sentences(network), int(dim()), layers=layers, source=source)
 
 
 class Tokens(Dataset):
@@ -157,7 +157,7 @@ class _Sentences(nn.Module):
         return self.model(dict(inputs))["sentence_embedding"]
 
 
-def _layers(model: nn.Module) -> list[str]:
+def _layers(model: Any) -> list[str]:
     """What has parameters before the list of blocks, and the blocks."""
     lists = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList)}
     count = getattr(model.config, "num_hidden_layers", None)

@@ -97,8 +97,8 @@ def develop(
 def _gain(outputs: Tensor, guess: Tensor, labels: Tensor) -> Score:
     """By how much the outputs are better than the guess, row by row."""
     if labels.is_floating_point():
-        rows = (guess - labels).square().flatten(1) - (outputs.view_as(labels) - labels).square().flatten(1)
-        return average("squared error saved", rows.double().mean(1), higher_is_better=True)
+        saved = (guess - labels).square() - (outputs.view_as(labels) - labels).square()
+        return average("squared error saved", saved.reshape(len(labels), -1).mean(1), higher_is_better=True)
     hits = (outputs.argmax(1) == labels).double() - (guess == labels).double()
     return average("accuracy gained", hits, higher_is_better=True)
 

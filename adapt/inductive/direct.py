@@ -49,7 +49,8 @@ def direct(encoder: Encoder, classes: Sequence[str], *, names: Mapping[str, str]
     if shared:
         raise ValueError(f"the pretrained head has several classes named {shared}: it cannot be matched by name.")
     rows = torch.tensor([own.index(_plain(name)) for name in wanted])
-    head = Classifier(encoder.dim, [str(name) for name in classes])
+    with torch.random.fork_rng(devices=[]):  # its random start is not used
+        head = Classifier(encoder.dim, [str(name) for name in classes])
     head.to(encoder.head.weight.device, encoder.head.weight.dtype)
     with torch.no_grad():
         head.linear.weight.copy_(encoder.head.weight[rows])

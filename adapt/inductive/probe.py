@@ -57,7 +57,8 @@ def probe(
     Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution (LP-FT), 2022,
     https://arxiv.org/abs/2202.10054
     """
-    head = Classifier(features.shape[-1], classes if isinstance(classes, int) else list(classes))
+    with torch.random.fork_rng(devices=[]):  # its random start is not used
+        head = Classifier(features.shape[-1], classes if isinstance(classes, int) else list(classes))
     head.check(labels)
     if features.ndim != 2 or len(features) != len(labels):
         raise ValueError(

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
-from adapt import encoders
+from adapt import encoders, inductive
 
 
 def convolutions():
@@ -259,3 +259,11 @@ def test_interpolation_ends_at_both_networks():
         encoders.interpolate(start, end, 2.0)
     with pytest.raises(ValueError, match="one architecture"):
         encoders.interpolate(start, {"0.weight": end["0.weight"]})
+
+
+def test_an_encoder_adapted_by_peft_is_taken_as_it_is():
+    peft = pytest.importorskip("peft", reason="the extra `lora`")
+    encoder = encoders.wrap(Mlp(), 5)
+    peft.inject_adapter_in_model(peft.LoraConfig(r=2, target_modules=["first", "second"]), encoder.body)
+    inductive.strategy(encoder, "adapters")
+    assert len(learned := encoders.learned(encoder)) == 4 and all("lora_" in name for name in learned)

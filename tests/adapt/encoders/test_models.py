@@ -103,7 +103,7 @@ def test_a_transformer_learns_in_the_trainer_and_with_adapters():
         encoder_scale=inductive.layer_decay(encoder),
     ).fit(steps=2)  # fmt: skip
     changed = {n for n, v in encoder.state_dict().items() if not torch.equal(v, before[n])}
-    assert changed == {f"body.{n}.lora_{part}" for n in adapted for part in "AB"}
+    assert changed == {f"{n}.lora_{part}" for n in adapted for part in "AB"}
     features = streams.features(encoder, data)
     assert features.tensors[0].shape == (4, 16) and torch.equal(features.tensors[1], data.labels)
 
@@ -333,3 +333,33 @@ def test_encoders_that_cannot_be_cut(body, message):
         encoders.cut(encoders.Encoder(body(), 3), "one")
     with pytest.raises(ValueError, match="a layer before the last"):
         encoders.cut(encoders.Encoder(body(), 3), "two")
+
+
+def test_an_encoder_that_ends_at_an_inner_layer():
+    encoder, x = encoders.cifar_resnet(8).eval(), torch.randn(2, 3, 32, 32)
+    body = encoder.body
+    with torch.no_grad():
+        inner = body.layer1(torch.relu(body.bn1(body.conv1(x))))
+        ends = {
+            level: encoders.at_layer(encoder, "layer1", example=x, level=level) for level in ("pooled", "map", "tokens")
+        }
+        assert {end.dim for end in ends.values()} == {16} and list(ends["map"].layers) == [
+            "whole.conv1",
+            "whole.layer1",
+        ]
+        torch.testing.assert_close(ends["map"](x), inner)
+        torch.testing.assert_close(ends["pooled"](x), inner.mean((2, 3)))
+        torch.testing.assert_close(ends["tokens"](x)[:, 5], inner[:, :, 0, 5])
+    assert not body.layer1._forward_hooks
+    last = encoders.at_layer(inductive.strategy(encoder, 1), "layer3", example=x)
+    last(x).sum().backward()
+    assert body.layer3[0].conv1.weight.grad is not None and "whole.layer1" in last.held
+    text = encoders.at_layer(
+        encoders.from_transformers(bert()), "model.encoder.layer.0", example=tokens(), level="tokens"
+    )
+    assert text(tokens()).shape == (4, 7, 16)
+    for options, message in (({"layer": "layer9"}, "must be one of"), ({"level": "pyramid"}, "`level` must be")):
+        with pytest.raises(ValueError, match=message):
+            encoders.at_layer(encoder, **{"layer": "layer1", "example": x} | options)
+    with pytest.raises(ValueError, match="has no level `map`"):
+        encoders.at_layer(encoders.wrap(nn.Sequential(nn.Linear(3, 4)), 4), "0", example=torch.zeros(2, 3), level="map")

@@ -3,7 +3,7 @@
 Loading a GloVe text file with ``encoders.word_vectors`` and with gensim's ``KeyedVectors.load_word2vec_format``.
 
 The file is made here: random words, 100 numbers of five decimals each, as in the published files. The two take turns in one process,
-each compared with the other of the same round; shown are medians. Before the clock starts both read the first thousand words, and
+each compared with the other of the same round; shown are medians of the processor's seconds (both use one thread). Before the clock starts both read the first thousand words, and
 must give the same words and the same vectors to the last bit. gensim reads a file without a header twice, once to count its lines:
 its time with the header is given as well. Needs ``pip install gensim``.
 """
@@ -43,9 +43,9 @@ def write(path: Path, words: int, dim: int, header: bool = False) -> None:
 
 
 def timed(load) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     load()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def main() -> None:
         print(
             f"{settings.words} words of {settings.dim} numbers, {path.stat().st_size / 1e6:.0f} MB, {platform.processor()}\n"
         )
-        print("| load | seconds | adapt's share of it |\n|---|---:|---:|")
+        print("| load | CPU seconds | adapt's share of it |\n|---|---:|---:|")
         for name, seconds in times.items():
             share = statistics.median(a / b for a, b in zip(times["adapt"], seconds, strict=True))
             print(f"| {name} | {statistics.median(seconds):.2f} | {share:.2f} |")

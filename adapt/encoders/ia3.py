@@ -52,7 +52,7 @@ def ia3(module: nn.Module, only: Sequence[str] | None = None, *, inputs: Sequenc
                 layer.register_forward_pre_hook(_before)
             else:
                 layer.register_forward_hook(_after)
-    return list(both)
+    return [name for name, _ in module.named_modules() if name in both]
 
 
 def _before(layer, inputs):

@@ -117,7 +117,9 @@ def _add(layer, inputs, output):
     """A forward hook, so that the layer stays what it is: its class, its names, its attributes."""
     if layer.lora["before"] is not None:
         return output
-    x = F.dropout(inputs[0], layer.lora["dropout"], layer.training)
+    x, dropout = inputs[0], layer.lora["dropout"]
+    if dropout:  # with 0 it would copy its input, and keep the copy for the backward pass
+        x = F.dropout(x, dropout, layer.training)
     if isinstance(layer, nn.Conv2d):
         return output + layer.lora["scale"] * F.conv2d(layer._conv_forward(x, layer.lora_A, None), layer.lora_B)
     return output + layer.lora["scale"] * F.linear(F.linear(x, layer.lora_A), layer.lora_B)

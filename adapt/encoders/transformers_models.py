@@ -79,9 +79,9 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
                 f"expected a sentence-transformers model in the folder `{model}`, and there is none."
             )
         network = SentenceTransformer(str(model), device="cpu", local_files_only=True)
-    where, inner = next(
-        (n, m) for n, m in network.named_modules() if hasattr(getattr(m, "config", None), "hidden_size")
-    )
+    # one inside, for the whole shows the config of its part as its own
+    parts = [(n, m) for n, m in network.named_modules() if n and hasattr(getattr(m, "config", None), "hidden_size")]
+    where, inner = parts[0]
     if isinstance(getattr(inner, "pooler", None), nn.Module):
         inner.pooler = None
     layers = [f"model.{where}.{name}" for name in _layers(inner)]
@@ -161,7 +161,8 @@ def _layers(model: Any) -> list[str]:
     """What has parameters before the list of blocks, and the blocks."""
     lists = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList)}
     count = getattr(model.config, "num_hidden_layers", None)
-    blocks = next((n for n, m in lists.items() if len(m) == count and any(True for _ in m.parameters())), None)
+    sizes = {n: sum(p.numel() for p in m.parameters()) for n, m in lists.items() if len(m) == count}
+    blocks = max(sizes, key=lambda n: sizes[n], default=None)
     if blocks is None:
         raise ValueError(
             f"a {type(model).__name__} has no list of {count} blocks: wrap it with `encoders.wrap` and name its layers."

@@ -7,6 +7,7 @@ from adapt.inductive.develop import SourceModel, develop
 from adapt.inductive.direct import direct
 from adapt.inductive.feature_distillation import feature_distillation
 from adapt.inductive.l2_sp import l2_sp
+from adapt.inductive.ladder import Chosen, ladder
 from adapt.inductive.lwf import distillation, lwf
 from adapt.inductive.probe import Probe, probe
 from adapt.inductive.rates import gradual, layer_decay
@@ -17,6 +18,7 @@ from adapt.inductive.surgical import surgical
 from adapt.inductive.transfer import Model, transfer
 
 __all__ = [
+    "Chosen",
     "Model",
     "Probe",
     "SourceModel",
@@ -30,6 +32,7 @@ __all__ = [
     "feature_distillation",
     "gradual",
     "l2_sp",
+    "ladder",
     "layer_decay",
     "lwf",
     "probe",

@@ -111,3 +111,38 @@ def test_a_source_model_of_numbers_is_compared_with_the_mean():
     assert model.better and model.naive.keys() == {"the mean"}
     saved = ((y - y.mean()) ** 2 - (model.predict(data).outputs.view_as(y) - y) ** 2).mean()
     assert model.naive["the mean"].value == pytest.approx(float(saved), rel=1e-4)
+
+
+@pytest.mark.parametrize("items", [False, True])
+def test_the_ladder_keeps_the_best_rung_by_held_out_training_rows(items, monkeypatch):
+    import sys
+
+    pretrained, train, calls = encoder(), cloud(30), []
+    ladder, transfer = sys.modules["adapt.inductive.ladder"], inductive.transfer
+
+    def watched(net, rows, learn, **options):
+        calls.append((learn, len(rows)))
+        return transfer(net, rows, learn, **options)
+
+    monkeypatch.setattr(ladder, "transfer", watched)
+    chosen = inductive.ladder(pretrained, Items(train) if items else train, ["probe", 1], classes=3, epochs=1)
+    assert [c for c in calls if c[0] == "probe"][:3] == [("probe", 20)] * 3 and calls[-1] == (chosen.learn, 30)
+    assert set(chosen.held_out) == {"probe", "1"} and all(s.n == 30 for s in chosen.held_out.values())
+    assert chosen.held_out[str(chosen.learn)].value == max(s.value for s in chosen.held_out.values())
+
+
+def test_the_ladder_climbs_where_the_features_are_no_use():
+    """An encoder that sees two inputs only, and a task that lies in the others."""
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(240, 6, generator=g)
+    data = TensorDataset(x, (x[:, 3] > 0).long())
+    pretrained = encoder()
+    with torch.no_grad():
+        pretrained.body[0].weight[:, 2:] = 0
+    chosen = inductive.ladder(pretrained, data, ["probe", "full"], classes=2, folds=2, epochs=30, rate=0.03)
+    assert chosen.learn == "full" and chosen.held_out["full"].value > chosen.held_out["probe"].value + 0.2
+    for bad, message in (({"rungs": []}, "at least one strategy"), ({"folds": 1}, "at least 2")):
+        with pytest.raises(ValueError, match=message):
+            inductive.ladder(pretrained, data, **{"classes": 2} | bad)
+    with pytest.raises(ValueError, match="none can be held out"):
+        inductive.ladder(pretrained, TensorDataset(x[:2], torch.tensor([0, 1])), classes=2)

@@ -40,6 +40,7 @@ def at_layer(encoder: Encoder, layer: str, *, example: Any, level: str = "pooled
         body, dim, layers=[f"whole.{name}" for name in names[: names.index(layer) + 1]],
         preprocess=encoder.preprocess, source=encoder.source, licence=encoder.licence,
     )  # fmt: skip
+    found.training = encoder.training  # the modules are shared: their mode stays
     found.hold(f"whole.{name}" if name else "whole" for name in encoder.held)
     return found
 

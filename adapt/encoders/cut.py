@@ -49,7 +49,7 @@ def cut(encoder: Encoder, after: str) -> tuple[nn.Module, Encoder]:
         raise ValueError(f"`{passing[0].name}` passes by layer `{after}`: cut elsewhere, or keep the encoder whole.")
     first, rest = _part(encoder.body, graph, before, None), _part(encoder.body, graph, behind, nodes[end])
     last = Encoder(rest, encoder.dim, layers=later, head=encoder.head, classes=encoder.classes)
-    held = set(encoder.held)
+    last.training, held = encoder.training, set(encoder.held)  # the modules are shared: their mode stays
     last.hold(name for name, _ in rest.named_modules() if name in held)
     return first.requires_grad_(False).eval(), last
 

@@ -79,12 +79,15 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
                 f"expected a sentence-transformers model in the folder `{model}`, and there is none."
             )
         network = SentenceTransformer(str(model), device="cpu", local_files_only=True)
-    # one inside, for the whole shows the config of its part as its own
-    parts = [(n, m) for n, m in network.named_modules() if n and hasattr(getattr(m, "config", None), "hidden_size")]
-    where, inner = parts[0]
-    if isinstance(getattr(inner, "pooler", None), nn.Module):
-        inner.pooler = None
-    layers = [f"model.{where}.{name}" for name in _layers(inner)]
+    from transformers import PreTrainedModel  # which sentence-transformers brings along
+
+    layers = None
+    for where, inner in network.named_modules():
+        if isinstance(inner, PreTrainedModel):
+            if isinstance(getattr(inner, "pooler", None), nn.Module):
+                inner.pooler = None
+            layers = [f"model.{where}.{name}" for name in _layers(inner)]
+            break
     dim = getattr(network, "get_embedding_dimension", None) or network.get_sentence_embedding_dimension
     source = None if network is model else str(model)
     return Encoder(_Sentences(network), int(dim()), layers=layers, source=source)

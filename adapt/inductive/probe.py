@@ -10,7 +10,7 @@ from torch import Tensor
 from adapt.heads import Classifier
 from adapt.streams import key
 
-PENALTIES = tuple(float(p) for p in numpy.logspace(1, -5, 10))
+PENALTIES = tuple(float(p) for p in numpy.logspace(1, -4, 10))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def probe(
         features: ``(n, d)``, such as ``streams.features(encoder, train).tensors[0]``.
         labels: ``(n,)`` of the rows to train on.
         classes: how many, or their names.
-        penalties: :math:`\lambda` to choose among, ten from 10 to 1e-5; one of them is taken as it is. scikit-learn's
+        penalties: :math:`\lambda` to choose among, ten from 10 to 1e-4; one of them is taken as it is. scikit-learn's
             ``C`` is :math:`1 / (\lambda n)`.
         folds: of the cross-validation, each with its share of every class; a class needs two rows to be held out. ``None`` takes 5
             below 1,000 rows, and above them one held-out fifth.

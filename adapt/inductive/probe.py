@@ -91,7 +91,8 @@ def probe(
                 _cross_entropy(x[fold == f] @ w[:-1] + w[-1], y[fold == f])
                 for f, w in zip(used, fitted, strict=True)
             ) / rows  # fmt: skip
-            if len(held_out) > 2 and sorted(last := list(held_out.values())[-3:]) == last and min(last) < last[-1]:
+            last = list(held_out.values())[-3:]
+            if len(last) == 3 and last[0] < last[1] < last[2]:
                 break
     best = min(held_out, key=lambda p: (held_out[p], -p)) if held_out else path[0]
     weights = _Solver(x, y, head.classes).solve(best)

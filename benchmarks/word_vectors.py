@@ -2,10 +2,11 @@
 
 Loading a GloVe text file with ``encoders.word_vectors`` and with gensim's ``KeyedVectors.load_word2vec_format``.
 
-The file is made here: random words, 100 numbers of five decimals each, as in the published files. The two take turns in one process,
-each compared with the other of the same round; shown are medians of the processor's seconds (both use one thread). Before the clock starts both read the first thousand words, and
-must give the same words and the same vectors to the last bit. gensim reads a file without a header twice, once to count its lines:
-its time with the header is given as well. Needs ``pip install gensim``.
+The file is made here: random words, 100 numbers of five decimals each, as in the published files. The two take turns in
+one process, each compared with the other of the same round; shown are medians of the processor's seconds (both use one
+thread). Before the clock starts both read the first thousand words, and must give the same words and the same vectors to
+the last bit. gensim reads a file without a header twice, once to count its lines: its time with the header is given as
+well. Needs ``pip install gensim``.
 """
 
 import argparse

@@ -1,23 +1,42 @@
 """The residual networks for 32-pixel images."""
 
+from pathlib import Path
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapt.encoders.encoder import Encoder
+from adapt.encoders.weights import load_weights, read_weights
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def cifar_resnet(depth: int = 20) -> Encoder:
+def cifar_resnet(depth: int = 20, weights: str | Path | None = None) -> Encoder:
     """ResNet-20, 32, 44, 56 or 110 for ``(n, 3, 32, 32)`` images, 64 features, shortcuts without parameters (option A).
 
-    Its parameter names are those of the weights of akamaster/pytorch_resnet_cifar10, so that
-    ``load_weights(encoder.body, file, strict=False)`` fits them; these expect inputs normalised with the mean
-    (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225).
+    Args:
+        depth: 6 n + 2.
+        weights: a file of akamaster/pytorch_resnet_cifar10, or another with these names. Its classifier is kept as
+            ``encoder.head`` with the ten names of CIFAR-10. They expect inputs normalised with the mean (0.485, 0.456, 0.406) and
+            deviation (0.229, 0.224, 0.225).
+
+    Raises:
+        ValueError: another depth, or weights that do not fit.
 
     He et al., Deep Residual Learning for Image Recognition, 2016, section 4.2, https://arxiv.org/abs/1512.03385
     """
     if depth < 8 or (depth - 2) % 6:
         raise ValueError(f"`depth` must be 6 n + 2 (20, 32, 44, 56, 110), got {depth}.")
-    return Encoder(_CifarResNet((depth - 2) // 6), 64, layers=["conv1", "layer1", "layer2", "layer3"])
+    body, head = _CifarResNet((depth - 2) // 6), None
+    if weights is not None:
+        tensors = read_weights(weights)
+        own = {n: tensors.pop(f"linear.{n}") for n in ("weight", "bias") if f"linear.{n}" in tensors}
+        load_weights(body, tensors)
+        if own:
+            load_weights(head := nn.Linear(64, len(own["bias"])), own)
+    names = CLASSES if head is not None and head.out_features == 10 else None
+    source = None if weights is None else str(weights)
+    return Encoder(body, 64, layers=["conv1", "layer1", "layer2", "layer3"], head=head, classes=names, source=source)
 
 
 class _CifarResNet(nn.Module):

@@ -1,6 +1,6 @@
 """The shared pretrained encoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,18 +16,41 @@ class Encoder(nn.Module):
         layers: names of submodules of `body`, from general (near the input) to specific. ``None`` takes the direct
             children that have parameters.
         preprocess: what the weights expect to be done to a raw image before it is an input; kept, never applied.
+        head: the linear layer that was cut off: logits of the classes that the weights were trained on.
+        classes: their names, in the order of these logits.
+        source: where the weights come from.
+        licence: of the weights, as stated there.
 
     Attributes:
         dim: feature size, for the heads.
         layers: ordered dict from name to submodule.
+        head: as given. It is no part of the encoder: not moved, not trained and not saved with it.
 
     Raises:
-        ValueError: a layer that `body` does not have.
+        ValueError: a layer that `body` does not have; another number of `classes` than logits.
     """
 
-    def __init__(self, body: nn.Module, dim: int, *, layers: Sequence[str] | None = None, preprocess: Any = None):
+    def __init__(
+        self,
+        body: nn.Module,
+        dim: int,
+        *,
+        layers: Sequence[str] | None = None,
+        preprocess: Any = None,
+        head: nn.Linear | None = None,
+        classes: Sequence[str] | None = None,
+        source: str | None = None,
+        licence: str | None = None,
+    ):
         super().__init__()
         self.body, self.dim, self.preprocess = body, dim, preprocess
+        self._head = [head]  # in a list: not a part
+        self.classes = None if classes is None else [str(name) for name in classes]
+        self.source, self.licence = source, licence
+        if head is not None and self.classes is not None and len(self.classes) != head.out_features:
+            raise ValueError(
+                f"`classes` must name the {head.out_features} logits of `head`, got {len(self.classes)} names."
+            )
         if layers is None:
             layers = [name for name, child in body.named_children() if any(True for _ in child.parameters())]
         known = dict(body.named_modules())
@@ -35,13 +58,63 @@ class Encoder(nn.Module):
             if name not in known:
                 raise ValueError(f"`layers` names `{name}`, which the body does not have; it has {', '.join(known)}.")
         self._layers = tuple(layers)
+        self._held: tuple[str, ...] = ()
 
     def forward(self, inputs: Any) -> Tensor:
         return self.body(inputs)
 
     @property
+    def head(self) -> nn.Linear | None:
+        return self._head[0]
+
+    @property
     def layers(self) -> Mapping[str, nn.Module]:
         return {name: self.body.get_submodule(name) for name in self._layers}
+
+    def layer_of(self) -> dict[str, str]:
+        """The layer that each module inside `body` goes with, by the module's name.
+
+        A module outside of all layers (a norm, a token, a pooling) goes with the layer registered before it, or with
+        the first.
+
+        Raises:
+            ValueError: an encoder without layers.
+        """
+        if not self._layers:
+            raise ValueError("this encoder names no `layers`: give them to `encoders.wrap(..., layers=[...])`.")
+        current, found = self._layers[0], {}
+        for name, _ in self.body.named_modules():
+            inside = [layer for layer in self._layers if name == layer or name.startswith(f"{layer}.")]
+            current = max(inside, key=len, default=current)
+            found[name] = current
+        return found
+
+    def parameters_of(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters of each layer, in the order of `layers`; those outside of all go as :meth:`layer_of` says."""
+        found: dict[str, list[nn.Parameter]] = {name: [] for name in self._layers}
+        seen: set[int] = set()
+        for name, layer in self.layer_of().items():
+            for parameter in self.body.get_submodule(name).parameters(recurse=False):
+                if id(parameter) not in seen:
+                    found[layer].append(parameter)
+                    seen.add(id(parameter))
+        return found
+
+    def hold(self, modules: Iterable[str]) -> None:
+        """Keep modules inside `body` in evaluation mode through every ``train()``: their BatchNorm statistics stay as
+        they are and their dropout is off. Replaces what was held before."""
+        self._held = tuple(modules)
+        self.train(self.training)
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        return self._held
+
+    def train(self, mode: bool = True) -> "Encoder":
+        super().train(mode)
+        for name in self._held:
+            self.body.get_submodule(name).training = False
+        return self
 
 
 def wrap(

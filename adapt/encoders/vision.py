@@ -20,7 +20,8 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
             hub unless they are cached; or the path of a weight file for that model, with or without its classifier.
 
     Returns:
-        An :class:`Encoder`; with ``"imagenet"`` its `preprocess` is the transform those weights expect.
+        An :class:`Encoder` with the classifier that was cut off as its `head`; with ``"imagenet"`` its `preprocess` is the
+        transform that those weights expect, and `classes` and `source` are theirs.
 
     Raises:
         ValueError: a model that torchvision does not have, one whose classifier is not a linear layer, or weights
@@ -37,16 +38,31 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
         for part in ("AuxLogits", "aux1", "aux2"):
             if hasattr(model, part):
                 setattr(model, part, None)
-    head, dim = _cut(model, name)
+    place, head = _cut(model, name)
     if weights is not None and preset is None:
-        # the file may hold a classifier of any number of classes: it is not part of the encoder
-        tensors = {n: t for n, t in read_weights(weights).items() if n not in (f"{head}.weight", f"{head}.bias")}
+        # the file may hold a classifier of any number of classes, or none
+        tensors = read_weights(weights)
+        own = {
+            n.removeprefix(f"{place}."): tensors.pop(n) for n in (f"{place}.weight", f"{place}.bias") if n in tensors
+        }
         load_weights(model, {n: t for n, t in tensors.items() if not n.startswith(("AuxLogits.", "aux1.", "aux2."))})
-    return Encoder(model, dim, layers=_layers(model), preprocess=preset.transforms() if preset else None)
+        if len(own) == 2:
+            head = nn.Linear(head.in_features, len(own["bias"]))
+            load_weights(head, own)
+    return Encoder(
+        model,
+        head.in_features,
+        layers=_layers(model),
+        preprocess=preset.transforms() if preset else None,
+        head=head if weights is not None else None,
+        classes=preset.meta["categories"] if preset else None,
+        source=preset.url if preset else None if weights is None else str(weights),
+        licence="BSD-3-Clause, torchvision; trained on ImageNet, for research" if preset else None,
+    )
 
 
-def _cut(model: nn.Module, name: str) -> tuple[str, int]:
-    """Replace the last linear layer of the model's classifier by the identity; its name and input size."""
+def _cut(model: nn.Module, name: str) -> tuple[str, nn.Linear]:
+    """Replace the last linear layer of the model's classifier by the identity; its name, and the layer."""
     for part in HEADS:
         top = getattr(model, part, None)
         linears = [] if top is None else [(n, m) for n, m in top.named_modules() if isinstance(m, nn.Linear)]
@@ -54,15 +70,16 @@ def _cut(model: nn.Module, name: str) -> tuple[str, int]:
             inner, linear = linears[-1]
             path = f"{part}.{inner}" if inner else part
             model.set_submodule(path, nn.Identity())
-            return path, linear.in_features
+            return path, linear
     raise ValueError(f"`{name}` has no linear classifier to cut off; wrap it yourself with encoders.wrap.")
 
 
 def _layers(model: nn.Module) -> list[str]:
-    """Direct children with parameters, and the numbered stages inside a plain ``features`` sequence."""
+    """Direct children with parameters; the stages inside a ``features`` sequence, the blocks inside a ViT's encoder."""
     names = []
     for name, child in model.named_children():
-        inner = child.named_children() if name == "features" else ()
-        stages = [f"{name}.{n}" for n, stage in inner if any(True for _ in stage.parameters())]
+        where = {"features": name, "encoder": f"{name}.layers"}.get(name)
+        inner = model.get_submodule(where).named_children() if where else ()
+        stages = [f"{where}.{n}" for n, stage in inner if any(True for _ in stage.parameters())]
         names += stages or ([name] if any(True for _ in child.parameters()) else [])
     return names

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from adapt.streams import Batch, key
 
-Passes = dict[tuple[int, ...], Tensor]  # what the encoder returned, by the ids of its inputs: the batches outlive it
+# what the encoder and its asked layers returned, by the ids of its inputs: the batches outlive it
+Passes = dict[tuple[int, ...], tuple[Tensor, dict[str, Any]]]
 
 
 class Step:
@@ -30,6 +31,7 @@ class Step:
         progress: float = 0.0,
         seed: int = 0,
         streams: Sequence[str] | None = None,
+        layers: Sequence[str] = (),
         passes: str = "joint",
         encoder_learns: bool = True,
         kept: Passes | None = None,
@@ -46,7 +48,7 @@ class Step:
         self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
         # passes of the encoder as it is now, from phases it does not learn in; with their graph for a later one it does
         self._kept, self._keep_graph = {} if kept is None else kept, keep_graph
-        self._batches, self._asked, self._joint = batches, streams, passes == "joint"
+        self._batches, self._asked, self._joint, self._layers = batches, streams, passes == "joint", layers
         self._views = {name: View(self, name, batch) for name, batch in batches.items()}
         self._outputs: dict[tuple[int, str], Tensor] = {}
         self._generator: torch.Generator | None = None
@@ -100,26 +102,40 @@ class Step:
                 f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
             )
         rows, inputs = [len(v.index) for v in views], tuple(id(v.inputs) for v in views)
-        features = self._kept.get(inputs)
-        if features is None or (self._encoder_learns and not features.requires_grad):
-            features = self._pass(views)
+        features, outputs = self._kept.get(inputs, (None, {}))
+        stale = self._encoder_learns and features is not None and not features.requires_grad
+        if features is None or stale or not outputs.keys() >= set(self._layers):
+            features, outputs = self._pass(views)
         if not isinstance(features, Tensor) or features.ndim < 2 or features.shape[0] != sum(rows):
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"the encoder must return features ({sum(rows)}, ...) for {sum(rows)} rows, got {found}.")
         if not self._encoder_learns:
-            self._kept[inputs] = features
+            self._kept[inputs] = features, outputs
             features = features.detach()
         self.shared.append(features)
         self._encoded = tuple(v.name for v in views)
         for v, part in zip(views, features.split(rows), strict=True):
             v.cached = part
+        for name in self._layers:
+            for v, part in zip(views, _rows_of(outputs, name, rows), strict=True):
+                v.layers[name] = part if self._encoder_learns else part.detach()
 
-    def _pass(self, views: list["View"]) -> Tensor:
+    def _pass(self, views: list["View"]) -> tuple[Tensor, dict[str, Any]]:
+        """Features, and what the asked layers of the encoder return on the way."""
         inputs = join([v.inputs for v in views], [v.name for v in views])
         if hasattr(self.encoder, "enter"):  # an encoder that treats streams differently
             self.encoder.enter([(v.name, len(v.index)) for v in views])  # type: ignore[operator]
-        with torch.set_grad_enabled((self._encoder_learns or self._keep_graph) and torch.is_grad_enabled()):
-            return self.call(self.encoder, inputs)
+        outputs: dict[str, Any] = {}
+        hooks = [
+            _layer(self.encoder, name).register_forward_hook(lambda _, __, out, name=name: outputs.update({name: out}))
+            for name in self._layers
+        ]
+        try:
+            with torch.set_grad_enabled((self._encoder_learns or self._keep_graph) and torch.is_grad_enabled()):
+                return self.call(self.encoder, inputs), outputs
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _asked_views(self) -> list["View"]:
         views = [self[name] for name in (self._asked or self._batches)]
@@ -132,6 +148,7 @@ class View:
     def __init__(self, step: Step, name: str, batch: Batch):
         self.name, self.inputs, self.index = name, batch.inputs, batch.index
         self.cached: Tensor | None = None
+        self.layers: dict[str, Tensor] = {}
         # weak: a cycle would keep every step's graph alive until the garbage collector comes
         self._step, self._batch = weakref.ref(step), batch
         self._second: View | None = None
@@ -151,6 +168,16 @@ class View:
             self._live_step().encode(self)
         assert self.cached is not None
         return self.cached
+
+    def layer(self, name: str) -> Tensor:
+        """``(n, ...)``, at least float32: what a layer of the encoder returned for these rows in the same pass.
+
+        A term declares the layers it asks for: ``Term(..., layers=[name])``.
+        """
+        if name not in self._live_step()._layers:
+            raise ValueError(f"layer `{name}` was not declared: name it in the term, `Term(..., layers=[{name!r}])`.")
+        self.features  # noqa: B018  the pass fills the layers
+        return self.layers[name]
 
     def _live_step(self) -> Step:
         step = self._step()
@@ -174,6 +201,24 @@ class View:
                 self._live_step(), f"{self.name}.second", replace(self._batch, inputs=self._batch.second, second=None)
             )
         return self._second
+
+
+def _layer(encoder: nn.Module, name: str) -> nn.Module:
+    known = getattr(encoder, "layers", {})
+    if name not in known:
+        raise ValueError(f"a term asks for layer `{name}`, and the encoder has {list(known) or 'no named layers'}.")
+    return known[name]
+
+
+def _rows_of(outputs: Mapping[str, Any], name: str, rows: Sequence[int]) -> Sequence[Tensor]:
+    """A layer's output split by stream."""
+    out = outputs.get(name)
+    if not isinstance(out, Tensor) or out.shape[0] != sum(rows):
+        found = "nothing" if out is None else tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f"layer `{name}` must return a tensor with one row for each of {sum(rows)} inputs, got {found}."
+        )
+    return _full(out).split(list(rows))
 
 
 def unknown_stream(name: str, known: Mapping[str, Any]) -> KeyError:

@@ -21,6 +21,7 @@ class Term:
             the terms of a phase ask for.
         modules: heads that a plain function uses; they are trained and saved.
         task: one of several that a trainer's `balance` weighs at the encoder.
+        layers: names of the encoder's layers whose outputs it asks for, with ``step["source"].layer(name)``.
 
     Raises:
         TypeError: a loss that cannot be called.
@@ -35,11 +36,13 @@ class Term:
         streams: Sequence[str] | None = None,
         modules: Iterable[nn.Module] = (),
         task: bool = False,
+        layers: Sequence[str] = (),
     ):
         if not callable(loss):
             raise TypeError(f"`loss` of term `{name}` must be callable with a step, got {type(loss).__name__}.")
         self.name, self.loss, self.weight, self.task = name, loss, weight, task
         self.streams = None if streams is None else tuple(streams)
+        self.layers = tuple(layers)
         self.modules = [*modules, *([loss] if isinstance(loss, nn.Module) else [])]
 
     def __repr__(self) -> str:
@@ -93,6 +96,7 @@ class Phase:
         asked = [names for names in (term.streams for term in self.terms) if names is not None]
         everything = len(asked) < len(self.terms)
         self.streams = None if everything else tuple(dict.fromkeys(name for names in asked for name in names))
+        self.layers = tuple(dict.fromkeys(name for term in self.terms for name in term.layers))
 
 
 def weighted_sum(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -21,7 +21,7 @@ from adapt.engine.monitor import monitor
 from adapt.engine.schedule import Schedule, at
 from adapt.engine.step import Passes, Step
 from adapt.engine.term import Phase, Term, check_terms, flatten
-from adapt.engine.update import OptimizerFactory, Update, updates_of
+from adapt.engine.update import EncoderScale, OptimizerFactory, Update, describe, updates_of
 from adapt.heads import Score
 from adapt.streams import Batch, Stream, key
 from adapt.streams.order import untouched_randomness
@@ -37,7 +37,8 @@ class Trainer:
         phases: instead of `terms`, for methods that alternate: run in order on every batch, each with its optimizer.
         optimizer: from parameter groups to an optimizer; AdamW at 1e-3, torch's default. There is one group, or two named
             ``"encoder"`` and ``"heads"`` where `encoder_scale` is not 1.
-        encoder_scale: learning rate of the encoder relative to the heads'.
+        encoder_scale: learning rate of the encoder relative to the heads': a number, or for each of its layers a number
+            or a function of the progress; each layer then is a group named ``"encoder.<layer>"``.
         schedule: factor on all learning rates as a function of the progress; constant.
         precision: ``"float32"``, or ``"bf16"`` for autocast around encoder and heads. Losses are at least float32.
         compile: ``encoder.compile(...)``: True, or a dict of its arguments.
@@ -70,7 +71,7 @@ class Trainer:
         *,
         phases: Sequence[Phase] | None = None,
         optimizer: OptimizerFactory = partial(torch.optim.AdamW, lr=1e-3, fused=True),
-        encoder_scale: float = 1.0,
+        encoder_scale: EncoderScale = 1.0,
         schedule: float | Schedule = 1.0,
         precision: str = "float32",
         compile: bool | dict = False,
@@ -134,7 +135,7 @@ class Trainer:
             "streams": ", ".join(f"{n} ({s!r})" for n, s in self.streams.items()),
             "phases": ", ".join(f"{u.phase.name}: {u.phase.repeat} x {len(u.parameters)} tensors" for u in self.updates),
             "optimizers": ", ".join(f"{type(u.optimizer).__name__} {u.optimizer.defaults}" for u in self.updates),
-            "encoder_scale": encoder_scale, "precision": precision, "accumulate": accumulate, "clip": clip,
+            "encoder_scale": describe(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
             "ema": ema, "passes": passes, "seed": seed,
         }  # fmt: skip
 
@@ -226,8 +227,8 @@ class Trainer:
         for batches in micro:
             step = Step(
                 batches, self.encoder, number=self.step, progress=progress, seed=self.seed, streams=phase.streams,
-                passes=self.passes, encoder_learns=update.encoder_learns, kept=kept, keep_graph=update.keep_graph,
-                logging=logging, known=self._knows, autocast=self.autocast,
+                layers=phase.layers, passes=self.passes, encoder_learns=update.encoder_learns, kept=kept,
+                keep_graph=update.keep_graph, logging=logging, known=self._knows, autocast=self.autocast,
             )  # fmt: skip
             values = {term: term(step) for term in phase.terms}
             weights = {term: term.weight_at(progress) for term in phase.terms}
@@ -240,8 +241,8 @@ class Trainer:
         self.finite.check(self.step, runtime.average_gradients(update.parameters, total), seen)
         if self.clip is not None:
             scalars["gradient/norm"] = nn.utils.clip_grad_norm_(update.parameters, self.clip).detach()
-        for group in update.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        for group, scale in zip(update.optimizer.param_groups, update.scales, strict=True):
+            group["lr"] = group["initial_lr"] * factor * at(scale, progress)
             scalars[f"learning_rate/{group.get('name', 'all')}"] = group["lr"]
         update.optimizer.step()
         return scalars

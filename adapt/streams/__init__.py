@@ -2,6 +2,7 @@
 
 from adapt.streams.digits import Digits, Splits, digits
 from adapt.streams.domains import ring, splits, standardize
+from adapt.streams.features import features
 from adapt.streams.order import key
 from adapt.streams.readers import data_file
 from adapt.streams.readers_features import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
@@ -30,6 +31,7 @@ __all__ = [
     "cifar10_jpg",
     "data_file",
     "digits",
+    "features",
     "heart_disease",
     "key",
     "mnist",

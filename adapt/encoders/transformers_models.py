@@ -1,0 +1,179 @@
+"""Models of transformers and sentence-transformers as trainable encoders."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from adapt.encoders.encoder import Encoder
+
+INSTALL = 'pip install "adapt-losses[text]"  (or: pip install transformers sentence-transformers)'
+POOLS = ("mean", "first", "last", "tokens")
+
+
+def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean") -> Encoder:
+    """A model of transformers that returns ``last_hidden_state``: BERT, RoBERTa, GPT-2, wav2vec 2, AST, ViT, ...
+
+    Args:
+        model: the model without a task's head (``AutoModel``), or the folder of one. Nothing is downloaded: load from the hub
+            yourself, ``AutoModel.from_pretrained(name)``, and pass the model.
+        pool: ``"mean"`` over the places that the attention mask shows; ``"first"``, BERT's ``[CLS]``; ``"last"`` of the places that
+            it shows, for models that read from left to right (GPT); ``"tokens"``, all of them, ``(n, t, d)``.
+
+    Inputs: a dict of tensors as the tokenizer gives it (:func:`tokens`), or one tensor: numbers of tokens, sound waves, spectrograms,
+    images. Layers: what comes before the blocks, then each block. A pooler that is not used is removed. SpecAugment of speech models
+    is turned off: it draws from numpy's global state; augment in the stream instead.
+
+    Raises:
+        ImportError: transformers is not installed.
+        FileNotFoundError: no such folder.
+        ValueError: an unknown `pool`, or a model without blocks.
+
+    Wolf et al., Transformers, 2020, https://aclanthology.org/2020.emnlp-demos.6
+    """
+    if pool not in POOLS:
+        raise ValueError(f"`pool` must be one of {POOLS}, got {pool!r}.")
+    network: Any = model
+    if not isinstance(model, nn.Module):
+        try:
+            from transformers import AutoModel
+        except ImportError as error:
+            raise ImportError(f"transformers is not installed: {INSTALL}") from error
+        if not Path(model).is_dir():
+            raise FileNotFoundError(f"expected a folder with a model of transformers at `{model}`, and there is none.")
+        network = AutoModel.from_pretrained(str(model), local_files_only=True)
+    if isinstance(getattr(network, "pooler", None), nn.Module):
+        network.pooler = None  # else parameters that never have a gradient
+    if hasattr(network.config, "apply_spec_augment"):
+        network.config.apply_spec_augment = False
+    layers = [f"model.{name}" for name in _layers(network)]
+    source = None if network is model else str(model)
+    return Encoder(_Pooled(network, pool), network.config.hidden_size, layers=layers, source=source)
+
+
+def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
+    """A sentence-transformers model as an encoder that can learn; for frozen features :func:`sentences` is simpler.
+
+    Args:
+        model: a ``SentenceTransformer``, or the folder of one. Nothing is downloaded.
+
+    Inputs: a dict of tensors with ``input_ids`` and ``attention_mask`` (:func:`tokens` with its ``tokenizer``).
+
+    Raises:
+        ImportError: sentence-transformers is not installed.
+        FileNotFoundError: no such folder.
+
+    Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084
+    """
+    network: Any = model
+    if not isinstance(model, nn.Module):
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise ImportError(f"sentence-transformers is not installed: {INSTALL}") from error
+        if not Path(model).is_dir():
+            raise FileNotFoundError(
+                f"expected a sentence-transformers model in the folder `{model}`, and there is none."
+            )
+        network = SentenceTransformer(str(model), device="cpu", local_files_only=True)
+    from transformers import PreTrainedModel  # which sentence-transformers brings along
+
+    layers = None
+    for where, inner in network.named_modules():
+        if isinstance(inner, PreTrainedModel):
+            if isinstance(getattr(inner, "pooler", None), nn.Module):
+                inner.pooler = None
+            layers = [f"model.{where}.{name}" for name in _layers(inner)]
+            break
+    dim = getattr(network, "get_embedding_dimension", None) or network.get_sentence_embedding_dimension
+    source = None if network is model else str(model)
+    return Encoder(_Sentences(network), int(dim()), layers=layers, source=source)
+
+
+class Tokens(Dataset):
+    """Rows of a dict of tensors, with labels or without, as a stream reads them."""
+
+    def __init__(self, inputs: Mapping[str, Tensor], labels: Tensor | None = None):
+        sizes = {len(part) for part in [*inputs.values(), *([] if labels is None else [labels])]}
+        if len(sizes) != 1:
+            raise ValueError(f"`inputs` and `labels` must have the same rows, got {sorted(sizes)}.")
+        self.inputs, self.labels, self.rows = dict(inputs), labels, sizes.pop()
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, index: int) -> Any:
+        row = {name: part[index] for name, part in self.inputs.items()}
+        return row if self.labels is None else (row, self.labels[index])
+
+
+def tokens(texts: Sequence[str], tokenizer: Any, length: int, labels: Tensor | None = None) -> Tokens:
+    """Texts as rows of one length for :func:`from_transformers`: cut off or padded, with an attention mask.
+
+    Args:
+        texts: n texts.
+        tokenizer: of the model, ``AutoTokenizer.from_pretrained(folder)``.
+        length: tokens a text.
+        labels: ``(n,)``, where there are any.
+    """
+    inputs = tokenizer(list(texts), truncation=True, padding="max_length", max_length=length, return_tensors="pt")
+    return Tokens(dict(inputs), labels)
+
+
+class _Pooled(nn.Module):
+    def __init__(self, model: nn.Module, pool: str):
+        super().__init__()
+        self.model, self.pool = model, pool
+
+    def forward(self, inputs: Any) -> Tensor:
+        mask = None
+        if isinstance(inputs, Mapping):
+            mask = inputs.get("attention_mask")
+            states = self.model(**inputs).last_hidden_state
+        else:
+            states = self.model(inputs).last_hidden_state
+        if self.pool == "tokens":
+            return states
+        if self.pool == "first":
+            return states[:, 0]
+        if mask is None:
+            return states.mean(1) if self.pool == "mean" else states[:, -1]
+        if mask.shape[1] != states.shape[1]:  # speech: the model shortens the sound
+            mask = self.model._get_feature_vector_attention_mask(states.shape[1], mask)  # type: ignore[operator]
+        mask = mask.to(states.dtype)
+        if self.pool == "mean":
+            return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp_min(1)
+        places = torch.arange(states.shape[1], device=states.device)
+        last = (mask * places).argmax(1)  # wherever the padding is
+        return states[torch.arange(len(states), device=states.device), last]
+
+
+class _Sentences(nn.Module):
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return self.model(dict(inputs))["sentence_embedding"]
+
+
+def _layers(model: Any) -> list[str]:
+    """What has parameters before the list of blocks, and the blocks."""
+    lists = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList)}
+    count = getattr(model.config, "num_hidden_layers", None)
+    sizes = {n: sum(p.numel() for p in m.parameters()) for n, m in lists.items() if len(m) == count}
+    blocks = max(sizes, key=lambda n: sizes[n], default=None)
+    if blocks is None:
+        raise ValueError(
+            f"a {type(model).__name__} has no list of {count} blocks: wrap it with `encoders.wrap` and name its layers."
+        )
+    before = []
+    for name, child in model.named_children():
+        if blocks == name or blocks.startswith(f"{name}."):
+            break
+        if any(True for _ in child.parameters()):
+            before.append(name)
+    return before + [f"{blocks}.{number}" for number in range(len(lists[blocks]))]

@@ -1,0 +1,61 @@
+"""Different learning rates for general and specific layers."""
+
+from collections.abc import Mapping
+
+from adapt.encoders import Encoder
+from adapt.engine import switch
+from adapt.engine.schedule import Schedule
+
+
+def layer_decay(encoder: Encoder, decay: float = 0.8, *, top: float = 1.0) -> dict[str, float]:
+    r"""Discriminative learning rates: the deeper the layer, the slower. For ``Trainer(encoder_scale=...)``.
+
+    .. math:: \text{scale of layer } l = \text{top} \cdot \text{decay}^{L - l}, \qquad l = 1, \dots, L
+
+    Args:
+        encoder: its ``layers``, from general to specific.
+        decay: 0.8; 0.65 to 0.9 are usual for transformers. ULMFiT divides by 2.6 a layer, 0.385.
+        top: scale of the last layer relative to the head; 1.
+
+    Raises:
+        ValueError: `decay` outside (0, 1] or an encoder without layers.
+
+    Howard and Ruder, Universal Language Model Fine-tuning for Text Classification (ULMFiT), 2018, section 3.2,
+    https://arxiv.org/abs/1801.06146
+    """
+    if not 0 < decay <= 1 or not top > 0:
+        raise ValueError(f"`decay` must be in (0, 1] and `top` positive, got {decay} and {top}.")
+    layers = list(encoder.parameters_of())
+    return {name: top * decay ** (len(layers) - 1 - i) for i, name in enumerate(layers)}
+
+
+def gradual(
+    encoder: Encoder, *, until: float = 0.5, scale: float | Mapping[str, float] = 1.0
+) -> dict[str, float | Schedule]:
+    """Gradual unfreezing: first only the head learns, then the last layer too, and so on. For ``Trainer(encoder_scale=...)``.
+
+    Of L layers the last begins at ``until / L`` of the run, the one before it at ``2 until / L``, the first at `until`. A layer
+    waits with learning rate zero, which is exact for the optimizers of torch and depends on the step's number alone, so that a
+    resumed run is the same run. It saves no time: gradients are computed, and the optimizer's averages take them in.
+
+    Args:
+        encoder: its ``layers``, from general to specific. BatchNorm statistics do not wait: see ``batch_norm="frozen"`` of
+            :func:`inductive.strategy`.
+        until: share of the run after which everything learns; 0.5.
+        scale: of the layers once they learn: a number, or one a layer, such as :func:`layer_decay`.
+
+    Raises:
+        ValueError: `until` outside (0, 1), an encoder without layers, or scales for other layers.
+
+    Howard and Ruder, Universal Language Model Fine-tuning for Text Classification (ULMFiT), 2018, section 3.3,
+    https://arxiv.org/abs/1801.06146
+    """
+    if not 0 < until < 1:
+        raise ValueError(f"`until` must be in (0, 1), got {until}.")
+    layers = list(encoder.parameters_of())
+    scales = scale if isinstance(scale, Mapping) else dict.fromkeys(layers, scale)
+    if list(scales) != layers:
+        raise ValueError(f"`scale` must name the encoder's layers {layers}, got {list(scales)}.")
+    return {
+        name: switch(0.0, scales[name], at=until * (len(layers) - i) / len(layers)) for i, name in enumerate(layers)
+    }

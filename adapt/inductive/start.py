@@ -1,0 +1,42 @@
+"""The network as it was before fine-tuning."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Start(nn.Module):
+    """A frozen copy, made now: in evaluation mode, without gradient. It is saved with the term that owns it, so that a
+    resumed run compares with the same start."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = deepcopy(network).requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> "Start":
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, inputs: Any) -> Tensor:
+        return self.network(inputs)
+
+    @torch.no_grad()
+    def layers(self, inputs: Any, names: Sequence[str]) -> list[Tensor]:
+        """What the named layers of a copied encoder return."""
+        outputs: dict[str, Tensor] = {}
+        hooks = [
+            self.network.layers[name].register_forward_hook(  # type: ignore[index, union-attr]
+                lambda _, __, out, name=name: outputs.update({name: out})
+            )
+            for name in names
+        ]
+        try:
+            self.network(inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [outputs[name] for name in names]

@@ -1,0 +1,148 @@
+"""The strategies in one line, and source models that must earn their name."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from adapt import encoders, heads, inductive, streams
+from tests.adapt.engine.tiny import Items, cloud, jitter
+
+
+def encoder(seed=0):
+    torch.manual_seed(seed)
+    body = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 8), nn.Tanh())
+    return encoders.Encoder(body, 8, head=nn.Linear(8, 4), classes=["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize("learn", ["probe", 1, ["0"], "full", "bias", "adapters"])
+def test_every_strategy_in_one_line(learn):
+    pretrained, train, test = encoder(), cloud(60), cloud(300, seed=5)
+    if learn == "adapters":
+        encoders.lora(pretrained, 2)
+    before = copy.deepcopy(pretrained.state_dict())
+    model = inductive.transfer(pretrained, train, learn, classes=["x", "y", "z"], epochs=3, transform=jitter)
+    assert model.evaluate(test).value > 0.7, "three classes"
+    assert model.head.names == ["x", "y", "z"] and not model.encoder.training
+    assert all(torch.equal(v, before[k]) for k, v in pretrained.state_dict().items()), "the pretrained one stays"
+    moved = any(not torch.equal(v, before[k]) for k, v in model.encoder.state_dict().items())
+    assert moved == (learn != "probe")
+    again = inductive.transfer(pretrained, train, learn, classes=3, epochs=3, transform=jitter)
+    assert torch.equal(again.head.linear.weight, model.head.linear.weight)
+
+
+def test_lp_ft_begins_at_the_probe_and_plain_fine_tuning_at_random():
+    pretrained, train = encoder(), cloud(60)
+    solved = inductive.probe(*streams.features(pretrained, train).tensors, 3).head.linear.weight
+    state = torch.get_rng_state()
+    still = {
+        s: inductive.transfer(pretrained, train, "full", classes=3, start=s, epochs=1, rate=1e-12)
+        for s in ("probe", "random")
+    }
+    assert torch.equal(state, torch.get_rng_state())
+    torch.testing.assert_close(still["probe"].head.linear.weight, solved)
+    assert (still["random"].head.linear.weight - solved).abs().max() > 0.1
+
+
+def test_direct_in_one_line():
+    pretrained = encoder().eval()
+    model = inductive.transfer(pretrained, None, "direct", classes=["c", "a"])
+    x = torch.randn(5, 6)
+    torch.testing.assert_close(model.predict(TensorDataset(x)).outputs, pretrained.head(pretrained(x))[:, [2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learn": "direct", "classes": 2}, "must be names"),
+        ({"learn": "direct", "classes": ["a", "tree"]}, "not among the 4"),
+        ({"train": None}, "`train` is needed"),
+        ({"start": "zero"}, '`start` must be "probe" or "random"'),
+        ({"learn": "last 2"}, "a number of layers"),
+    ],
+)
+def test_bad_transfers(change, message):
+    arguments = {"train": cloud(30), "learn": "probe", "classes": 3} | change
+    with pytest.raises(ValueError, match=message):
+        inductive.transfer(encoder(), **arguments)
+
+
+def adam(groups):
+    return torch.optim.Adam(groups, lr=0.02)
+
+
+@pytest.mark.parametrize("items", [False, True])
+def test_a_source_model_that_has_learned(items):
+    """Classes that a class mean cannot tell apart: inside and outside of a ring."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(900, 2, generator=g)
+    data = TensorDataset(x, (x.norm(dim=1) > 1.2).long())
+    rows = [TensorDataset(*(t[a:b] for t in data.tensors)) for a, b in ((0, 600), (600, 900))]
+    train, held_out = map(Items, rows) if items else rows
+    torch.manual_seed(0)
+    net = encoders.wrap(nn.Sequential(nn.Linear(2, 16), nn.Tanh()), 16)
+    model = inductive.develop(net, heads.Classifier(16, 2), train, held_out, steps=150, optimizer=adam)
+    assert model.better and str(model).startswith("yes: accuracy 0.9") and model.naive.keys() == {
+        "the majority", "the nearest class mean"
+    }  # fmt: skip
+    y = rows[1].tensors[1]
+    hits = model.predict(held_out).outputs.argmax(1) == y
+    common = int(rows[0].tensors[1].float().mean() > 0.5)
+    assert model.naive["the majority"].value == pytest.approx(float(hits.float().mean() - (y == common).float().mean()))
+    assert model.evaluate(held_out) == model.score
+
+
+def test_a_source_model_that_has_not():
+    g = torch.Generator().manual_seed(0)
+    noise = TensorDataset(torch.randn(120, 6, generator=g), torch.randint(2, (120,), generator=g))
+    with pytest.warns(UserWarning, match="does not beat every naive model; no: accuracy"):
+        model = inductive.develop(encoder(), heads.Classifier(8, 2), noise, noise, steps=1)
+    assert not model.better
+
+
+def test_a_source_model_of_numbers_is_compared_with_the_mean():
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 6, generator=g)
+    y = x[:, 0] * 2 + 1
+    data = TensorDataset(x, y)
+    model = inductive.develop(encoder(), heads.Regressor(8, 1), data, data, steps=200, optimizer=adam)
+    assert model.better and model.naive.keys() == {"the mean"}
+    saved = ((y - y.mean()) ** 2 - (model.predict(data).outputs.view_as(y) - y) ** 2).mean()
+    assert model.naive["the mean"].value == pytest.approx(float(saved), rel=1e-4)
+
+
+@pytest.mark.parametrize("items", [False, True])
+def test_the_ladder_keeps_the_best_rung_by_held_out_training_rows(items, monkeypatch):
+    import sys
+
+    pretrained, train, calls = encoder(), cloud(30), []
+    ladder, transfer = sys.modules["adapt.inductive.ladder"], inductive.transfer
+
+    def watched(net, rows, learn, **options):
+        calls.append((learn, len(rows)))
+        return transfer(net, rows, learn, **options)
+
+    monkeypatch.setattr(ladder, "transfer", watched)
+    chosen = inductive.ladder(pretrained, Items(train) if items else train, ["probe", 1], classes=3, epochs=1)
+    assert [c for c in calls if c[0] == "probe"][:3] == [("probe", 20)] * 3 and calls[-1] == (chosen.learn, 30)
+    assert set(chosen.held_out) == {"probe", "1"} and all(s.n == 30 for s in chosen.held_out.values())
+    assert chosen.held_out[str(chosen.learn)].value == max(s.value for s in chosen.held_out.values())
+
+
+def test_the_ladder_climbs_where_the_features_are_no_use():
+    """An encoder that sees two inputs only, and a task that lies in the others."""
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(240, 6, generator=g)
+    data = TensorDataset(x, (x[:, 3] > 0).long())
+    pretrained = encoder()
+    with torch.no_grad():
+        pretrained.body[0].weight[:, 2:] = 0
+    chosen = inductive.ladder(pretrained, data, ["probe", "full"], classes=2, folds=2, epochs=30, rate=0.03)
+    assert chosen.learn == "full" and chosen.held_out["full"].value > chosen.held_out["probe"].value + 0.2
+    for bad, message in (({"rungs": []}, "at least one strategy"), ({"folds": 1}, "at least 2")):
+        with pytest.raises(ValueError, match=message):
+            inductive.ladder(pretrained, data, **{"classes": 2} | bad)
+    with pytest.raises(ValueError, match="none can be held out"):
+        inductive.ladder(pretrained, TensorDataset(x[:2], torch.tensor([0, 1])), classes=2)

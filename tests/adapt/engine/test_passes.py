@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 import losses
 from adapt import Phase, Term, Trainer, heads, inductive
+from adapt.engine import Step
 from tests.adapt.engine.tiny import network, streams, two_phases, weights
 
 BOTH = ["source", "target"]
@@ -137,3 +138,18 @@ def test_resumes_exactly_with_dropout_and_batch_norm(tmp_path):
     path = two_phases(**options)[0].fit(3).save(tmp_path / "half")
     resumed, whole = two_phases(**options)[0].resume(path), two_phases(**options)[0]
     assert torch.equal(weights(resumed.fit(6)), weights(whole.fit(3).fit(6)))
+
+
+@pytest.mark.parametrize("learns", [True, False], ids=["learning", "frozen"])
+def test_a_kept_pass_without_the_asked_layers_is_made_again(learns):
+    encoder, _ = network()
+    batches = {name: next(s.batches(name, 0)) for name, s in streams().items()}
+    kept: dict = {}
+    common = {"streams": BOTH, "kept": kept, "keep_graph": True}
+    first = Step(batches, encoder, encoder_learns=False, **common)
+    _ = first["source"].features
+    name = list(encoder.layers)[0]
+    second = Step(batches, encoder, encoder_learns=learns, layers=[name], **common)
+    inner = second["target"].layer(name)
+    torch.testing.assert_close(inner, encoder.layers[name](batches["target"].inputs))
+    assert inner.requires_grad == learns and second["target"].features.requires_grad == learns

@@ -35,14 +35,18 @@ def delta(
     Costs a second forward pass. Start and encoder see the same rows; the start is in evaluation mode.
 
     Raises:
-        ValueError: a layer that the encoder does not have, or channel weights that do not fit.
+        ValueError: a layer that the encoder does not have, channel weights for a layer that is not among `layers`, or that do not
+            fit.
 
     Li et al., 2019, https://arxiv.org/abs/1901.09229
     """
     names = list(encoder.layers if layers is None else layers)
-    unknown = [name for name in (*names, *(attention or ())) if name not in encoder.layers]
+    unknown = [name for name in names if name not in encoder.layers]
     if unknown or not names:
         raise ValueError(f"`layers` must name layers of the encoder ({list(encoder.layers)}), got {unknown or names}.")
+    unused = [name for name in attention or () if name not in names]
+    if unused:
+        raise ValueError(f"`attention` must weigh channels of `layers`, {names}, got {unused}.")
     return Term("delta", Delta(encoder, on, names, attention or {}), weight, streams=[on], layers=names)
 
 
@@ -55,7 +59,7 @@ class Delta(nn.Module):
 
     def forward(self, step: Step) -> Tensor:
         view = step[self.on]
-        start = self.start.layers(view.inputs, self.names)
+        start = step.call(self.start, view.inputs, self.names)
         parts = [
             losses.delta(view.layer(name), before, channel_weights=getattr(self, f"attention_{number}"))
             for number, (name, before) in enumerate(zip(self.names, start, strict=True))

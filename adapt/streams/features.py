@@ -145,7 +145,9 @@ def _module(module: nn.Module) -> list[Any]:
     """What decides what it computes."""
     classes = [c for c in type(module).__mro__ if c not in nn.Module.__mro__]
     settings = {name: value for name, value in vars(module).items() if name not in TORCH}
-    hooks = [list(vars(module)[name].values()) for name in HOOKS]  # without their numbers, which are counted over all modules
+    hooks = [
+        list(vars(module)[name].values()) for name in HOOKS
+    ]  # without their numbers, which are counted over all modules
     parts = [vars(module)[name] for name in ("_parameters", "_buffers", "_modules")]
     return [classes, settings, module.extra_repr(), hooks, parts]
 

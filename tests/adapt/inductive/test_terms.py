@@ -110,7 +110,14 @@ def test_channel_attention_is_the_rise_of_the_loss_without_the_channel():
             hidden = encoder.body[0](x)
             hidden[:, c] = 0
             rises.append(F.cross_entropy(head(encoder.body[2](hidden.tanh())), y) - whole)
-    torch.testing.assert_close(found["0"], 5 * (torch.stack(rises) / 5).softmax(0))
+    rises = torch.stack(rises)
+    standard = (rises - rises.mean()) / rises.std(correction=0)
+    torch.testing.assert_close(found["0"], 5 * (standard / 5).softmax(0), rtol=1e-4, atol=1e-5)
+    paper = inductive.channel_attention(encoder, head, data, ["0"], standardize=False, scale=1)
+    torch.testing.assert_close(paper["0"], 5 * rises.softmax(0))
+    with torch.no_grad():
+        encoder.body[2].weight.zero_()  # no channel matters
+    torch.testing.assert_close(inductive.channel_attention(encoder, head, data, ["0"])["0"], torch.ones(5))
     assert found.keys() == {"0"} and not encoder.body[0]._forward_hooks
 
 

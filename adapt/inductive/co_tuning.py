@@ -22,7 +22,8 @@ def co_tuning(encoder: Encoder, on: str, relationship: Tensor, *, weight: float 
     beside the supervised term of the new head.
 
     Args:
-        encoder: with its own pretrained ``head``; a copy of it learns in this term.
+        encoder: with its own pretrained ``head``; a copy of it learns in this term, at the heads' rate. (The authors' code gives it the
+            encoder's.)
         on: labelled stream.
         relationship: ``(target classes, source classes)``, see :func:`relationship`. Saved with the term.
         weight: of the term; 2.3 as in the authors' code.

@@ -35,7 +35,8 @@ CLASSES, SOURCE = 100, 1000
 class Target(NamedTuple):
     features: numpy.ndarray
     labels: numpy.ndarray
-    source: numpy.ndarray
+    source: numpy.ndarray  # probabilities, for leep
+    predicted: numpy.ndarray  # their classes, for nce
 
 
 class Contest(NamedTuple):
@@ -122,7 +123,7 @@ def contests(logme: Path | None, tllib: Path | None) -> dict[str, Contest]:
         ),
         "nce": Contest(
             "tllib", models.nce,
-            theirs(tllib, "nce.py", lambda m: lambda t: m.negative_conditional_entropy(t.source.argmax(1), t.labels)), 1e-4,
+            theirs(tllib, "nce.py", lambda m: lambda t: m.negative_conditional_entropy(t.predicted, t.labels)), 1e-4,
         ),
     }  # fmt: skip
 
@@ -138,7 +139,8 @@ def target(n: int, d: int, seed: int) -> Target:
         g.normal(size=(n, d)) * g.uniform(0.2, 2, d) + strength * g.normal(size=(CLASSES, d))[y], 0
     )
     z = torch.from_numpy(g.normal(size=(n, SOURCE)) + 3 * strength * numpy.eye(SOURCE)[7 * y])
-    return Target(features.astype(numpy.float32), y, z.softmax(1).numpy())
+    p = z.softmax(1).numpy()
+    return Target(features.astype(numpy.float32), y, p, p.argmax(1))
 
 
 def seconds(call: Callable[[], Any]) -> tuple[float, float]:
@@ -152,7 +154,7 @@ def run(name: str, contest: Contest, targets: list[Target]) -> str:
     for t in targets:
         # leep and nce do not look at the features: two columns of them are enough
         features = t.features[:, :2] if name in ("leep", "nce") else t.features
-        source = t.source if name in ("leep", "nce") else None
+        source = {"leep": t.source, "nce": t.predicted}.get(name)
         spent, mine = seconds(
             lambda t=t, f=features, s=source: contest.ours(models.Sample(f, t.labels, source=s)).mean()
         )

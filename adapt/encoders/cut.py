@@ -3,6 +3,7 @@
 from torch import fx, nn
 
 from adapt.encoders.encoder import Encoder
+from adapt.encoders.normalization import GlobalBatchNorm
 
 
 def cut(encoder: Encoder, after: str) -> tuple[nn.Module, Encoder]:
@@ -22,22 +23,28 @@ def cut(encoder: Encoder, after: str) -> tuple[nn.Module, Encoder]:
         after, in the encoder's own state of learning.
 
     Raises:
-        ValueError: a layer that the encoder does not have, the last one, an encoder that cannot be traced, or one in which
-            something passes by the layer (a skip connection, the input itself).
+        ValueError: a layer that the encoder does not have, the last one, an encoder that cannot be traced, one whose forward takes
+            other steps in training (a dropout function, a stochastic depth outside of its layers), or one in which something passes
+            by the layer (a skip connection, the input itself).
     """
     names = list(encoder.layers)
     if after not in names[:-1]:
         raise ValueError(f"`after` must name a layer before the last, one of {names[:-1]}, got `{after}`.")
     later = names[names.index(after) + 1 :]
+    modes = [(module, module.training) for module in encoder.body.modules()]
     try:
-        graph = _Tracer(names).trace(encoder.body)
+        graph, training = (_Tracer(names).trace(encoder.body.train(mode)) for mode in (False, True))
     except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"the forward of this encoder cannot be traced, so it cannot be cut: {error}") from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
     nodes = list(graph.nodes)
-    fixed = [n.name for n in nodes if n.op == "call_function" and "dropout" in n.name]
-    if fixed:
+    fixed = [n.format_node() for n, m in zip(nodes, training.nodes, strict=False) if n.format_node() != m.format_node()]
+    if fixed or len(nodes) != len(training.nodes):
         raise ValueError(
-            f"`{fixed[0]}` is a function, whose mode would be fixed by the cut: make it a module, nn.Dropout."
+            f"`{(fixed or [nodes[-1].format_node()])[0]}` is another step in training, and the cut would fix one of them: make it a "
+            "module (nn.Dropout for a dropout function) or a part of one of the `layers`."
         )
     ends = [i for i, n in enumerate(nodes) if n.op == "call_module" and str(n.target).split("@")[0] == after]
     if len(ends) != 1:
@@ -62,7 +69,7 @@ class _Tracer(fx.Tracer):
         self.layers = layers
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return name in self.layers or super().is_leaf_module(module, name)
+        return name in self.layers or isinstance(module, GlobalBatchNorm) or super().is_leaf_module(module, name)
 
 
 def _part(body: nn.Module, graph: fx.Graph, nodes: list[fx.Node], entry: fx.Node | None) -> fx.GraphModule:

@@ -74,7 +74,7 @@ def interpolate(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: f
         classifier takes part where it existed at the start; one that was new is used as trained.
 
     Raises:
-        ValueError: `share` outside [0, 1], other names or shapes.
+        ValueError: `share` outside [0, 1], other names or shapes, or a `start` that is no copy and has moved along with `end`.
 
     Wortsman et al., Robust fine-tuning of zero-shot models, 2022, https://arxiv.org/abs/2109.01903
 
@@ -86,6 +86,10 @@ def interpolate(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: f
     other = sorted(start.keys() ^ end.keys()) or [n for n in start if start[n].shape != end[n].shape]
     if other:
         raise ValueError(f"`start` and `end` must be of one architecture; they differ in {other[:3]}.")
+    if end and all(tensor.is_set_to(start[name]) for name, tensor in end.items()):
+        raise ValueError(
+            "`start` shares its memory with `end`: take a copy before training, deepcopy(encoder.state_dict())."
+        )
     return {
         name: torch.lerp(start[name], value, share) if value.is_floating_point() else value.clone()
         for name, value in end.items()

@@ -1,6 +1,7 @@
 """Low-rank adapters for any Linear and Conv2d (LoRA, rsLoRA)."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -32,7 +33,9 @@ def lora(
         module: an encoder, or a part of one.
         rank: r; 8, peft's default.
         alpha: 8, peft's default.
-        rank_stabilized: divide by the root of the rank, so that the size of what is learned does not shrink with it.
+        rank_stabilized: divide by the root of the rank (rsLoRA), so that the size of what is learned does not shrink with it. The
+            paper of LoRA, and peft unless ``use_rslora=True``, divide by the rank: ``False``. With both defaults s is 2.83 and
+            not their 1.
         dropout: on the input of the adapters; 0. Not for attention.
         only: which layers: whole names, or their last parts (``"fc1"`` takes every ``...fc1``). ``None`` takes all Linear, all
             Conv2d with ``groups=1``, and all MultiheadAttention.
@@ -88,8 +91,19 @@ def merge(module: nn.Module) -> None:
     The weights as they were are kept, which costs their memory once more. Under their names the layers then hold the merged
     weights: ``{name: w for name, w in state_dict.items() if "lora_" not in name}`` fits the model without adapters. Merge for
     inference; training goes on unmerged. The adapters of an ``nn.MultiheadAttention`` are part of its weights at all times.
+
+    Raises:
+        ValueError: an adapted weight that another layer of `module` uses too (a head tied to an embedding): it would change with it.
+            Nothing is merged then; unmerged such adapters are right.
     """
-    for layer in _adapted(module):
+    adapted = _adapted(module)
+    owners = Counter(id(p) for layer in module.modules() for p in layer._parameters.values())
+    tied = [name for name, layer in module.named_modules() if layer in adapted and owners[id(layer.weight)] > 1]
+    if tied:
+        raise ValueError(
+            f"the weights of {tied} are tied to other layers, which merging would change: leave them unmerged."
+        )
+    for layer in adapted:
         if layer.lora["before"] is None:
             layer.lora["before"] = layer.weight.detach().clone()
             A, B = layer.lora_A.detach(), layer.lora_B.detach()

@@ -243,10 +243,15 @@ def _fast(lines: list[bytes], dim: int) -> Block | None:
             return None
         names.append(name)
         numbers.append(rest)
+    text = b" ".join(numbers)
+    if any(
+        blank in text for blank in (b"  ", b"\t", b"\v", b"\f", b"\r")
+    ):  # a line with a field less, another with one more
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # older numpy stops at what it cannot read, with a warning
-            flat = numpy.fromstring(b" ".join(numbers), sep=" ")  # type: ignore[call-overload]
+            flat = numpy.fromstring(text, sep=" ")  # type: ignore[call-overload]
     except (ValueError, DeprecationWarning):
         return None
     return (names, flat.astype(numpy.float32).reshape(-1, dim)) if len(flat) == dim * len(names) else None

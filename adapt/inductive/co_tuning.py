@@ -22,13 +22,15 @@ def co_tuning(encoder: Encoder, on: str, relationship: Tensor, *, weight: float 
     beside the supervised term of the new head.
 
     Args:
-        encoder: with its own pretrained ``head``; a copy of it learns in this term.
+        encoder: with its own pretrained ``head``; a copy of it learns in this term, at the heads' rate. (The authors' code gives it the
+            encoder's.)
         on: labelled stream.
         relationship: ``(target classes, source classes)``, see :func:`relationship`. Saved with the term.
         weight: of the term; 2.3 as in the authors' code.
 
     Raises:
-        ValueError: an encoder without its head, a relationship of another size, a stream without labels.
+        ValueError: an encoder without its head, a relationship of another size, a stream without labels, or, where they lie in
+            memory, with labels that have no row in it.
 
     You et al., Co-Tuning for Transfer Learning, 2020,
     https://papers.nips.cc/paper/2020/hash/c8067ad1937f728f51288b3eb986afaa-Abstract.html
@@ -52,6 +54,12 @@ class CoTuning(nn.Module):
 
     def check(self, streams: Mapping[str, Stream]) -> None:
         needs_labels(streams, self.on, "co_tuning")
+        labels, classes = streams[self.on].all_labels(), len(self.relationship)
+        if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise ValueError(
+                f"stream `{self.on}` has labels from {int(labels.min())} to {int(labels.max())}, and `relationship` is for classes "
+                f"0 to {classes - 1}: make it with all the target's classes."
+            )
 
     def forward(self, step: Step) -> Tensor:
         return losses.co_tuning(step.output(self.head, self.on), step[self.on].labels, self.relationship)

@@ -35,14 +35,18 @@ def delta(
     Costs a second forward pass. Start and encoder see the same rows; the start is in evaluation mode.
 
     Raises:
-        ValueError: a layer that the encoder does not have, or channel weights that do not fit.
+        ValueError: a layer that the encoder does not have, channel weights for a layer that is not among `layers`, or that do not
+            fit.
 
     Li et al., 2019, https://arxiv.org/abs/1901.09229
     """
     names = list(encoder.layers if layers is None else layers)
-    unknown = [name for name in (*names, *(attention or ())) if name not in encoder.layers]
+    unknown = [name for name in names if name not in encoder.layers]
     if unknown or not names:
         raise ValueError(f"`layers` must name layers of the encoder ({list(encoder.layers)}), got {unknown or names}.")
+    unused = [name for name in attention or () if name not in names]
+    if unused:
+        raise ValueError(f"`attention` must weigh channels of `layers`, {names}, got {unused}.")
     return Term("delta", Delta(encoder, on, names, attention or {}), weight, streams=[on], layers=names)
 
 
@@ -55,7 +59,7 @@ class Delta(nn.Module):
 
     def forward(self, step: Step) -> Tensor:
         view = step[self.on]
-        start = self.start.layers(view.inputs, self.names)
+        start = step.call(self.start, view.inputs, self.names)
         parts = [
             losses.delta(view.layer(name), before, channel_weights=getattr(self, f"attention_{number}"))
             for number, (name, before) in enumerate(zip(self.names, start, strict=True))
@@ -70,21 +74,26 @@ def channel_attention(
     layers: Sequence[str] | None = None,
     *,
     scale: float = 5.0,
+    standardize: bool = True,
     batch_size: int = 256,
     device: torch.device | str = "cpu",
 ) -> dict[str, Tensor]:
     r"""How much each channel matters to the target: the weights of :func:`delta`.
 
-    .. math:: a_{lc} = C_l\, \mathrm{softmax}_c \bigl( (\ell_{-lc} - \ell) / \text{scale} \bigr)
+    .. math:: a_{lc} = C_l\, \mathrm{softmax}_c \Bigl( \frac{r_{lc} - \overline{r_l}}{\text{scale} \cdot \mathrm{std}(r_l)} \Bigr),
+        \qquad r_{lc} = \ell_{-lc} - \ell
 
-    with :math:`\ell_{-lc}` the loss when channel c of layer l is set to zero; the :math:`C_l` weights of a layer have mean 1.
+    with :math:`\ell_{-lc}` the loss when channel c of layer l is set to zero; mean and deviation are over the layer's channels, and
+    the :math:`C_l` weights of a layer have mean 1.
 
     Args:
         encoder: pretrained.
         head: fitted to the target on the frozen encoder: a probe.
         dataset: labelled rows to train on.
         layers: names of ``encoder.layers``; all.
-        scale: 5 as in tllib; the paper has 1.
+        scale: 5 as in the authors' code and tllib.
+        standardize: as in the authors' code and tllib. The paper's formula is ``standardize=False, scale=1``: a rise is
+            seldom more than a few hundredths, so its weights are all near 1.
         batch_size, device: of the passes.
 
     Returns:
@@ -109,7 +118,10 @@ def channel_attention(
                 rises.append(loss() - whole)
         finally:
             hook.remove()
-        found[name] = len(rises) * (torch.stack(rises) / scale).softmax(0)
+        rise = torch.stack(rises)
+        if standardize:
+            rise = (rise - rise.mean()) / rise.std(correction=0).clamp_min(1e-12)
+        found[name] = len(rises) * (rise / scale).softmax(0)
     return found
 
 

@@ -11,7 +11,7 @@ from adapt.inductive.start import Start
 
 
 def lwf(
-    encoder: nn.Module, head: nn.Module, on: str, *, weight: float | Schedule = 1.0, temperature: float = 2.0
+    encoder: nn.Module, head: nn.Module, on: str, *, weight: float | Schedule = 0.25, temperature: float = 2.0
 ) -> Term:
     r"""The old head on the new features answers as the network did at the start: learning without forgetting, LwF.
 
@@ -21,7 +21,7 @@ def lwf(
         encoder: the trainer's, pretrained. A frozen copy of encoder and head is made here and saved with the term.
         head: the pretrained classifier, say ``encoder.head``; a copy of it learns in this term.
         on: stream; its labels are not used.
-        weight: of the term; 1 as in the paper.
+        weight: of the term; 0.25, the paper's 1 on a loss without the factor :math:`T^2`.
         temperature: T; 2 as in the paper.
 
     With another frozen network for teacher this is knowledge distillation: :func:`inductive.distillation`.

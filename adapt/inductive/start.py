@@ -21,22 +21,20 @@ class Start(nn.Module):
         return super().train(False)
 
     @torch.no_grad()
-    def forward(self, inputs: Any) -> Tensor:
-        return self.network(inputs)
-
-    @torch.no_grad()
-    def layers(self, inputs: Any, names: Sequence[str]) -> list[Tensor]:
-        """What the named layers of a copied encoder return."""
+    def forward(self, inputs: Any, layers: Sequence[str] = ()) -> Any:
+        """The network's output; or what the named layers of a copied encoder return, where they are given."""
+        if not layers:
+            return self.network(inputs)
         outputs: dict[str, Tensor] = {}
         hooks = [
             self.network.layers[name].register_forward_hook(  # type: ignore[index, union-attr]
                 lambda _, __, out, name=name: outputs.update({name: out})
             )
-            for name in names
+            for name in layers
         ]
         try:
             self.network(inputs)
         finally:
             for hook in hooks:
                 hook.remove()
-        return [outputs[name] for name in names]
+        return [outputs[name] for name in layers]

@@ -75,8 +75,8 @@ def features(
     found: dict[str, list[Tensor]] = {name: [] for name in encoder.layers}
     with evaluating(encoder):
         for batch in inputs.split(batch_size):
-            for name, output in _outputs(encoder, batch.to(device)).items():
-                found[name].append(pool(output).float().cpu())
+            for name, output in _outputs(encoder, batch.to(device), pool).items():
+                found[name].append(output)
         missed = [name for name, batches in found.items() if not batches]
         if missed:
             raise ValueError(
@@ -104,10 +104,12 @@ def layer_costs(encoder: Encoder, inputs: Tensor, *, repeats: int = 5) -> dict[s
 
     arrivals = [module.register_forward_pre_hook(arrive) for module in encoder.modules()]
     with evaluating(encoder):
-        with counter, _leaving(encoder, count):
-            encoder(inputs)
-        for handle in arrivals:
-            handle.remove()
+        try:
+            with counter, _leaving(encoder, count):
+                encoder(inputs)
+        finally:
+            for handle in arrivals:
+                handle.remove()
         for _ in range(repeats):
             left: dict[str, float] = {}
             start = clock(inputs)
@@ -122,10 +124,14 @@ def layer_costs(encoder: Encoder, inputs: Tensor, *, repeats: int = 5) -> dict[s
     }
 
 
-def _outputs(encoder: Encoder, inputs: Tensor) -> dict[str, Any]:
-    """What each layer gives; its last output where it runs several times."""
-    latest: dict[str, Any] = {}
-    with _leaving(encoder, latest.__setitem__):
+def _outputs(encoder: Encoder, inputs: Tensor, pool: Callable[[Any], Tensor]) -> dict[str, Tensor]:
+    """What each layer gives, pooled; its last output where it runs several times."""
+    latest: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Any) -> None:  # a copy, at once: a ReLU behind the layer may write over its output
+        latest[name] = pool(output).to("cpu", torch.float32, copy=True)
+
+    with _leaving(encoder, keep):
         encoder(inputs)
     return latest
 

@@ -1,5 +1,6 @@
 """What a frozen encoder makes of a dataset, computed once."""
 
+import functools
 import hashlib
 import json
 import os
@@ -10,14 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from adapt.streams.stream import Batch, Stream, _KeyedRows, split
 
-FORMAT = "adapt-losses features 1"
-TORCH = vars(nn.Module()).keys()  # what every module has: its mode, its dictionaries
+FORMAT = "adapt-losses features 2"
+TORCH = {*vars(nn.Module()), "_compiled_call_impl"}  # what every module has: its mode, its dictionaries
+HOOKS = ("_forward_pre_hooks", "_forward_hooks")  # adapters are added so
+PLAIN = (int, float, complex, str, bytes, type(None), range, slice, torch.dtype, torch.device)
 FEATURES, LABELS, MANIFEST = "features.bin", "labels.pt", "manifest.json"
 
 
@@ -53,9 +57,11 @@ def features(
         device: where the encoder runs; it must lie there. The features come back on the CPU.
         precision: ``"float32"``, or ``"bf16"`` for autocast. Features are at least float32.
 
-    The fingerprint depends on the weights and buffers of the encoder, on its structure and settings and the code of its
-    modules, on precision, on every input after its preprocessing, on the labels and on the augmentation. Anything else is another
-    subfolder, so that a stale cache is never used. A subfolder appears whole or not at all, and its content is hashed again when it
+    The fingerprint depends on the weights and buffers of the encoder, saved or not, on its structure and settings, on the code of its
+    modules' methods and forward hooks, on precision, on every input after its preprocessing, on the labels and on the augmentation.
+    Anything else is another subfolder, so that a stale cache is never used. It does not see into functions that this code calls, nor
+    into settings kept in objects of other kinds than modules, numbers, text, arrays, functions and sequences and dicts of these: give
+    another `folder` when such a thing changes. A subfolder appears whole or not at all, and its content is hashed again when it
     is opened: a torn one is made again with a warning.
 
     Every rank computes for itself, or finds what is kept.
@@ -100,42 +106,69 @@ def fingerprint(
 ) -> str:
     """32 hexadecimal digits; see :func:`features`."""
     digest = hashlib.blake2b(repr((FORMAT, precision, rows, views, seed, version)).encode(), digest_size=16)
-    for name, module in encoder.named_modules():
-        digest.update(repr((name, type(module).__qualname__, _code(type(module).forward))).encode())
-        _take(digest, {k: v for k, v in vars(module).items() if k not in TORCH})
-        digest.update(module.extra_repr().encode())
-    _take(digest, encoder.state_dict())
+    _take(digest, encoder, {})
     if version is None:
         for batch in batches:
-            _take(digest, batch.inputs)
-            _take(digest, batch.labels)
+            _take(digest, [batch.inputs, batch.labels], {})
     return digest.hexdigest()
 
 
-def _take(digest: Any, value: Any) -> None:
-    """Take in tensors by their bytes, and plain values, in dicts and sequences too; anything else by its type."""
+def _take(digest: Any, value: Any, seen: dict[int, int]) -> None:
+    """Take in tensors and arrays by their bytes, modules and functions by their code and what they hold, plain values as they are,
+    in dicts and sequences too; anything else by its type. `seen` numbers the modules, classes and functions that were taken."""
+    if isinstance(value, numpy.ndarray) and value.dtype.kind in "biufc":
+        value = torch.from_numpy(numpy.ascontiguousarray(value))
     if isinstance(value, Tensor):
         digest.update(repr((value.shape, value.dtype)).encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     elif isinstance(value, dict):
         for name, part in value.items():
             digest.update(repr(name).encode())
-            _take(digest, part)
+            _take(digest, part, seen)
     elif isinstance(value, tuple | list):
         digest.update(str(len(value)).encode())
         for part in value:
-            _take(digest, part)
+            _take(digest, part, seen)
+    elif isinstance(value, functools.partial):
+        _take(digest, [value.func, value.args, value.keywords], seen)
+    elif isinstance(value, nn.Module) or hasattr(value, "__qualname__"):
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        digest.update(repr((name, seen.get(id(value)))).encode())
+        if id(value) not in seen:
+            seen[id(value)] = len(seen)
+            _take(digest, _module(value) if isinstance(value, nn.Module) else _function(value), seen)
     else:
-        plain = isinstance(value, int | float | str | bytes | None)
-        digest.update(repr(value if plain else type(value).__qualname__).encode())
+        digest.update(repr(value if isinstance(value, PLAIN) else type(value).__qualname__).encode())
 
 
-def _code(function: Any) -> Any:
-    code = getattr(function, "__code__", None)
+def _module(module: nn.Module) -> list[Any]:
+    """What decides what it computes."""
+    classes = [c for c in type(module).__mro__ if c not in nn.Module.__mro__]
+    settings = {name: value for name, value in vars(module).items() if name not in TORCH}
+    hooks = [
+        list(vars(module)[name].values()) for name in HOOKS
+    ]  # without their numbers, which are counted over all modules
+    parts = [vars(module)[name] for name in ("_parameters", "_buffers", "_modules")]
+    return [classes, settings, module.extra_repr(), hooks, parts]
+
+
+def _function(value: Any) -> list[Any]:
+    """The code of a function, with what it captured; the methods of a module's class."""
+    if isinstance(value, type):
+        methods = {name: getattr(f, "__func__", getattr(f, "fget", f)) for name, f in vars(value).items()}
+        return [f for f in methods.values() if hasattr(f, "__code__")] if issubclass(value, nn.Module) else []
+    cells = [c.cell_contents for c in getattr(value, "__closure__", None) or () if c != types.CellType()]
+    owner = getattr(value, "__self__", None)
+    return [_code(getattr(value, "__code__", None)), getattr(value, "__defaults__", None), cells, owner]
+
+
+def _code(code: types.CodeType | None) -> Any:
+    """Without names and line numbers; sets of constants have no order."""
     if code is None:
         return None
-    constants = [c for c in code.co_consts if not isinstance(c, types.CodeType)]
-    return code.co_code, code.co_names, [repr(c) for c in constants if not isinstance(c, frozenset)]
+    constants = [c for c in code.co_consts if not isinstance(c, frozenset)]
+    parts = [_code(c) if isinstance(c, types.CodeType) else repr(c) for c in constants]
+    return [code.co_code, code.co_names, parts]
 
 
 def _batches(dataset: Dataset, transform: Callable | None, views: int, seed: int, batch_size: int) -> Iterator[Batch]:

@@ -13,7 +13,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one input: `parameters` that it meets, `flops` of its forward pass, and measured `milliseconds`."""
+    """`parameters` of the encoder, also those that a pass does not meet; and of one input `flops` and measured `milliseconds`."""
 
     parameters: int
     flops: float

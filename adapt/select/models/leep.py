@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from adapt.select.models.sample import Sample
+from adapt.select.models.sample import Sample, Undefined
 
 
 def leep(sample: Sample) -> Tensor:
@@ -21,7 +21,7 @@ def leep(sample: Sample) -> Tensor:
         ``(n,)``, none above 0; the mean is LEEP. Source classes without mass do not matter.
 
     Raises:
-        Undefined: `values`; no `source`.
+        Undefined: `values`; no `source`, or classes in place of probabilities.
 
     Always :math:`\ge` :math:`-H(Y)`, and with probabilities of 0 and 1 equal to :func:`nce`. It looks at the head and not at the features:
     another head on the same encoder, another score.
@@ -32,16 +32,24 @@ def leep(sample: Sample) -> Tensor:
     >>> leep(Sample([[0.0], [1.0], [2.0]], [0, 0, 1], source=[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     tensor([0., 0., 0.], dtype=torch.float64)
     """
-    return through(sample.need_source("leep"), sample.need_classes("leep"))
+    p, y = sample.need_source("leep"), sample.need_classes("leep")
+    if p.ndim == 1:
+        raise Undefined(
+            "leep needs probabilities and `source` holds predicted classes: give the softmax of the head's logits."
+        )
+    return through(p, y)
 
 
 def through(p: Tensor, y: Tensor) -> Tensor:
-    """LEEP with any ``(n, z)`` probabilities; class by class, which stays in the cache where a product of all would not."""
-    by_class = y.argsort(stable=True).split(y.bincount().tolist())
-    joint = torch.stack([p[rows].sum(0) for rows in by_class])
+    """LEEP with any ``(n, z)`` probabilities, in float64 by parts that stay in the cache, where a copy of all would not."""
+    total = p.sum(1, dtype=torch.float64)
+    joint = torch.zeros(int(y.max()) + 1, p.shape[1]).double()
+    for rows, classes, sums in zip(p.split(256), y.split(256), total.split(256), strict=True):
+        joint.index_add_(0, classes, rows.double() / sums[:, None])
     conditional = joint / joint.sum(0).clamp_min(1e-300)
-    likelihood = p.new_empty(len(y))
+    likelihood = torch.empty(len(y)).double()
+    by_class = y.argsort(stable=True).split(y.bincount().tolist())
     for rows, given in zip(by_class, conditional, strict=True):
-        likelihood[rows] = p[rows] @ given
+        likelihood[rows] = p[rows].double() @ given / total[rows]
     # a row's own share is in the conditional: never 0 but by underflow
     return likelihood.clamp_min(1e-300).log()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ class Pretrained:
 
     Args:
         features: ``(n, d)``.
-        source: ``(n, z)`` probabilities of its own head, for LEEP and NCE.
+        source: ``(n, z)`` probabilities of its own head, for LEEP and NCE; or its ``(n,)`` predicted classes, for NCE alone.
         cost: of :func:`cost`, for the table and the figure.
     """
 
@@ -82,7 +83,9 @@ def rank(
     if not candidates:
         raise ValueError("`candidates` is empty: give at least one encoder's features, by name.")
     given = {name: c if isinstance(c, Pretrained) else Pretrained(c) for name, c in candidates.items()}
-    scorers = _named(scores or _defaults(values is not None, any(c.source is not None for c in given.values())))
+    scorers = _named(
+        scores or _defaults(values is not None, [c.source for c in given.values() if c.source is not None])
+    )
     decides = next(iter(scorers)) if by is None else name_of(by)
     if decides not in scorers:
         raise ValueError(f"`by` must be one of `scores`, {', '.join(scorers)}, got {decides}.")
@@ -198,10 +201,11 @@ def _score(name: str, value: Tensor, draws: Tensor) -> Score:
     return Score(name, middle, low, high, len(value) if value.ndim else 0)
 
 
-def _defaults(regression: bool, heads: bool) -> tuple[Scorer, ...]:
+def _defaults(regression: bool, heads: Sequence[Any]) -> tuple[Scorer, ...]:
     if regression:
         return ridge, logme
-    return (knn, ridge, logme, h_score, leep, nce) if heads else (knn, ridge, logme, h_score)
+    probabilities = any(numpy.ndim(source) > 1 for source in heads)
+    return (knn, ridge, logme, h_score, *([leep] if probabilities else []), *([nce] if heads else []))
 
 
 def name_of(scorer: Any) -> str:

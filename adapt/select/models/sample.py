@@ -26,7 +26,8 @@ class Sample:
         features: ``(n, d)``, an array or tensor of any float type, worked on in float64. No score depends on their scale.
         labels: ``(n,)`` classes: whole numbers, names or booleans. Classes without a row are not there.
         values: ``(n,)`` or ``(n, t)`` numbers to predict, in place of `labels`.
-        source: ``(n, z)`` probabilities of the encoder's own head, for LEEP and NCE.
+        source: ``(n, z)`` probabilities of the encoder's own head, for LEEP and NCE; looked at once and not copied. Or the ``(n,)``
+            whole numbers of its predicted classes, for NCE alone.
 
     Attributes:
         Y: ``(n, c)`` one column for each class, 0 or 1; or the values, ``(n, t)``.
@@ -50,14 +51,14 @@ class Sample:
         self.y = None if labels is None else _classes(labels, n)
         self.Y = torch.nn.functional.one_hot(self.y).double() if self.y is not None else _values(values, n)
         self.classes = self.Y.shape[1]
-        self.source = None if source is None else _probabilities(source, n)
+        self.source = None if source is None else _source(source, n)
         if n < 3:
             raise Undefined(f"{n} rows: a score needs at least 3; label more target rows.")
         if self.y is not None and self.classes < 2:
             raise Undefined(
                 "all rows have one class: there is nothing to tell apart; give rows of two classes or more."
             )
-        if (self.Y == self.Y[:1]).all(0).any():
+        if self.y is None and (self.Y == self.Y[:1]).all(0).any():
             raise Undefined("a column of `values` is constant: there is nothing to predict; leave it out.")
         if (raw.amax(0) - raw.amin(0)).max() <= 1e-12 * largest:
             raise Undefined("all rows have the same features: this encoder does not tell the inputs apart.")
@@ -77,10 +78,12 @@ class Sample:
 
     def take(self, rows: Tensor) -> "Sample":
         """These rows alone."""
-        source = None if self.source is None else self.source[rows]
         if self.y is None:
-            return Sample(self.features[rows], values=self.Y[rows], source=source)
-        return Sample(self.features[rows], self.y[rows], source=source)
+            part = Sample(self.features[rows], values=self.Y[rows])
+        else:
+            part = Sample(self.features[rows], self.y[rows])
+        part.source = None if self.source is None else self.source[rows]  # looked at already
+        return part
 
     @cached_property
     def _gram(self) -> Tensor:
@@ -110,7 +113,7 @@ class Sample:
         return self.y
 
     def need_source(self, score: str) -> Tensor:
-        """The probabilities of the source head, or a refusal."""
+        """The probabilities or the predicted classes of the source head, or a refusal."""
         if self.source is None:
             raise Undefined(f"{score} needs the probabilities of the encoder's own head: give `source`.")
         return self.source
@@ -190,15 +193,22 @@ def _values(values: Any, n: int) -> Tensor:
     return y
 
 
-def _probabilities(source: Any, n: int) -> Tensor:
-    p, low, high = _finite("source", source, "source classes")
-    if len(p) != n:
-        raise ValueError(f"`source` must have the rows of the features, got {len(p)} and {n}.")
+def _source(source: Any, n: int) -> Tensor:
+    """As given: probabilities, or predicted classes."""
+    x = source.detach() if isinstance(source, Tensor) else torch.as_tensor(numpy.asarray(source))
+    if len(x) != n:
+        raise ValueError(f"`source` must have the rows of the features, got {len(x)} and {n}.")
+    if x.ndim == 1:
+        if x.is_floating_point() or x.dtype == torch.bool:
+            raise ValueError(
+                f"`source` must be (n, source classes) probabilities or (n,) whole numbers, got (n,) of {x.dtype}."
+            )
+        return x.cpu().long()
+    p, low, high = _finite("source", x, "source classes")
     sums = p.sum(1, dtype=torch.float64)
-    off = (sums - 1).abs().max()
-    if low < 0 or off > 1e-2:  # bf16 rows are off by 0.004
+    if low < 0 or (sums - 1).abs().max() > 1e-2:  # bf16 rows are off by 0.004
         raise ValueError(
             f"`source` must be probabilities, got numbers from {low:.3g} to {high:.3g} in rows that sum to {sums.min():.3g} "
             f"to {sums.max():.3g}: pass the softmax of the source head's logits."
         )
-    return p.double() if off < 1e-12 else p.double() / sums[:, None]
+    return p

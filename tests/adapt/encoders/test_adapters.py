@@ -53,6 +53,20 @@ def test_lora_adds_its_low_rank_product_to_the_weight(stabilized, scale):
     assert set(plain.state_dict()) < set(net.state_dict()), "pretrained weights still fit"
 
 
+def test_tied_weights_are_not_merged():
+    net = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 5, bias=False), nn.Linear(5, 5))
+    net[1].weight = net[0].weight
+    encoders.lora(net, 2)
+    stir(net)
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(ValueError, match=r"\['1'\] are tied"):
+        encoders.merge(net)
+    assert all(torch.equal(before[name], w) for name, w in net.state_dict().items())
+    twice = nn.ModuleList([net[2], net[2]])  # one layer in two places is no tie
+    encoders.merge(twice)
+    assert not torch.equal(net[2].weight, before["2.weight"])
+
+
 def test_merged_equals_unmerged_and_goes_back_to_the_bit():
     net, x = convolutions(), torch.randn(2, 3, 12, 12)
     encoders.lora(net, 2)
@@ -259,6 +273,8 @@ def test_interpolation_ends_at_both_networks():
         encoders.interpolate(start, end, 2.0)
     with pytest.raises(ValueError, match="one architecture"):
         encoders.interpolate(start, {"0.weight": end["0.weight"]})
+    with pytest.raises(ValueError, match="shares its memory"):  # a start that was not copied
+        encoders.interpolate(end, end)
 
 
 def test_an_encoder_adapted_by_peft_is_taken_as_it_is():

@@ -325,14 +325,45 @@ class Functional(Skip):
         return self.two(nn.functional.dropout(self.one(x), 0.5, self.training))
 
 
+class Halved(nn.Module):
+    """As stochastic depth: a branch on the mode inside a module that is no layer."""
+
+    def forward(self, x):
+        return 0.5 * x if self.training else x
+
+
+class Depth(Skip):
+    def __init__(self):
+        super().__init__()
+        self.halved = Halved()
+
+    def forward(self, x):
+        return self.two(self.halved(self.one(x)))
+
+
 @pytest.mark.parametrize(
-    ("body", "message"), [(Skip, "passes by layer `one`"), (Branch, "cannot be traced"), (Functional, "is a function")]
+    ("body", "message"),
+    [
+        (Skip, "passes by layer `one`"),
+        (Branch, "cannot be traced"),
+        (Functional, "dropout.* is another step in training"),
+        (Depth, "is another step in training"),
+    ],
 )
 def test_encoders_that_cannot_be_cut(body, message):
     with pytest.raises(ValueError, match=message):
         encoders.cut(encoders.Encoder(body(), 3), "one")
     with pytest.raises(ValueError, match="a layer before the last"):
         encoders.cut(encoders.Encoder(body(), 3), "two")
+
+
+def test_a_part_outside_of_the_layers_keeps_its_mode_on_several_ranks():
+    body = encoders.synchronize_batch_norm(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)))
+    encoder, x = encoders.Encoder(body, 2, layers=["0", "2"]).eval(), torch.randn(5, 3)
+    first, rest = encoders.cut(encoder, "0")
+    torch.testing.assert_close(rest(first(x)), encoder(x))
+    rest.train()(first(x))
+    assert body[1].num_batches_tracked == 1 and body[1].running_mean.abs().sum() > 0
 
 
 def test_an_encoder_that_ends_at_an_inner_layer():

@@ -83,6 +83,12 @@ def test_two_wrong_lines_do_not_make_up_for_each_other(tmp_path):
         encoders.word_vectors(path)
 
 
+def test_a_missing_number_and_another_blank_do_not_make_up_for_each_other(tmp_path):
+    path = text(tmp_path, lines=[b"the 1 2 3\n", b"of 4\t5 6 7\n", b"and  8 9\n"])
+    with pytest.raises(ValueError, match="line 2: expected a word and 3 numbers"):
+        encoders.word_vectors(path)
+
+
 def test_lines_after_a_header_are_counted_from_it(tmp_path):
     with pytest.raises(ValueError, match="line 3: expected a word and 3 numbers"):
         encoders.word_vectors(text(tmp_path, header="2 3", lines=[line("a", [1, 2, 3]), b"b 1\n"]))

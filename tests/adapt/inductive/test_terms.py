@@ -89,6 +89,14 @@ def test_layers_of_a_step_are_those_that_a_term_declares():
 def test_delta_refuses_layers_that_are_not_there():
     with pytest.raises(ValueError, match="must name layers"):
         inductive.delta(network(), "target", ["7"])
+    with pytest.raises(ValueError, match=r"`attention` must weigh channels of `layers`, \['0'\], got \['2'\]"):
+        inductive.delta(network(), "target", ["0"], attention={"2": torch.ones(4)})
+
+
+def test_delta_is_zero_at_the_start_in_half_precision_too():
+    encoder = network()
+    term = inductive.delta(encoder, "target")
+    assert term(step_of(encoder, term, autocast=torch.autocast("cpu", torch.bfloat16))) == 0
 
 
 def test_channel_attention_is_the_rise_of_the_loss_without_the_channel():
@@ -102,7 +110,14 @@ def test_channel_attention_is_the_rise_of_the_loss_without_the_channel():
             hidden = encoder.body[0](x)
             hidden[:, c] = 0
             rises.append(F.cross_entropy(head(encoder.body[2](hidden.tanh())), y) - whole)
-    torch.testing.assert_close(found["0"], 5 * (torch.stack(rises) / 5).softmax(0))
+    rises = torch.stack(rises)
+    standard = (rises - rises.mean()) / rises.std(correction=0)
+    torch.testing.assert_close(found["0"], 5 * (standard / 5).softmax(0), rtol=1e-4, atol=1e-5)
+    paper = inductive.channel_attention(encoder, head, data, ["0"], standardize=False, scale=1)
+    torch.testing.assert_close(paper["0"], 5 * rises.softmax(0))
+    with torch.no_grad():
+        encoder.body[2].weight.zero_()  # no channel matters
+    torch.testing.assert_close(inductive.channel_attention(encoder, head, data, ["0"])["0"], torch.ones(5))
     assert found.keys() == {"0"} and not encoder.body[0]._forward_hooks
 
 
@@ -146,8 +161,12 @@ def test_lwf_keeps_the_old_answers():
         t, z = head(before(x)).double() / 2, head(encoder(x)).double() / 2
     expected = 4 * (t.softmax(1) * (t.log_softmax(1) - z.log_softmax(1))).sum(1).mean()
     torch.testing.assert_close(term(step).double(), expected, rtol=1e-4, atol=1e-7)
-    term(step).backward()
+    (term.weight * term(step)).backward()
     assert [n for n, p in term.loss.named_parameters() if p.grad is not None] == ["head.weight", "head.bias"]
+    # by default the pull of the paper's loss: cross-entropy without a factor, weight 1
+    paper = -((t.softmax(1)) * (term.loss.head(encoder(x)) / 2).log_softmax(1)).sum(1).mean()
+    (pull,) = torch.autograd.grad(paper, term.loss.head.weight)
+    torch.testing.assert_close(term.loss.head.weight.grad, pull.float())
 
 
 def test_distillation_of_logits_and_of_features():
@@ -189,6 +208,9 @@ def test_terms_that_learn_from_labels_ask_for_them():
     ):
         with pytest.raises(ValueError, match="learns from the labels of stream `target`"):
             Trainer(encoder, [term], {"target": Stream(cloud(), 12, labels=False)}, progress=False, device="cpu")
+    term = inductive.co_tuning(encoder, "target", torch.ones(2, 3))
+    with pytest.raises(ValueError, match="labels from 0 to 2, and `relationship` is for classes 0 to 1"):
+        Trainer(encoder, [term], {"target": Stream(cloud(), 12)}, progress=False, device="cpu")
 
 
 def every_term(encoder):

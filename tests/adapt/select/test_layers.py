@@ -27,6 +27,18 @@ def test_features_are_those_of_the_layers():
             torch.testing.assert_close(found[name].features, expected)
 
 
+def test_a_layer_whose_output_is_written_over_gives_what_it_gave():
+    body = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(4 * 26 * 26, 5), nn.ReLU(inplace=True)
+    )
+    encoder, x = encoders.wrap(body, 5, layers=["0", "3"]), images(4)
+    found = select.layers.features(encoder, x)
+    for name in encoder.layers:
+        expected = encoders.at_layer(encoder, name, example=x[:1])(x).detach()
+        torch.testing.assert_close(found[name].features, expected)
+        assert (expected < 0).any()
+
+
 def test_costs_add_up_to_those_of_the_encoder():
     encoder = encoders.small_conv()
     costs = [c.cost for c in select.layers.features(encoder, images()).values()]

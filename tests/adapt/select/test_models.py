@@ -221,6 +221,28 @@ def test_heads_equal_slow_references():
     assert models.nce(sample).mean().item() == pytest.approx(slow_nce(p, y), abs=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_leep_of_rounded_probabilities_is_that_of_rows_that_sum_to_one(dtype):
+    _, y = blobs()
+    p = softmax_rows().to(dtype)
+    sample = models.Sample(normal(60, 2), y, source=p)
+    assert sample.source.data_ptr() == p.data_ptr()  # looked at, not copied
+    p = p.double() / p.double().sum(1, keepdim=True)
+    assert models.leep(sample).mean().item() == pytest.approx(slow_leep(p, y), abs=1e-12)
+
+
+def test_nce_of_predicted_classes():
+    _, y = blobs()
+    p = softmax_rows()
+    z = 10**9 * p.argmax(1)  # whatever their numbers
+    sample = models.Sample(normal(60, 2), y, source=z.numpy())
+    assert models.nce(sample).mean().item() == pytest.approx(slow_nce(p, y), abs=1e-12)
+    assert torch.equal(sample.take(torch.arange(0, 60, 2)).source, z[::2])
+    refused("needs probabilities", lambda: models.leep(sample))
+    scores = models.rank({"a": models.Pretrained(blobs()[0], z)}, y, halves=0).rows[0].scores
+    assert "nce" in scores and "leep" not in scores
+
+
 def test_a_class_of_one_row_has_the_others_variance():
     F, y = blobs(41, 3)
     y[40] = 3
@@ -435,6 +457,9 @@ def test_undefined_scores_say_why():
         ({"values": [0.0, float("nan"), 1.0]}, "finite"),
         ({"labels": [0, 1, 1], "source": [[3.0, -1.0]] * 3}, "softmax"),
         ({"labels": [0, 1, 1], "source": [[1.0]]}, "rows of the features"),
+        ({"labels": [0, 1, 1], "source": [0, 1]}, "rows of the features"),
+        ({"labels": [0, 1, 1], "source": [0.0, 1.0, 1.0]}, "whole numbers"),
+        ({"labels": [0, 1, 1], "source": [[float("nan"), 1.0]] * 3}, "finite"),
     ],
 )
 def test_bad_input_at_the_door(arguments, message):

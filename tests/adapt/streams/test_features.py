@@ -2,13 +2,16 @@
 
 import json
 import os
+from functools import partial
 
+import numpy
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from adapt import Stream, Trainer, encoders, heads, inductive, streams
+from adapt.streams.features import fingerprint
 from tests.adapt.engine.tiny import Items, cloud, jitter
 
 
@@ -115,6 +118,63 @@ def test_anything_that_matters_makes_another_cache(tmp_path, change):
     assert encoder.seen.rows == 24 and len(list(tmp_path.iterdir())) == 2
     fresh = streams.features(encoder, data)
     assert all(torch.equal(a, b) for a, b in zip(found.tensors, fresh.tensors, strict=True))
+
+
+def mark(encoder):
+    return fingerprint(encoder, iter(()), None, "float32", 1, 1, 0)
+
+
+class Flexible(nn.Module):
+    """Everything that the weights do not hold."""
+
+    def __init__(self, act=torch.tanh, scale=(1.0, 2.0), factor=1.0, unsaved=0.0, hidden=1.0):
+        super().__init__()
+        self.act, self.scale = act, numpy.array(scale)
+        self.close = lambda x: factor * x
+        self.register_buffer("unsaved", torch.tensor(unsaved), persistent=False)
+        self.hidden = [nn.PReLU(init=hidden)]
+
+    def forward(self, x):
+        return self.help(self.close(self.act(x)))
+
+    def help(self, x):
+        return x
+
+
+class Helped(Flexible):
+    def help(self, x):
+        return -x
+
+
+Helped.__qualname__ = "Flexible"
+
+
+def square(kind):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 2))
+    if kind:
+        encoders.ia3(net)
+    if kind == "idle":  # the same factors, which nothing multiplies
+        net[0]._forward_hooks.clear()
+    return net
+
+
+def shared(order):
+    torch.manual_seed(0)
+    a, b = nn.Linear(2, 2), nn.Linear(2, 2)
+    return nn.Sequential(*({"a": a, "b": b}[name] for name in order))
+
+
+def test_the_fingerprint_sees_what_the_weights_do_not_hold():
+    same = [Flexible(), Flexible(act=torch.tanh)]
+    others = [
+        Flexible(act=torch.relu), Flexible(scale=(1.0, 3.0)), Flexible(factor=2.0), Flexible(unsaved=1.0),
+        Flexible(hidden=2.0), Helped(), Flexible(act=partial(torch.tanh, out=None)),
+        *map(square, [None, "outputs", "idle"]), *map(shared, ["aba", "abb", "ab"]),
+    ]  # fmt: skip
+    assert mark(same[0]) == mark(same[1])
+    marks = [mark(encoder) for encoder in (same[0], *others)]
+    assert len(set(marks)) == len(marks)
 
 
 def test_a_version_stands_for_the_data_and_spares_reading_them(tmp_path):

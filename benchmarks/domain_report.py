@@ -194,15 +194,14 @@ def picture(picks: list[Pick], path: Path) -> None:
     rows = numpy.arange(len(ordered))
     axes.hlines(rows, [p.base for p in ordered], [p.own for p in ordered], color="0.75", linewidth=3)
     marks = (
-        ("target only", "upper", "|", "0.4"),
-        ("oracle", "top", "d", "C1"),
-        ("source only", "base", "o", "C0"),
-        ("rule", "own", "s", "C2"),
+        ("target only", "upper", "|", "0.4", 22),
+        ("oracle", "top", "d", "C1", 22),
+        ("source only", "base", "o", "C0", 46),  # seen behind the rule's where they are the same
+        ("rule", "own", "s", "C2", 14),
     )
-    for label, field, marker, color in marks:
-        axes.scatter(
-            [getattr(p, field) for p in ordered], rows, marker=marker, color=color, label=label, s=22, zorder=2
-        )
+    for label, field, marker, color, size in marks:
+        values = [getattr(p, field) for p in ordered]
+        axes.scatter(values, rows, marker=marker, color=color, label=label, s=size, zorder=2)
     axes.set_yticks(rows, [f"{p.task.group}: {p.task.name}" for p in ordered], fontsize=7)
     axes.set_xlabel("target accuracy, %")
     axes.set_title("the choice without target labels, mean of the seeds")

@@ -34,6 +34,25 @@ def test_finite_on_hostile_gramians(name, case):
             assert w.dtype == dtype and w.shape == (len(J),) and w.isfinite().all(), w
 
 
+@pytest.mark.parametrize("name", FROM_GRAMIAN)
+def test_rounding_of_a_rank_deficient_gramian(name):
+    """More tasks than dimensions, in float32: eigenvalues that should be 0 are noise of either sign."""
+    rng = numpy.random.default_rng(0)
+    for T, dimensions in ((16, 8), (9, 1), (6, 5)):
+        J = torch.from_numpy(rng.normal(size=(T, dimensions)) * numpy.exp(rng.uniform(-3, 3, size=(T, 1)))).float()
+        assert FROM_GRAMIAN[name]()(torch.ones(T), J @ J.T).isfinite().all()
+
+
+@pytest.mark.parametrize("name", sorted(set(FROM_GRAMIAN) - {"pcgrad"}))
+def test_float32_and_float64_agree_where_a_task_is_the_sum_of_two(name):
+    a, b = torch.randn(2, 500, generator=torch.Generator().manual_seed(0))
+    J = torch.stack([a, b, 1.7 * (a + b)])
+    exact = J.double() @ J.double().T  # its third eigenvalue is the square of J's rounding
+    torch.testing.assert_close(
+        FROM_GRAMIAN[name]()(torch.ones(3), J @ J.T), FROM_GRAMIAN[name]()(torch.ones(3), exact), rtol=1e-2, atol=1e-3
+    )
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_global_random_state_is_left_alone(name):
     before = torch.get_rng_state()

@@ -126,6 +126,18 @@ def test_gramian_at_parameters_of_any_network(rows):
     torch.testing.assert_close(gram([z], [[d] for d in D]).double(), J @ J.T, rtol=1e-6, atol=1e-8)
 
 
+def test_gramian_at_parameters_with_activations_in_place():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(inplace=True), nn.Linear(8, 4)).double()
+    gram = ParameterGramian(net)
+    z = net(torch.randn(5, 6, dtype=torch.float64))
+    D = [torch.randn_like(z) for _ in range(2)]
+    J = torch.stack(
+        [torch.cat([g.flatten() for g in torch.autograd.grad(z, [*net.parameters()], d, retain_graph=True)]) for d in D]
+    )
+    torch.testing.assert_close(gram([z], [[d] for d in D]), J @ J.T)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_trains_and_resumes_exactly(name, tmp_path):
     whole = trainer(METHODS[name]()).fit(6)

@@ -57,7 +57,9 @@ class ParameterGramian:
         edges = [edge for layer in layers for _, edge in self.calls[layer]]
         by_hand = {p for layer in layers for p in layer.parameters(recurse=False)}
         rest = [p for p in self.parameters if p not in by_hand]
-        zeros = [x.new_zeros(1).expand(*x.shape[:-1], layer.out_features) for layer in layers for x, _ in self.calls[layer]]
+        zeros = [
+            x.new_zeros(1).expand(*x.shape[:-1], layer.out_features) for layer in layers for x, _ in self.calls[layer]
+        ]
         zeros += [torch.zeros_like(p) for p in rest]
         found = [
             [

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -44,10 +45,13 @@ class Step:
         self.reports: dict[str, Tensor | float] = {}
         self.absent: dict[int, Tensor] = {}  # by the id of a loss: whether none of its rows, on any rank, has a label
         self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
-        self._encoded: tuple[str, ...] = ()  # the streams of the last pass
+        self.aliases: list[dict[int, Tensor]] = []  # of these, by their ids, for each of `readers`
+        self._own: dict[int, Tensor] | None = None  # the aliases of this reader
+        self._last: tuple[tuple[str, ...], Tensor] | None = None  # streams and features of the last pass
         self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
         # passes of the encoder as it is now, from phases it does not learn in; with their graph for a later one it does
         self._kept, self._keep_graph = {} if kept is None else kept, keep_graph
+        self._passed: Passes = {}  # passes of this step and its readers
         self._batches, self._asked, self._joint, self._layers = batches, streams, passes == "joint", layers
         self._views = {name: View(self, name, batch) for name, batch in batches.items()}
         self._outputs: dict[tuple[int, str], Tensor] = {}
@@ -64,6 +68,17 @@ class Step:
         if self._generator is None:
             self._generator = torch.Generator().manual_seed(key(self._seed, "step", self.number))
         return self._generator
+
+    def reader(self) -> "Step":
+        """This step for one term, which reads aliases of the features: the gradient at them is that of this term alone.
+
+        Passes of the encoder are shared with this step and all its readers; outputs of heads are made anew.
+        """
+        reader = copy(self)
+        reader._own, reader._outputs, reader._last, reader._generator = {}, {}, None, self.generator
+        reader._views = {name: View(reader, name, batch) for name, batch in self._batches.items()}
+        self.aliases.append(reader._own)
+        return reader
 
     def call(self, module: nn.Module, *inputs: Any) -> Tensor:
         """`module` on `inputs` under the run's precision; what comes back is at least float32."""
@@ -87,7 +102,7 @@ class Step:
     def features(self, *streams: str) -> Tensor:
         """The features of several streams behind each other: without a copy where the encoder returned just these."""
         parts = [self[name].features for name in streams]
-        return self.shared[-1] if self._encoded == streams else torch.cat(parts)
+        return self._last[1] if self._last is not None and self._last[0] == streams else torch.cat(parts)
 
     def report(self, name: str, value: Tensor | float) -> None:
         """Show a scalar in TensorBoard. Ask `step.logging` before computing one: it is read only on logging steps."""
@@ -102,23 +117,33 @@ class Step:
                 f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
             )
         rows, inputs = [len(v.index) for v in views], tuple(id(v.inputs) for v in views)
-        features, outputs = self._kept.get(inputs, (None, {}))
-        stale = self._encoder_learns and features is not None and not features.requires_grad
-        if features is None or stale or not outputs.keys() >= set(self._layers):
-            features, outputs = self._pass(views)
-        if not isinstance(features, Tensor) or features.ndim < 2 or features.shape[0] != sum(rows):
-            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise ValueError(f"the encoder must return features ({sum(rows)}, ...) for {sum(rows)} rows, got {found}.")
-        if not self._encoder_learns:
-            self._kept[inputs] = features, outputs
-            features = features.detach()
-        self.shared.append(features)
-        self._encoded = tuple(v.name for v in views)
-        for v, part in zip(views, features.split(rows), strict=True):
+        if inputs not in self._passed:
+            self._passed[inputs] = self._made(views, inputs, sum(rows))
+            self.shared.append(self._passed[inputs][0])
+        features, outputs = self._passed[inputs]
+        if self._own is not None:
+            self._own[id(features)] = alias = features.view_as(features)
+            features = alias
+        self._last = tuple(v.name for v in views), features
+        for v, part in zip(views, features.split(rows) if len(rows) > 1 else [features], strict=True):
             v.cached = part
         for name in self._layers:
             for v, part in zip(views, _rows_of(outputs, name, rows), strict=True):
                 v.layers[name] = part if self._encoder_learns else part.detach()
+
+    def _made(self, views: list["View"], inputs: tuple[int, ...], rows: int) -> tuple[Tensor, dict[str, Any]]:
+        """A pass: one that was kept, where it will do, or a new one."""
+        features, outputs = self._kept.get(inputs, (None, {}))
+        stale = self._encoder_learns and features is not None and not features.requires_grad
+        if features is None or stale or not outputs.keys() >= set(self._layers):
+            features, outputs = self._pass(views)
+        if not isinstance(features, Tensor) or features.ndim < 2 or features.shape[0] != rows:
+            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(f"the encoder must return features ({rows}, ...) for {rows} rows, got {found}.")
+        if not self._encoder_learns:
+            self._kept[inputs] = features, outputs
+            features = features.detach()
+        return features, outputs
 
     def _pass(self, views: list["View"]) -> tuple[Tensor, dict[str, Any]]:
         """Features, and what the asked layers of the encoder return on the way."""

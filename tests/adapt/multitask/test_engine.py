@@ -210,10 +210,10 @@ def test_diagnostics_in_tensorboard(tmp_path):
         assert tag in tags["scalars"]
     assert "tasks/affinity" in tags["images"]
     assert "tasks/verdict/text_summary" in tags["tensors"]
-    A = made.balancing.affinity()
+    A = made.balancing.conflicts.affinity()
     torch.testing.assert_close(A.diagonal(), torch.ones(3))
     assert A.abs().max() <= 1 + 1e-5
-    assert "differ in length by a factor of" in made.balancing.verdict()
+    assert "differ in length by a factor of" in made.balancing.conflicts.verdict()
 
 
 def test_diagnostics_change_no_weight(tmp_path):
@@ -228,14 +228,14 @@ def test_diagnostics_change_no_weight(tmp_path):
 
 def test_verdict():
     made = trainer()
-    b = made.balancing
+    b = made.balancing.conflicts
     assert b.verdict() == ""
-    b._watch(torch.ones(3), torch.eye(3))
+    b.watch(torch.ones(3), torch.eye(3))
     assert "nothing to balance" in b.verdict()
-    b._watch(torch.ones(3), torch.diag(torch.tensor([1.0, 1.0, 1e4])))
+    b.watch(torch.ones(3), torch.diag(torch.tensor([1.0, 1.0, 1e4])))
     assert "a balance of lengths" in b.verdict()
     for _ in range(5):
-        b._watch(torch.ones(3), torch.eye(3) * 2 - 0.5)
+        b.watch(torch.ones(3), torch.eye(3) * 2 - 0.5)
     assert "a projection (upgrad)" in b.verdict()
 
 

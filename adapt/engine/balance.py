@@ -76,7 +76,12 @@ class Balancing(nn.Module):
     def values(self, step: Step, update: "Update") -> dict[Term, Tensor]:
         """The terms of a phase; a task that is weighed reads features of its own."""
         apart = self.balance is not None and self._several(update)
-        return {term: term(step.reader() if apart and term.task else step) for term in update.phase.terms}
+        found = {}
+        for term in update.phase.terms:
+            if apart:
+                step.read_apart(term.task)
+            found[term] = term(step)
+        return found
 
     def _several(self, update: "Update") -> bool:
         return update.phase.name == self._phase and update.encoder_learns
@@ -117,7 +122,8 @@ class Balancing(nn.Module):
             return scalars
 
         L = torch.stack([values[t] for t in tasks])
-        D = self._at_heads(step, L, L.new_tensor([weights[t] for t in tasks]), shared, update)
+        u = L.new_tensor([weights[t] for t in tasks])
+        D = self._at_heads(step, L, u, shared, update)
         losses, gram = self._agreed(step, tasks, L.detach(), weights, D)
         if step.logging:
             scalars = self.conflicts.watch(losses, gram)
@@ -125,9 +131,9 @@ class Balancing(nn.Module):
             gram = raw(self._exact(shared, [like(row, shared) for row in D]), weights, tasks)
             self._exact.clear()
         b = self.balance(losses, gram if self._needs_gram else None).to(D).masked_fill(losses.isnan(), 0)
-        others = [term for term in values if not term.task]
-        self.objective = weighted_sum([v.detach() for v in values.values()], list(weights.values()))
-        learning = [values[t] * weights[t] for t in others if values[t].requires_grad]
+        others = [values[t] * weights[t] for t in values if not t.task]
+        self.objective = sum((v.detach() for v in others), start=L.detach() @ u)
+        learning = [v for v in others if v.requires_grad]
         torch.autograd.backward(
             [*learning, *shared], [*(torch.ones_like(v) for v in learning), *like(b @ D, shared)], inputs=update.inputs
         )
@@ -139,10 +145,12 @@ class Balancing(nn.Module):
 
     def _at_heads(self, step: Step, L: Tensor, u: Tensor, shared: Sequence[Tensor], update: "Update") -> Tensor:
         """``(tasks, n d)`` gradients at the features; those of the heads go into ``.grad``."""
-        heads = [p for p in update.parameters if p not in self._shared]
-        read = [alias for own in step.aliases for alias in own.values() if alias.requires_grad]
-        if L.requires_grad and (read or heads):
-            torch.autograd.backward(L, u.to(L), inputs=[*read, *heads])
+        if L.requires_grad:
+            inputs = update.inputs and [
+                *(a for own in step.aliases for a in own.values() if a.requires_grad),
+                *update.inputs,
+            ]
+            torch.autograd.backward(L, u, inputs=inputs)
         blocks = []
         for f in shared:
             grads = [None if (alias := own.get(id(f))) is None else alias.grad for own in step.aliases]

@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -45,13 +44,15 @@ class Step:
         self.reports: dict[str, Tensor | float] = {}
         self.absent: dict[int, Tensor] = {}  # by the id of a loss: whether none of its rows, on any rank, has a label
         self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
-        self.aliases: list[dict[int, Tensor]] = []  # of these, by their ids, for each of `readers`
-        self._own: dict[int, Tensor] | None = None  # the aliases of this reader
+        self.aliases: list[
+            dict[int, Tensor]
+        ] = []  # leaves with the values of these, by their ids, for each that reads apart
+        self._own: dict[int, Tensor] | None = None  # the aliases that are being read
         self._last: tuple[tuple[str, ...], Tensor] | None = None  # streams and features of the last pass
         self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
         # passes of the encoder as it is now, from phases it does not learn in; with their graph for a later one it does
         self._kept, self._keep_graph = {} if kept is None else kept, keep_graph
-        self._passed: Passes = {}  # passes of this step and its readers
+        self._passed: Passes = {}  # of this step
         self._batches, self._asked, self._joint, self._layers = batches, streams, passes == "joint", layers
         self._views = {name: View(self, name, batch) for name, batch in batches.items()}
         self._outputs: dict[tuple[int, str], Tensor] = {}
@@ -69,16 +70,17 @@ class Step:
             self._generator = torch.Generator().manual_seed(key(self._seed, "step", self.number))
         return self._generator
 
-    def reader(self) -> "Step":
-        """This step for one term, which reads aliases of the features: the gradient at them is that of this term alone.
+    def read_apart(self, apart: bool = True) -> None:
+        """From here on features are new leaves with the same values, so that the gradient at them is that of one term alone.
 
-        Passes of the encoder are shared with this step and all its readers; outputs of heads are made anew.
+        With False they are again what the encoder returned. The encoder is not run again; heads are.
         """
-        reader = copy(self)
-        reader._own, reader._outputs, reader._last, reader._generator = {}, {}, None, self.generator
-        reader._views = {name: View(reader, name, batch) for name, batch in self._batches.items()}
-        self.aliases.append(reader._own)
-        return reader
+        self._own = {} if apart else None
+        if self._own is not None:
+            self.aliases.append(self._own)
+        self._outputs, self._last = {}, None
+        for view in self._views.values():
+            view.forget()
 
     def call(self, module: nn.Module, *inputs: Any) -> Tensor:
         """`module` on `inputs` under the run's precision; what comes back is at least float32."""
@@ -122,8 +124,8 @@ class Step:
             self.shared.append(self._passed[inputs][0])
         features, outputs = self._passed[inputs]
         if self._own is not None:
-            self._own[id(features)] = alias = features.view_as(features)
-            features = alias
+            alias = features.detach().requires_grad_(features.requires_grad)
+            self._own[id(features)], features = alias, alias
         self._last = tuple(v.name for v in views), features
         for v, part in zip(views, features.split(rows) if len(rows) > 1 else [features], strict=True):
             v.cached = part
@@ -203,6 +205,12 @@ class View:
             raise ValueError(f"layer `{name}` was not declared: name it in the term, `Term(..., layers=[{name!r}])`.")
         self.features  # noqa: B018  the pass fills the layers
         return self.layers[name]
+
+    def forget(self) -> None:
+        """Features are asked for again, of the step."""
+        self.cached = None
+        if self._second is not None:
+            self._second.forget()
 
     def _live_step(self) -> Step:
         step = self._step()

@@ -24,10 +24,10 @@ class Balancing(nn.Module):
     .. math:: \nabla_\text{encoder} = \sum_t b_t u_t \nabla L_t, \qquad \nabla_\text{heads} = \sum_t u_t \nabla L_t
 
     Weights apply to the encoder; whatever else learns keeps the gradient of the plain sum. Two backward passes: each task reads
-    an alias of the features, so one through all heads gives :math:`D_t = u_t \partial L_t / \partial z` apart; one goes through the
-    encoder, from :math:`\sum_t b_t D_t` and the terms that are no tasks.
-    A task reaches the encoder through the features of the step alone. With accumulation each micro-batch has its own
-    weights, from its own losses and Gramian.
+    a leaf with the values of the features, so one pass through all heads gives :math:`D_t = u_t \partial L_t / \partial z` apart;
+    the other goes through the encoder, from :math:`\sum_t b_t D_t` and the terms that are no tasks. What of a task reaches the
+    encoder past the features, say a penalty on its weights, keeps its plain weight. With accumulation each micro-batch has its
+    own weights, from its own losses and Gramian.
 
     Args:
         balance: ``weights = balance(losses, gram)``, see :class:`adapt.multitask.Balance`; None for the plain sum.
@@ -123,7 +123,7 @@ class Balancing(nn.Module):
 
         L = torch.stack([values[t] for t in tasks])
         u = L.new_tensor([weights[t] for t in tasks])
-        D = self._at_heads(step, L, u, shared, update)
+        D = self._at_heads(step, L, u, update)
         losses, gram = self._agreed(step, tasks, L.detach(), weights, D)
         if step.logging:
             scalars = self.conflicts.watch(losses, gram)
@@ -143,19 +143,17 @@ class Balancing(nn.Module):
             scalars |= {f"balance/{name}": weight for name, weight in zip(self.conflicts.tasks, b, strict=True)}
         return scalars
 
-    def _at_heads(self, step: Step, L: Tensor, u: Tensor, shared: Sequence[Tensor], update: "Update") -> Tensor:
+    def _at_heads(self, step: Step, L: Tensor, u: Tensor, update: "Update") -> Tensor:
         """``(tasks, n d)`` gradients at the features; those of the heads go into ``.grad``."""
         if L.requires_grad:
-            inputs = update.inputs and [
-                *(a for own in step.aliases for a in own.values() if a.requires_grad),
-                *update.inputs,
-            ]
-            torch.autograd.backward(L, u, inputs=inputs)
+            leaves = [leaf for leaves in step.apart for leaf in leaves if leaf.requires_grad]
+            torch.autograd.backward(L, u, inputs=None if update.inputs is None else [*leaves, *update.inputs])
         blocks = []
-        for f in shared:
-            grads = [None if (alias := own.get(id(f))) is None else alias.grad for own in step.aliases]
-            blocks.append(torch.stack([torch.zeros_like(f) if g is None else g for g in grads]).flatten(1))
-        step.aliases.clear()  # their gradients would lie in memory twice
+        for number, f in enumerate(step.shared):
+            if f.requires_grad:  # a task that came before this pass has no leaf of it
+                found = [leaves[number].grad if number < len(leaves) else None for leaves in step.apart]
+                blocks.append(torch.stack([torch.zeros_like(f) if g is None else g for g in found]).flatten(1))
+        step.apart.clear()  # the gradients would lie in memory twice
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
 
     def _agreed(
@@ -185,7 +183,7 @@ def one_by_one(
     """``(tasks, n d)`` gradients at the features of tasks that read the same ones: a pass a task, which a look now and then can afford."""
     rows = []
     for t in tasks:
-        found = [None] * len(shared)
+        found: Sequence[Tensor | None] = [None] * len(shared)
         if values[t].requires_grad:
             found = torch.autograd.grad(weights[t] * values[t], shared, retain_graph=True, allow_unused=True)
         rows.append(

@@ -1,6 +1,7 @@
 """The inner products of the tasks' gradients, without ever holding the gradients."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,7 @@ class ParameterGramian:
         edges = [edge for layer in layers for _, edge in self.calls[layer]]
         by_hand = {p for layer in layers for p in layer.parameters(recurse=False)}
         rest = [p for p in self.parameters if p not in by_hand]
+        inputs: list[Any] = [*edges, *rest]
         zeros = [
             x.new_zeros(1).expand(*x.shape[:-1], layer.out_features) for layer in layers for x, _ in self.calls[layer]
         ]
@@ -65,7 +67,7 @@ class ParameterGramian:
             [
                 zero if e is None else e
                 for e, zero in zip(
-                    torch.autograd.grad(features, [*edges, *rest], g, retain_graph=True, allow_unused=True),
+                    torch.autograd.grad(features, inputs, g, retain_graph=True, allow_unused=True),
                     zeros,
                     strict=True,
                 )

@@ -44,15 +44,12 @@ class Step:
         self.reports: dict[str, Tensor | float] = {}
         self.absent: dict[int, Tensor] = {}  # by the id of a loss: whether none of its rows, on any rank, has a label
         self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
-        self.aliases: list[
-            dict[int, Tensor]
-        ] = []  # leaves with the values of these, by their ids, for each that reads apart
-        self._own: dict[int, Tensor] | None = None  # the aliases that are being read
-        self._last: tuple[tuple[str, ...], Tensor] | None = None  # streams and features of the last pass
+        self.apart: list[list[Tensor]] = []  # for each call of `read_apart`, leaves with the values of these
+        self._passed: list[list[View]] = []  # the views that each of them is split into
+        self._read = self.shared  # these, or leaves
         self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
         # passes of the encoder as it is now, from phases it does not learn in; with their graph for a later one it does
         self._kept, self._keep_graph = {} if kept is None else kept, keep_graph
-        self._passed: Passes = {}  # of this step
         self._batches, self._asked, self._joint, self._layers = batches, streams, passes == "joint", layers
         self._views = {name: View(self, name, batch) for name, batch in batches.items()}
         self._outputs: dict[tuple[int, str], Tensor] = {}
@@ -75,12 +72,21 @@ class Step:
 
         With False they are again what the encoder returned. The encoder is not run again; heads are.
         """
-        self._own = {} if apart else None
-        if self._own is not None:
-            self.aliases.append(self._own)
-        self._outputs, self._last = {}, None
-        for view in self._views.values():
-            view.forget()
+        self._outputs, self._read = {}, [] if apart else self.shared
+        if apart:
+            self.apart.append(self._read)
+        for number in range(len(self.shared)):
+            self._show(number)
+
+    def _show(self, number: int) -> None:
+        """Give the views of a pass their rows."""
+        views, features = self._passed[number], self.shared[number]
+        if self._read is not self.shared:
+            features = features.detach().requires_grad_(features.requires_grad)
+            self._read.append(features)
+        parts = features.split([len(v.index) for v in views]) if len(views) > 1 else [features]
+        for v, part in zip(views, parts, strict=True):
+            v.cached = part
 
     def call(self, module: nn.Module, *inputs: Any) -> Tensor:
         """`module` on `inputs` under the run's precision; what comes back is at least float32."""
@@ -104,7 +110,7 @@ class Step:
     def features(self, *streams: str) -> Tensor:
         """The features of several streams behind each other: without a copy where the encoder returned just these."""
         parts = [self[name].features for name in streams]
-        return self._last[1] if self._last is not None and self._last[0] == streams else torch.cat(parts)
+        return self._read[-1] if tuple(v.name for v in self._passed[-1]) == streams else torch.cat(parts)
 
     def report(self, name: str, value: Tensor | float) -> None:
         """Show a scalar in TensorBoard. Ask `step.logging` before computing one: it is read only on logging steps."""
@@ -119,33 +125,22 @@ class Step:
                 f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
             )
         rows, inputs = [len(v.index) for v in views], tuple(id(v.inputs) for v in views)
-        if inputs not in self._passed:
-            self._passed[inputs] = self._made(views, inputs, sum(rows))
-            self.shared.append(self._passed[inputs][0])
-        features, outputs = self._passed[inputs]
-        if self._own is not None:
-            alias = features.detach().requires_grad_(features.requires_grad)
-            self._own[id(features)], features = alias, alias
-        self._last = tuple(v.name for v in views), features
-        for v, part in zip(views, features.split(rows) if len(rows) > 1 else [features], strict=True):
-            v.cached = part
-        for name in self._layers:
-            for v, part in zip(views, _rows_of(outputs, name, rows), strict=True):
-                v.layers[name] = part if self._encoder_learns else part.detach()
-
-    def _made(self, views: list["View"], inputs: tuple[int, ...], rows: int) -> tuple[Tensor, dict[str, Any]]:
-        """A pass: one that was kept, where it will do, or a new one."""
         features, outputs = self._kept.get(inputs, (None, {}))
         stale = self._encoder_learns and features is not None and not features.requires_grad
         if features is None or stale or not outputs.keys() >= set(self._layers):
             features, outputs = self._pass(views)
-        if not isinstance(features, Tensor) or features.ndim < 2 or features.shape[0] != rows:
+        if not isinstance(features, Tensor) or features.ndim < 2 or features.shape[0] != sum(rows):
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise ValueError(f"the encoder must return features ({rows}, ...) for {rows} rows, got {found}.")
+            raise ValueError(f"the encoder must return features ({sum(rows)}, ...) for {sum(rows)} rows, got {found}.")
         if not self._encoder_learns:
             self._kept[inputs] = features, outputs
             features = features.detach()
-        return features, outputs
+        self.shared.append(features)
+        self._passed.append(views)
+        self._show(-1)
+        for name in self._layers:
+            for v, part in zip(views, _rows_of(outputs, name, rows), strict=True):
+                v.layers[name] = part if self._encoder_learns else part.detach()
 
     def _pass(self, views: list["View"]) -> tuple[Tensor, dict[str, Any]]:
         """Features, and what the asked layers of the encoder return on the way."""
@@ -205,12 +200,6 @@ class View:
             raise ValueError(f"layer `{name}` was not declared: name it in the term, `Term(..., layers=[{name!r}])`.")
         self.features  # noqa: B018  the pass fills the layers
         return self.layers[name]
-
-    def forget(self) -> None:
-        """Features are asked for again, of the step."""
-        self.cached = None
-        if self._second is not None:
-            self._second.forget()
 
     def _live_step(self) -> Step:
         step = self._step()

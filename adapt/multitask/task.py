@@ -54,8 +54,7 @@ def task(
 class Task(nn.Module):
     def __init__(self, name: str, head: nn.Module, on: str, label: int | str | None, missing: int, scale: float | str):
         super().__init__()
-        if scale != "natural" and not (isinstance(scale, int | float) and scale > 0):
-            raise ValueError(f"`scale` of task `{name}` must be 'natural' or a positive number, got {scale!r}.")
+        check_scale(scale, name)
         self.name, self.head, self.on, self.label, self.missing, self.scale = name, head, on, label, missing, scale
         self.checked = self.complete = False
 
@@ -126,6 +125,11 @@ def labelled(y: Tensor, missing: int) -> Tensor:
     """``(n,)``: whether a row has its label, all of its numbers."""
     there = ~y.isnan() if y.is_floating_point() else y != missing
     return there.flatten(1).all(1) if y.ndim > 1 else there
+
+
+def check_scale(scale: float | str, name: str) -> None:
+    if scale != "natural" and not (isinstance(scale, int | float) and scale > 0):
+        raise ValueError(f"`scale` of task `{name}` must be 'natural' or a positive number, got {scale!r}.")
 
 
 def natural_scale(head: nn.Module, labels: Tensor | None, name: str = "") -> float:

@@ -126,12 +126,13 @@ def test_an_absent_task_changes_nothing_for_the_others(name):
         torch.testing.assert_close(w[there], METHODS[name]()(losses[there], G[there][:, there]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", METHODS)
-def test_state_is_in_buffers(name):
+def test_state_is_in_buffers(name, dtype):
     balance = METHODS[name]()
     if not isinstance(balance, nn.Module):
         return
-    losses = torch.rand(7, 3, generator=torch.Generator().manual_seed(0)) + 0.1
+    losses = torch.rand(7, 3, generator=torch.Generator().manual_seed(0), dtype=dtype) + 0.1
     whole = [balance(x, torch.eye(3) - 0.3) for x in losses]
     first, again = METHODS[name](), METHODS[name]()
     for made in (first, again):

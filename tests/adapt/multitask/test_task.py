@@ -168,6 +168,11 @@ def test_columns_are_tasks_with_one_head(name):
     assert balance is None or name
 
 
+def test_columns_look_at_their_scale():
+    with pytest.raises(ValueError, match="`scale` of task `all`"):
+        multitask.columns("all", heads.Regressor(6, 3), "rows", scale=-1.0)
+
+
 def test_columns_take_no_gramian():
     with pytest.raises(ValueError, match="make each column a `task`"):
         many(multitask.mgda())

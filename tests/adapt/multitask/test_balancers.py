@@ -199,8 +199,9 @@ def test_uncertainty_comes_to_rest_at_one_over_the_loss():
 
 def test_smooth_tchebycheff_is_its_own_gradient():
     L = torch.tensor([0.2, 0.3, 0.1], dtype=torch.float64, requires_grad=True)
-    value = 3 * 0.1 * (L / 0.1).logsumexp(0)
-    torch.testing.assert_close(multitask.stch()(L.detach()), torch.autograd.grad(value, L)[0])
+    slope = torch.autograd.grad(0.1 * (L.log() / 0.1).logsumexp(0), L)[0]
+    torch.testing.assert_close(multitask.stch(smoothing=0.1)(L.detach()), 3 * slope / slope.sum())
+    torch.testing.assert_close(multitask.stch(smoothing=1.0)(L.detach()), torch.ones(3, dtype=torch.float64))
 
 
 def test_uw_so_near_equal_and_near_the_smallest():

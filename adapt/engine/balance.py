@@ -73,6 +73,13 @@ class Balancing(nn.Module):
         if hasattr(balance, "start"):
             balance.start(len(self.conflicts.tasks))  # type: ignore[union-attr]
 
+    @property
+    def name(self) -> str | None:
+        """Of the method: a run goes on with the one it began with."""
+        method = getattr(self.balance, "solve", self.balance)
+        known = method if hasattr(method, "__qualname__") else type(method)
+        return None if method is None else f"{known.__module__}.{known.__qualname__}"  # type: ignore[union-attr]
+
     def values(self, step: Step, update: "Update") -> dict[Term, Tensor]:
         """The terms of a phase; a task that is weighed reads features of its own."""
         apart = self.balance is not None and self._several(update)

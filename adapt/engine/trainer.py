@@ -136,7 +136,7 @@ class Trainer:
             "phases": ", ".join(f"{u.phase.name}: {u.phase.repeat} x {len(u.parameters)} tensors" for u in self.updates),
             "optimizers": ", ".join(f"{type(u.optimizer).__name__} {u.optimizer.defaults}" for u in self.updates),
             "encoder_scale": describe(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
-            "ema": ema, "passes": passes, "seed": seed,
+            "ema": ema, "passes": passes, "seed": seed, "balance": self.balancing.name,
         }  # fmt: skip
 
     # ---- training ----

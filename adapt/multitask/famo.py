@@ -14,7 +14,7 @@ class Famo(nn.Module):
         \xi \leftarrow \xi - \beta \, \mathrm{Adam} \Bigl( \nabla_\xi \sum_i z_i \, [\log L_i(t) - \log L_i(t + 1)] + \gamma \xi \Bigr)
 
     The paper evaluates the same batch again after the update, a second forward; here :math:`L(t + 1)` is the loss of the
-    next batch, which costs nothing and adds the noise between batches. Weights sum to the number of tasks.
+    next batch, which costs nothing and adds the noise between batches; with accumulation, most of what is seen is that noise. Weights sum to the number of tasks.
 
     Args:
         rate: :math:`\beta`; 0.025 as in the authors' code.

@@ -149,6 +149,15 @@ def test_every_method_trains_and_resumes_exactly(name, tmp_path):
     assert not torch.equal(weights(whole), weights(trainer(METHODS[name]())))
 
 
+def test_a_run_goes_on_with_its_balance(tmp_path):
+    from adapt.engine.checkpoint import CheckpointError
+
+    saved = trainer(multitask.imtl_g()).fit(1).save(tmp_path / "one")
+    for other in (multitask.config(), multitask.equal(), None):
+        with pytest.raises(CheckpointError, match="balance: adapt.multitask.imtl_g.weigh there"):
+            trainer(other).resume(saved)
+
+
 @pytest.mark.parametrize("name", ["imtl_g", "upgrad", "uncertainty"])
 def test_half_precision_accumulation_and_averages(name):
     made = trainer(METHODS[name](), precision="bf16", accumulate=2, ema=0.9, clip=1.0)

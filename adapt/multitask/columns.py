@@ -64,8 +64,11 @@ class Columns(nn.Module):
         labels = streams[self.on].all_labels()
         if labels is not None and labels.ndim != 2:
             raise ValueError(f"labels of columns must be (n, tasks) with NaN where missing, got {tuple(labels.shape)}.")
-        if labels is not None and hasattr(self.balance, "start"):
-            self.balance.start(labels.shape[1])  # type: ignore[union-attr]
+        tasks = getattr(self.head, "outputs", None) if labels is None else labels.shape[1]
+        if tasks and hasattr(
+            self.balance, "start"
+        ):  # before the first step: its state is part of what is saved and resumed
+            self.balance.start(tasks)  # type: ignore[union-attr]
         if self.scale == "natural":
             within = None if labels is None else (labels - labels.nanmean(0))
             self.scale = natural_scale(self.head, None if within is None else within[~within.isnan()], self.name)

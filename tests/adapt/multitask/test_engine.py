@@ -296,6 +296,8 @@ def test_diagnostics_in_tensorboard(tmp_path):
         "balance/class",
     ):
         assert tag in tags["scalars"]
+    shares = [events.Scalars(f"share/{name}")[0].value for name in ("number", "class", "units", "small")]
+    assert sum(shares) == pytest.approx(1.0) and max(shares[:3]) > 0
     assert "tasks/affinity" in tags["images"]
     assert "tasks/verdict/text_summary" in tags["tensors"]
     A = made.balancing.conflicts.affinity()

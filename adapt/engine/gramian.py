@@ -1,9 +1,11 @@
 """The inner products of the tasks' gradients, without ever holding the gradients."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from adapt.engine import runtime
 from losses.checks import at_least_float32
@@ -27,7 +29,7 @@ class ParameterGramian:
         uses = [p for m in module.modules() for p in m.parameters(recurse=False)]
         tied = {p for p in uses if sum(p is q for q in uses) > 1} if len(uses) > len(set(uses)) else set()
         self.parameters = [p for p in dict.fromkeys(uses) if p.requires_grad]
-        self.calls: dict[nn.Linear, list[tuple[Tensor, Tensor]]] = {}
+        self.calls: dict[nn.Linear, list[tuple[Tensor, GradientEdge]]] = {}
         for m in module.modules():
             # exactly this class: a subclass may do something else, or never be called
             if (
@@ -39,7 +41,8 @@ class ParameterGramian:
 
     def _keep(self, layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:
-            self.calls.setdefault(layer, []).append((inputs[0].detach(), output))
+            # the edge, not the tensor: an activation may overwrite it in place, and would then count as part of the layer
+            self.calls.setdefault(layer, []).append((inputs[0].detach(), get_gradient_edge(output)))
 
     def clear(self) -> None:
         self.calls.clear()
@@ -52,13 +55,23 @@ class ParameterGramian:
             gradients: for each task, of its loss with respect to each of them.
         """
         layers = list(self.calls)
-        outputs = [y for layer in layers for _, y in self.calls[layer]]
+        edges = [edge for layer in layers for _, edge in self.calls[layer]]
         by_hand = {p for layer in layers for p in layer.parameters(recurse=False)}
         rest = [p for p in self.parameters if p not in by_hand]
+        inputs: list[Any] = [*edges, *rest]
+        zeros = [
+            x.new_zeros(1).expand(*x.shape[:-1], layer.out_features) for layer in layers for x, _ in self.calls[layer]
+        ]
+        zeros += [torch.zeros_like(p) for p in rest]
         found = [
-            torch.autograd.grad(
-                features, [*outputs, *rest], g, retain_graph=True, allow_unused=True, materialize_grads=True
-            )
+            [
+                zero if e is None else e
+                for e, zero in zip(
+                    torch.autograd.grad(features, inputs, g, retain_graph=True, allow_unused=True),
+                    zeros,
+                    strict=True,
+                )
+            ]
             for g in gradients
         ]
         gram = features[0].new_zeros(len(found), len(found))

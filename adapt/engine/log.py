@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapt.engine.balance import Balancing, affinity_figure
+from adapt.engine.conflicts import Conflicts, affinity_figure
 from adapt.heads import confusion
 
 
@@ -71,11 +71,11 @@ class Log:
         if len({f.shape[1] for f in features}) == 1:
             self.embedding(torch.cat(features), domains, classes, step)
 
-    def tasks(self, balancing: Balancing, step: int) -> None:
+    def tasks(self, conflicts: Conflicts, step: int) -> None:
         """How the gradients of several tasks agree, and a sentence about it."""
-        sentence = balancing.verdict()
+        sentence = conflicts.verdict()
         if sentence:
-            self.writer.add_figure("tasks/affinity", affinity_figure(balancing.affinity(), balancing.tasks), step)
+            self.writer.add_figure("tasks/affinity", affinity_figure(conflicts.affinity(), conflicts.tasks), step)
             self.writer.add_text("tasks/verdict", sentence, step)
 
     def flush(self) -> None:

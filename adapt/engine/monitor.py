@@ -28,7 +28,8 @@ def monitor(
         scalars[f"weighted/{prefix}{term.name}"] = weights[term] * value.detach()
         scalars[f"weight/{prefix}{term.name}"] = weights[term]
     scalars[f"loss/{prefix}total"] = torch.stack([weights[t] * v.detach() for t, v in values.items()]).sum()
-    norms = {term: gradient_norm(weights[term] * value, step.shared) for term, value in values.items()}
+    features = [*step.shared, *(leaf for leaves in step.apart for leaf in leaves)]
+    norms = {term: gradient_norm(weights[term] * value, features) for term, value in values.items()}
     total = torch.stack(list(norms.values())).sum()
     for term, norm in norms.items():
         scalars[f"share/{prefix}{term.name}"] = norm / total.clamp_min(torch.finfo(norm.dtype).tiny)

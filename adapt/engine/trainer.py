@@ -136,7 +136,7 @@ class Trainer:
             "phases": ", ".join(f"{u.phase.name}: {u.phase.repeat} x {len(u.parameters)} tensors" for u in self.updates),
             "optimizers": ", ".join(f"{type(u.optimizer).__name__} {u.optimizer.defaults}" for u in self.updates),
             "encoder_scale": describe(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
-            "ema": ema, "passes": passes, "seed": seed,
+            "ema": ema, "passes": passes, "seed": seed, "balance": self.balancing.name,
         }  # fmt: skip
 
     # ---- training ----
@@ -167,7 +167,7 @@ class Trainer:
             finally:
                 if log:
                     log.close()
-        if self.progress and self.rank == 0 and (verdict := self.balancing.verdict()):
+        if self.progress and self.rank == 0 and (verdict := self.balancing.conflicts.verdict()):
             print(verdict)
         return self
 
@@ -230,7 +230,7 @@ class Trainer:
                 layers=phase.layers, passes=self.passes, encoder_learns=update.encoder_learns, kept=kept,
                 keep_graph=update.keep_graph, logging=logging, known=self._knows, autocast=self.autocast,
             )  # fmt: skip
-            values = {term: term(step) for term in phase.terms}
+            values = self.balancing.values(step, update)
             weights = {term: term.weight_at(progress) for term in phase.terms}
             seen.append(values)
             if logging:
@@ -296,7 +296,7 @@ class Trainer:
         log.scalars({f"{s.metric.replace(' ', '_')}/{n}": s.value for n, s in scores.items()}, self.step)
         if self.step == 0:
             log.text("settings", self.settings, 0)
-        log.tasks(self.balancing, self.step)
+        log.tasks(self.balancing.conflicts, self.step)
         if final:
             log.final(found, self.step)
             log.hparams(self.settings, {f"final/{n}": s.value for n, s in scores.items()})

@@ -16,7 +16,7 @@ def cagrad(radius: float = 0.5, *, at: At = "parameters") -> FromGramian:
     :math:`d = g_0 + c \|g_0\| g_w / \|g_w\|`, here T times that.
 
     Args:
-        radius: c; 0 is the mean, from 1 on it goes to MGDA. The paper has 0.4 and 0.5 in most of its experiments.
+        radius: c; 0 is the mean, and the larger it is the nearer it comes to MGDA. The paper has 0.4 and 0.5 in most of its experiments.
         at: where gradients are taken; see :func:`adapt.multitask.pcgrad`.
 
     Raises:

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from adapt.engine import Step, Term, gather, world_size
 from adapt.engine.schedule import Schedule
 from adapt.multitask.protocol import Balance
-from adapt.multitask.task import natural_scale
+from adapt.multitask.task import check_scale, natural_scale
 from adapt.streams import Stream
 
 
@@ -43,7 +43,7 @@ def columns(
     On several ranks: every mean is over the rows of all of them, exact.
 
     Raises:
-        ValueError: a balance that needs the Gramian (use :func:`adapt.multitask.task`); labels that are no matrix.
+        ValueError: a balance that needs the Gramian (use :func:`adapt.multitask.task`); labels that are no matrix; a scale that is not positive.
     """
     if getattr(balance, "at", None) is not None:
         raise ValueError(
@@ -55,6 +55,7 @@ def columns(
 class Columns(nn.Module):
     def __init__(self, name: str, head: nn.Module, on: str, balance: Balance | None, scale: float | str):
         super().__init__()
+        check_scale(scale, name)
         self.name, self.head, self.on, self.balance = name, head, on, balance
         self.scale: Any = scale  # a number once the labels were looked at
         self.fixed = Fixed(head)
@@ -63,8 +64,11 @@ class Columns(nn.Module):
         labels = streams[self.on].all_labels()
         if labels is not None and labels.ndim != 2:
             raise ValueError(f"labels of columns must be (n, tasks) with NaN where missing, got {tuple(labels.shape)}.")
-        if labels is not None and hasattr(self.balance, "start"):
-            self.balance.start(labels.shape[1])  # type: ignore[union-attr]
+        tasks = getattr(self.head, "outputs", None) if labels is None else labels.shape[1]
+        if tasks and hasattr(
+            self.balance, "start"
+        ):  # before the first step: its state is part of what is saved and resumed
+            self.balance.start(tasks)  # type: ignore[union-attr]
         if self.scale == "natural":
             within = None if labels is None else (labels - labels.nanmean(0))
             self.scale = natural_scale(self.head, None if within is None else within[~within.isnan()], self.name)

@@ -4,6 +4,7 @@ import numpy
 from numpy import ndarray
 
 from adapt.multitask.gramian import At, FromGramian, norms_and_cosines
+from adapt.multitask.imtl_g import project
 
 
 def config(*, at: At = "parameters") -> FromGramian:
@@ -31,7 +32,7 @@ def config(*, at: At = "parameters") -> FromGramian:
 
 def weigh(G: ndarray) -> ndarray:
     d, C = norms_and_cosines(G)
-    a = numpy.linalg.pinv(C, rcond=1e-10, hermitian=True).sum(1)
+    a = project(C)
     square = a @ C @ a
     if square < 1e-12:  # opposite gradients
         return numpy.zeros(len(G))

@@ -46,10 +46,10 @@ class Dwa(nn.Module):
         if self.means is None:
             self.start(len(losses))
         there = present(losses)
-        older, newer = self.means.to(losses)
-        weights = shares((newer / older).nan_to_num(1.0, 1.0, 1.0) / self.temperature, there)
-        self.sums = self.sums.to(losses) + losses.nan_to_num()
-        self.counts = self.counts.to(losses) + there
+        older, newer = self.means.to(losses.device)
+        weights = shares((newer / older).nan_to_num(1.0, 1.0, 1.0) / self.temperature, there).to(losses.dtype)
+        self.sums = self.sums.to(losses.device) + losses.nan_to_num().to(self.sums.dtype)
+        self.counts = self.counts.to(losses.device) + there
         self.calls += 1
         # without a look at the counter from the host: the window is closed by a mask
         closed = self.calls.to(losses.device) % self.window == 0

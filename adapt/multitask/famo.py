@@ -14,11 +14,11 @@ class Famo(nn.Module):
         \xi \leftarrow \xi - \beta \, \mathrm{Adam} \Bigl( \nabla_\xi \sum_i z_i \, [\log L_i(t) - \log L_i(t + 1)] + \gamma \xi \Bigr)
 
     The paper evaluates the same batch again after the update, a second forward; here :math:`L(t + 1)` is the loss of the
-    next batch, which costs nothing and adds the noise between batches. Weights sum to the number of tasks.
+    next batch, which costs nothing and adds the noise between batches; with accumulation, most of what is seen is that noise. Weights sum to the number of tasks.
 
     Args:
         rate: :math:`\beta`; 0.025 as in the authors' code.
-        decay: :math:`\gamma`; 0.001 as in the authors' code.
+        decay: :math:`\gamma`; 0.001 as in LibMTL.
         floor: losses below it count as it; losses must be positive. Ours.
 
     Buffers, in the state_dict: `logits`, `before` (logarithms of the last losses), `known` (which have one), Adam's `first`, `second` and `calls`. A task that is absent keeps
@@ -50,7 +50,7 @@ class Famo(nn.Module):
         logs = losses.clamp_min(self.floor).log()
         self._learn(logs)
         there = present(losses)
-        self.before, self.known = torch.where(there, logs, self.before), self.known | there
+        self.before, self.known = torch.where(there, logs, self.before).to(self.before.dtype), self.known | there
         return normalized(self.logits.softmax(0) / losses.clamp_min(self.floor), there)
 
     def _learn(self, logs: Tensor) -> None:
@@ -64,7 +64,8 @@ class Famo(nn.Module):
         move = self.rate * (first / (1 - 0.9**calls)) / ((second / (1 - 0.999**calls)).sqrt() + 1e-8)
         new = {"logits": self.logits - move, "first": first, "second": second, "calls": calls}
         for name, value in new.items():
-            setattr(self, name, torch.where(there, value, getattr(self, name)))
+            old = getattr(self, name)
+            setattr(self, name, torch.where(there, value, old).to(old.dtype))
 
 
 def famo(*, rate: float = 0.025, decay: float = 1e-3, floor: float = 1e-8) -> Famo:

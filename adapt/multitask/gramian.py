@@ -14,7 +14,7 @@ class FromGramian:
     r"""A balancer that looks at the Gramian alone.
 
     Args:
-        solve: from a Gramian, symmetric float64 with diagonal of mean 1, to weights.
+        solve: from a Gramian, symmetric positive semidefinite float64 with diagonal of mean 1, to weights.
         at: where the gradients are taken: ``"features"``, ``"parameters"`` or a module inside of the encoder.
 
     Tasks that are absent or whose gradient vanishes (its norm below 1e-10 of the largest) sit out: a finished task would
@@ -37,16 +37,32 @@ class FromGramian:
             )
         G = gram.detach().double().cpu().numpy()
         there = ~losses.isnan().cpu().numpy()
-        return torch.from_numpy(self.weigh(G, there)).to(losses)
+        return torch.from_numpy(self.weigh(G, there, torch.finfo(gram.dtype).eps)).to(losses)
 
-    def weigh(self, G: ndarray, there: ndarray) -> ndarray:
+    def weigh(self, G: ndarray, there: ndarray, rounding: float) -> ndarray:
         squares = numpy.where(there, numpy.diagonal(G), 0.0)
         live = squares > 1e-20 * squares.max(initial=0.0)
         w = numpy.ones(len(G))
         if live.any():
             G = G[numpy.ix_(live, live)] / squares[live].mean()
-            w[live] = self.solve((G + G.T) / 2)
+            w[live] = self.solve(without_noise((G + G.T) / 2, rounding))
         return w
+
+
+def without_noise(G: ndarray, rounding: float) -> ndarray:
+    """The Gramian without what the rounding of its entries adds: gradients that depend on each other linearly do so exactly.
+
+    Eigenvalues of the cosines below ten times tasks x `rounding` become 0. They are noise of either sign, and one over it would be most of
+    a pseudo-inverse.
+    """
+    d, C = norms_and_cosines(G)
+    noise = 10 * len(G) * rounding
+    try:
+        numpy.linalg.cholesky(C - noise * numpy.eye(len(G)))  # ten times as fast as eigenvalues
+        return G
+    except numpy.linalg.LinAlgError:
+        values, vectors = numpy.linalg.eigh(C)
+        return numpy.outer(d, d) * (vectors * numpy.where(values > noise, values, 0.0) @ vectors.T)
 
 
 def norms_and_cosines(G: ndarray) -> tuple[ndarray, ndarray]:

@@ -38,5 +38,5 @@ def least_norm(B: ndarray) -> ndarray:
 
     size = numpy.sqrt(numpy.square(B).sum(0).min())  # of the shortest: q is then at most 1
     rows = numpy.vstack([B / (size or 1.0), numpy.ones(B.shape[1])])
-    v = nnls(rows, numpy.eye(len(rows))[-1])[0]
+    v = nnls(rows, numpy.eye(len(rows))[-1], maxiter=100 * B.shape[1])[0]
     return v / v.sum()

@@ -6,25 +6,29 @@ from adapt.multitask.protocol import Balance
 from adapt.multitask.weights import present, shares
 
 
-def stch(*, smoothing: float = 0.1) -> Balance:
-    r"""Smooth Tchebycheff scalarisation: the task that lags counts most.
+def stch(*, smoothing: float = 0.5, floor: float = 1e-8) -> Balance:
+    r"""Smooth Tchebycheff scalarisation of the logarithms of the losses: the task that lags counts most.
 
-    .. math:: \nabla \; T \mu \log \sum_i e^{L_i / \mu} = \sum_i w_i \nabla L_i, \qquad w = T \, \mathrm{softmax}(L / \mu)
+    .. math:: \nabla \; \mu \log \sum_i e^{\log L_i / \mu} \propto \sum_i w_i \nabla L_i, \qquad w = T \, \mathrm{softmax} \bigl( (1 / \mu - 1) \log L \bigr)
 
-    Preferences are the weights of the terms; the ideal point is 0, where losses in their natural scale end.
+    The objectives are logarithms of losses over their nadir, as in the authors' code for several tasks; here the nadir is the
+    natural scale of :func:`adapt.multitask.task`, instead of the mean loss after four epochs, and the weights sum to T.
+    Preferences are the weights of the terms.
 
     Args:
-        smoothing: :math:`\mu`; 0 would be the maximum alone, large is near equal. 0.1 suits losses around 1, ours.
+        smoothing: :math:`\mu`; towards 0 the largest loss alone. 0.5, where weights are proportional to losses, ours: at 1, the
+            authors' default, all weights are equal. Where few rows of a task are in a batch a small one follows their noise.
+        floor: losses below it count as it; losses must be positive. Ours.
 
     Lin et al., Smooth Tchebycheff Scalarization for Multi-Objective Optimization, 2024, https://arxiv.org/abs/2402.19078
 
-    >>> stch(smoothing=1.0)(torch.tensor([1.0, 2.0]))
-    tensor([0.5379, 1.4621])
+    >>> stch()(torch.tensor([1.0, 3.0]))
+    tensor([0.5000, 1.5000])
     """
     if not smoothing > 0:
         raise ValueError(f"`smoothing` must be positive, got {smoothing}.")
 
     def weigh(losses: Tensor, gram: Tensor | None = None) -> Tensor:
-        return shares(losses / smoothing, present(losses))
+        return shares((1 / smoothing - 1) * losses.clamp_min(floor).log(), present(losses))
 
     return weigh

@@ -22,7 +22,7 @@ def task(
     scale: float | str = "natural",
     weight: float | Schedule = 1.0,
 ) -> Term:
-    r"""A head's loss on the rows of a stream that have its label, in units of the loss of a constant prediction.
+    r"""A head's loss on the rows of a stream that have its label, in units of the loss of a prediction that does not look at the input.
 
     .. math:: L_t = \frac{1}{s_t \, |R_t|} \sum_{i \in R_t} \ell(h_t(z_i), y_{it}), \qquad R_t = \{ i : y_{it} \text{ is there} \}
 
@@ -34,9 +34,9 @@ def task(
             None: the label is the task's alone.
         missing: the class index that says that a row has no such label. A number is missing where it is NaN. A row with
             several numbers counts where all are there.
-        scale: s. ``"natural"`` is the loss of the best constant prediction, so that tasks start near 1 whatever their units:
-            log(classes) for a classifier, log 2 for a head of yes-or-no labels, the variance of the labels for a regressor, which
-            must lie in memory. A number; 1 leaves the loss as it is.
+        scale: s. ``"natural"`` is the loss of a prediction that does not look at the input, so that tasks start near 1 whatever
+            their units: log(classes) for a classifier and log 2 for a head of yes-or-no labels, those of equal probabilities; the
+            variance of the labels for a regressor, that of their mean, for which they must lie in memory. A number; 1 leaves the loss as it is.
         weight: of the term: a preference, at the encoder and the head, which a trainer's `balance` does not see.
 
     In a batch without any such row the task is neither an error nor a loss of zero: it contributes nothing, a balance does
@@ -54,8 +54,7 @@ def task(
 class Task(nn.Module):
     def __init__(self, name: str, head: nn.Module, on: str, label: int | str | None, missing: int, scale: float | str):
         super().__init__()
-        if scale != "natural" and not (isinstance(scale, int | float) and scale > 0):
-            raise ValueError(f"`scale` of task `{name}` must be 'natural' or a positive number, got {scale!r}.")
+        check_scale(scale, name)
         self.name, self.head, self.on, self.label, self.missing, self.scale = name, head, on, label, missing, scale
         self.checked = self.complete = False
 
@@ -128,8 +127,13 @@ def labelled(y: Tensor, missing: int) -> Tensor:
     return there.flatten(1).all(1) if y.ndim > 1 else there
 
 
+def check_scale(scale: float | str, name: str) -> None:
+    if scale != "natural" and not (isinstance(scale, int | float) and scale > 0):
+        raise ValueError(f"`scale` of task `{name}` must be 'natural' or a positive number, got {scale!r}.")
+
+
 def natural_scale(head: nn.Module, labels: Tensor | None, name: str = "") -> float:
-    """The loss of the best constant prediction: log C, log 2, or the variance of the labels."""
+    """The loss of equal probabilities, log C or log 2, or of the mean: the variance of the labels."""
     if hasattr(head, "classes"):
         return math.log(head.classes)  # type: ignore[arg-type]
     if hasattr(head, "names"):

@@ -10,7 +10,7 @@ def delta_m(
 ) -> float:
     r"""The mean relative improvement of tasks over what each reaches alone.
 
-    .. math:: \Delta_m = \frac1T \sum_t (-1)^{l_t} \, \frac{M_t - S_t}{S_t}
+    .. math:: \Delta_m = \frac1T \sum_t (-1)^{l_t} \, \frac{M_t - S_t}{|S_t|}
 
     with :math:`l_t = 1` where lower is better. Positive is better than alone, in either case.
 

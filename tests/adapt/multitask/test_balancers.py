@@ -34,6 +34,25 @@ def test_finite_on_hostile_gramians(name, case):
             assert w.dtype == dtype and w.shape == (len(J),) and w.isfinite().all(), w
 
 
+@pytest.mark.parametrize("name", FROM_GRAMIAN)
+def test_rounding_of_a_rank_deficient_gramian(name):
+    """More tasks than dimensions, in float32: eigenvalues that should be 0 are noise of either sign."""
+    rng = numpy.random.default_rng(0)
+    for T, dimensions in ((16, 8), (9, 1), (6, 5)):
+        J = torch.from_numpy(rng.normal(size=(T, dimensions)) * numpy.exp(rng.uniform(-3, 3, size=(T, 1)))).float()
+        assert FROM_GRAMIAN[name]()(torch.ones(T), J @ J.T).isfinite().all()
+
+
+@pytest.mark.parametrize("name", sorted(set(FROM_GRAMIAN) - {"pcgrad"}))
+def test_float32_and_float64_agree_where_a_task_is_the_sum_of_two(name):
+    a, b = torch.randn(2, 500, generator=torch.Generator().manual_seed(0))
+    J = torch.stack([a, b, 1.7 * (a + b)])
+    exact = J.double() @ J.double().T  # its third eigenvalue is the square of J's rounding
+    torch.testing.assert_close(
+        FROM_GRAMIAN[name]()(torch.ones(3), J @ J.T), FROM_GRAMIAN[name]()(torch.ones(3), exact), rtol=1e-2, atol=1e-3
+    )
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_global_random_state_is_left_alone(name):
     before = torch.get_rng_state()
@@ -107,12 +126,13 @@ def test_an_absent_task_changes_nothing_for_the_others(name):
         torch.testing.assert_close(w[there], METHODS[name]()(losses[there], G[there][:, there]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", METHODS)
-def test_state_is_in_buffers(name):
+def test_state_is_in_buffers(name, dtype):
     balance = METHODS[name]()
     if not isinstance(balance, nn.Module):
         return
-    losses = torch.rand(7, 3, generator=torch.Generator().manual_seed(0)) + 0.1
+    losses = torch.rand(7, 3, generator=torch.Generator().manual_seed(0), dtype=dtype) + 0.1
     whole = [balance(x, torch.eye(3) - 0.3) for x in losses]
     first, again = METHODS[name](), METHODS[name]()
     for made in (first, again):
@@ -179,8 +199,9 @@ def test_uncertainty_comes_to_rest_at_one_over_the_loss():
 
 def test_smooth_tchebycheff_is_its_own_gradient():
     L = torch.tensor([0.2, 0.3, 0.1], dtype=torch.float64, requires_grad=True)
-    value = 3 * 0.1 * (L / 0.1).logsumexp(0)
-    torch.testing.assert_close(multitask.stch()(L.detach()), torch.autograd.grad(value, L)[0])
+    slope = torch.autograd.grad(0.1 * (L.log() / 0.1).logsumexp(0), L)[0]
+    torch.testing.assert_close(multitask.stch(smoothing=0.1)(L.detach()), 3 * slope / slope.sum())
+    torch.testing.assert_close(multitask.stch(smoothing=1.0)(L.detach()), torch.ones(3, dtype=torch.float64))
 
 
 def test_uw_so_near_equal_and_near_the_smallest():

@@ -126,6 +126,18 @@ def test_gramian_at_parameters_of_any_network(rows):
     torch.testing.assert_close(gram([z], [[d] for d in D]).double(), J @ J.T, rtol=1e-6, atol=1e-8)
 
 
+def test_gramian_at_parameters_with_activations_in_place():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(inplace=True), nn.Linear(8, 4)).double()
+    gram = ParameterGramian(net)
+    z = net(torch.randn(5, 6, dtype=torch.float64))
+    D = [torch.randn_like(z) for _ in range(2)]
+    J = torch.stack(
+        [torch.cat([g.flatten() for g in torch.autograd.grad(z, [*net.parameters()], d, retain_graph=True)]) for d in D]
+    )
+    torch.testing.assert_close(gram([z], [[d] for d in D]), J @ J.T)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_trains_and_resumes_exactly(name, tmp_path):
     whole = trainer(METHODS[name]()).fit(6)
@@ -135,6 +147,15 @@ def test_every_method_trains_and_resumes_exactly(name, tmp_path):
     again.steps = 6
     assert torch.equal(weights(again.fit(6)), weights(whole))
     assert not torch.equal(weights(whole), weights(trainer(METHODS[name]())))
+
+
+def test_a_run_goes_on_with_its_balance(tmp_path):
+    from adapt.engine.checkpoint import CheckpointError
+
+    saved = trainer(multitask.imtl_g()).fit(1).save(tmp_path / "one")
+    for other in (multitask.config(), multitask.equal(), None):
+        with pytest.raises(CheckpointError, match="balance: adapt.multitask.imtl_g.weigh there"):
+            trainer(other).resume(saved)
 
 
 @pytest.mark.parametrize("name", ["imtl_g", "upgrad", "uncertainty"])
@@ -151,6 +172,85 @@ def test_each_micro_batch_has_its_own_weights():
     trainer(whole).fit(1)
     # the Gramian is of the losses, not of their halves
     torch.testing.assert_close(balance.seen[0][1], whole.seen[0][1])
+
+
+@pytest.mark.parametrize("passes", ["joint", "separate"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_tasks_on_several_streams(passes, accumulate):
+    """Against one backward a task; a term that is no task shares a head and its features with two of them."""
+    from adapt.engine.step import Step
+
+    b, u = [0.5, 3.0, 2.0], [1.0, 0.4, 1.0]
+    data = {n: labels(seed=i, missing=0.0, dtype=torch.float64) for i, n in enumerate(("a", "b"))}
+    streams = {n: Stream(d, 6) for n, d in data.items()}
+
+    def make(balance):
+        torch.manual_seed(5)
+        number, other = heads.Regressor(6).double(), heads.Regressor(6).double()
+        small = Term(
+            "small", lambda s: (s.output(number, "a") + s["b"].features.sum()).square().mean(), modules=[number]
+        )
+        terms = [
+            multitask.task("one", number, "a", label=0, scale=1.0, weight=u[0]),
+            small,
+            multitask.task("two", number, "b", label=0, scale=1.0, weight=u[1]),
+            multitask.task("three", other, "b", label=2, scale=1.0, weight=u[2]),
+        ]
+        return Trainer(
+            network(dtype=torch.float64), terms, streams, balance=balance, passes=passes, accumulate=accumulate,
+            progress=False, device="cpu", optimizer=lambda groups: torch.optim.SGD(groups, lr=0.05),
+        )  # fmt: skip
+
+    slow, spy = make(None), Spy(b, "features")
+    made, expected, grams = make(spy), {}, []
+    batches = {n: s.batches(n, slow.seed) for n, s in streams.items()}
+    for _ in range(accumulate):
+        step = Step({n: next(x) for n, x in batches.items()}, slow.encoder, passes=passes)
+        values = {t: t(step) for t in slow.terms}
+        tasks = [t for t in slow.terms if t.task]
+        J = []
+        for t, value in values.items():
+            parameters = list(slow.model.parameters())
+            grads = torch.autograd.grad(t.weight * value, parameters, retain_graph=True, allow_unused=True)
+            share = b[tasks.index(t)] if t.task else 1.0
+            for number, (p, g) in enumerate(zip(parameters, grads, strict=True)):
+                if g is not None:
+                    inside = any(p is q for q in slow.encoder.parameters())
+                    expected[number] = expected.get(number, 0) + (share if inside else 1.0) * g / accumulate
+            if t.task:
+                found = torch.autograd.grad(value, step.shared, retain_graph=True, allow_unused=True)
+                J.append(
+                    torch.cat(
+                        [
+                            (torch.zeros_like(f) if g is None else g).flatten()
+                            for g, f in zip(found, step.shared, strict=True)
+                        ]
+                    )
+                )
+        grams.append(torch.stack(J) @ torch.stack(J).T)
+    made.fit(1)
+    for number, p in enumerate(made.model.parameters()):
+        torch.testing.assert_close(p.grad, expected[number], rtol=1e-10, atol=1e-12)
+    for (_, seen), gram in zip(spy.seen, grams, strict=True):
+        torch.testing.assert_close(seen, gram, rtol=1e-8, atol=1e-12)
+
+
+def test_what_passes_by_the_features_keeps_its_plain_weight():
+    first = trainer(other=False)
+    weight = first.encoder.body[0].weight
+    penalty = Term("penalty", lambda s: 3.0 * weight.square().sum() + 0.0 * s["rows"].features.sum(), task=True)
+    streams, options = first.streams, {"progress": False, "device": "cpu"}
+    before = weight.detach().clone()
+    made = Trainer(first.encoder, [*first.terms[:1], penalty], streams, balance=Spy([0.0, 50.0], "features"), **options)
+    made.fit(1)
+    torch.testing.assert_close(weight.grad, 6.0 * before)
+
+
+def test_a_task_that_asks_for_layers_is_not_weighed():
+    made = trainer(other=False)
+    deep = Term("deep", lambda s: s["rows"].layer("0").square().mean(), task=True, layers=["0"])
+    with pytest.raises(ValueError, match="task `deep` asks for layers"):
+        Trainer(made.encoder, [*made.terms, deep], made.streams, balance=multitask.equal(), device="cpu")
 
 
 def test_preferences_are_not_seen_by_the_balance_and_kept():
@@ -196,12 +296,14 @@ def test_diagnostics_in_tensorboard(tmp_path):
         "balance/class",
     ):
         assert tag in tags["scalars"]
+    shares = [events.Scalars(f"share/{name}")[0].value for name in ("number", "class", "units", "small")]
+    assert sum(shares) == pytest.approx(1.0) and max(shares[:3]) > 0
     assert "tasks/affinity" in tags["images"]
     assert "tasks/verdict/text_summary" in tags["tensors"]
-    A = made.balancing.affinity()
+    A = made.balancing.conflicts.affinity()
     torch.testing.assert_close(A.diagonal(), torch.ones(3))
     assert A.abs().max() <= 1 + 1e-5
-    assert "differ in length by a factor of" in made.balancing.verdict()
+    assert "differ in length by a factor of" in made.balancing.conflicts.verdict()
 
 
 def test_diagnostics_change_no_weight(tmp_path):
@@ -216,14 +318,14 @@ def test_diagnostics_change_no_weight(tmp_path):
 
 def test_verdict():
     made = trainer()
-    b = made.balancing
+    b = made.balancing.conflicts
     assert b.verdict() == ""
-    b._watch(torch.ones(3), torch.eye(3))
+    b.watch(torch.ones(3), torch.eye(3))
     assert "nothing to balance" in b.verdict()
-    b._watch(torch.ones(3), torch.diag(torch.tensor([1.0, 1.0, 1e4])))
+    b.watch(torch.ones(3), torch.diag(torch.tensor([1.0, 1.0, 1e4])))
     assert "a balance of lengths" in b.verdict()
     for _ in range(5):
-        b._watch(torch.ones(3), torch.eye(3) * 2 - 0.5)
+        b.watch(torch.ones(3), torch.eye(3) * 2 - 0.5)
     assert "a projection (upgrad)" in b.verdict()
 
 

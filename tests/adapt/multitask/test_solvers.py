@@ -64,6 +64,15 @@ def test_mgda_against_brute_force():
             assert w @ G @ w >= best * (1 - 0.05)
 
 
+def test_mgda_where_least_squares_takes_many_turns():
+    """A Pareto-stationary point of rank 12: scipy's own limit, three turns a task, is not enough."""
+    rng = numpy.random.default_rng(17984)
+    J = torch.from_numpy(rng.normal(size=(18, 12)) * numpy.exp(rng.uniform(-3, 3, size=(18, 1)))).float()
+    J[-1] = -J[:-1].sum(0)
+    w = multitask.mgda()(torch.ones(18), J @ J.T)
+    assert (w @ J).norm() < 1e-3 * J.norm(dim=1).min()
+
+
 def test_mgda_of_two_in_closed_form():
     for J in jacobians(100, low=2, high=3, seed=4):
         a, b = J

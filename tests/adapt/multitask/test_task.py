@@ -168,6 +168,26 @@ def test_columns_are_tasks_with_one_head(name):
     assert balance is None or name
 
 
+def test_columns_look_at_their_scale():
+    with pytest.raises(ValueError, match="`scale` of task `all`"):
+        multitask.columns("all", heads.Regressor(6, 3), "rows", scale=-1.0)
+
+
+def test_columns_read_row_by_row_resume(tmp_path):
+    def make():
+        torch.manual_seed(0)
+        term = multitask.columns("all", heads.Regressor(6, 3), "rows", balance=multitask.dwa(window=2), scale=1.0)
+        return Trainer(network(), [term], {"rows": Stream(Items(labels()), 12)}, progress=False, device="cpu")
+
+    saved = make().fit(3).save(tmp_path / "half")
+    again = make().resume(saved)
+    again.steps = 6
+    assert again.terms[0].loss.balance.calls == 3
+    whole = make()
+    whole.fit(6)
+    torch.testing.assert_close(weights(again.fit(6)), weights(whole), rtol=0, atol=0)
+
+
 def test_columns_take_no_gramian():
     with pytest.raises(ValueError, match="make each column a `task`"):
         many(multitask.mgda())

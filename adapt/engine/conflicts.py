@@ -1,0 +1,106 @@
+"""How the gradients of several tasks agree."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Conflicts(nn.Module):
+    """What is seen of the tasks' gradients at the features, on the logging steps.
+
+    Args:
+        tasks: their names.
+        balanced: whether a balance weighs them.
+
+    Buffers: sums over these steps of the gradients' norms, their cosines and their conflicts, and how often each pair
+    was seen.
+    """
+
+    seen: Tensor
+    norms: Tensor
+    cosines: Tensor
+    conflicts: Tensor
+
+    def __init__(self, tasks: Sequence[str], *, balanced: bool = False):
+        super().__init__()
+        self.tasks, self.balanced, T = list(tasks), balanced, len(tasks)
+        if T:
+            self.register_buffer("seen", torch.zeros(T, T))
+            self.register_buffer("norms", torch.zeros(T))
+            self.register_buffer("cosines", torch.zeros(T, T))
+            self.register_buffer("conflicts", torch.zeros(T, T))
+
+    def watch(self, losses: Tensor, gram: Tensor) -> dict[str, Tensor | float]:
+        """Norms, cosines and conflicts at the features; summed up for the verdict."""
+        squares = gram.diagonal()
+        live = ~losses.isnan() & (squares > 0)
+        pairs = live[:, None] & live
+        norms = squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
+        cosines = torch.where(pairs, gram / torch.outer(norms, norms), 0.0)
+        self.seen += pairs
+        self.norms += torch.where(live, norms, 0.0)
+        self.cosines += cosines
+        self.conflicts += cosines < 0
+        other = ~torch.eye(len(gram), dtype=torch.bool, device=gram.device) & pairs
+        scalars: dict[str, Tensor | float] = {
+            f"task_gradient/{name}": torch.where(there, norm, torch.nan)
+            for name, norm, there in zip(self.tasks, norms, live, strict=True)
+        }
+        count = other.sum().clamp_min(1)
+        scalars["tasks/cosine"] = (cosines * other).sum() / count
+        scalars["tasks/conflict_rate"] = ((cosines < 0) & other).sum() / count
+        if len(gram) <= 8:
+            for i, j in torch.combinations(torch.arange(len(gram)), 2).tolist():
+                scalars[f"task_cosine/{self.tasks[i]}_{self.tasks[j]}"] = cosines[i, j]
+        return scalars
+
+    def affinity(self) -> Tensor:
+        """``(tasks, tasks)`` mean cosines of the tasks' gradients at the features, over the logging steps; NaN where none
+        was seen. Tasks that help each other are near 1, tasks on different rows exactly 0.
+        """
+        return torch.where(self.seen > 0, self.cosines / self.seen, torch.nan)
+
+    def verdict(self) -> str:
+        """One sentence: was balancing worth anything? From the logging steps; "" where no task was seen.
+
+        Weighing can help where gradients differ in length by a factor of more than 3, projecting where they conflict in
+        more than a third of the pairs: rules of thumb, ours. The score against the plain sum decides.
+        """
+        if not self.tasks or self.seen.diagonal().sum() == 0:
+            return ""
+        norms = self.norms / self.seen.diagonal().clamp_min(1)
+        norms = norms[norms > 0]
+        ratio = (norms.max() / norms.min()).item() if len(norms) else math.nan
+        other = ~torch.eye(len(self.tasks), dtype=torch.bool, device=self.seen.device)
+        rate = (self.conflicts[other].sum() / self.seen[other].sum().clamp_min(1)).item()
+        facts = (
+            f"at the features the tasks' gradients differ in length by a factor of {ratio:.2g} and conflict in {rate:.0%} "
+            "of the pairs"
+        )
+        remedies = []
+        if ratio > 3:
+            remedies.append("a balance of lengths (imtl_g, nash_mtl, uncertainty)")
+        if rate > 1 / 3:
+            remedies.append("a projection (upgrad)")
+        if not remedies:
+            return f"{facts}: " + ("the plain sum would have done as well." if self.balanced else "nothing to balance.")
+        return f"{facts}: {' or '.join(remedies)} may be worth it; compare with the plain sum."
+
+
+def affinity_figure(cosines: Tensor, names: Sequence[str]) -> Any:
+    """A matplotlib figure of cosines between tasks, from -1 in red to 1 in blue."""
+    from matplotlib.figure import Figure
+
+    size = min(12.0, 2.5 + 0.4 * len(names))
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(cosines.cpu().numpy(), cmap="RdBu", vmin=-1, vmax=1)
+    if len(names) <= 30:
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+        for i, j in torch.cartesian_prod(*2 * [torch.arange(len(names))]).tolist():
+            axes.text(j, i, f"{cosines[i, j]:.2f}", ha="center", va="center", fontsize=7)
+    return figure

@@ -1,5 +1,7 @@
 """The pretrained weights at hand give the numbers that are known of them, through our loaders."""
 
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,10 @@ from torch.utils.data import TensorDataset
 from adapt import encoders, inductive, streams
 from adapt.streams import CIFAR10_CLASSES, data_file
 
-pytestmark = pytest.mark.data
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets"),
+]
 
 
 def images(split, rows):

@@ -242,7 +242,7 @@ def main() -> None:
     jobs = [(n, labels, s, k) for labels in arguments.labels for n in SOURCES for k in range(settings.seeds) for s in STRATEGIES]  # fmt: skip
     todo = [job for job in jobs if not path_of(out, *job).exists()][part::parts]
     for job in (bar := tqdm(todo, unit="run", desc="inductive")):
-        bar.set_postfix_str("{0}, {1} labels a class, {2}, seed {3}".format(*job))
+        bar.set_postfix_str("{}, {} labels a class, {}, seed {}".format(*job))
         write(path_of(out, *job), run(settings, out, *job))
 
     owner = inductive.transfer(load(RESNET, pretrained=True), None, "direct", classes=CIFAR10_CLASSES)

@@ -6,7 +6,8 @@ Encoders: the ResNets of CIFAR-10, 20 to 56 layers deep, and the MobileNet of Im
 cifar10_jpg, the ResNets' own task, whose training images they have seen; MNIST-M; Semeion, binary digits; Olivetti, 40 faces. Each seed
 draws the rows to train on, 50 of a class (5 of a face); scores see these rows and no others. `true` is the accuracy on test rows after a
 small fixed budget: LP-FT, the default of `inductive.transfer`, 4 passes of batches of 32 (Olivetti 10). No score was made or chosen with these
-accuracies. The table has, by target and score, the weighted Kendall tau with the mean true accuracy, mean over seeds.
+accuracies. The last table has, by
+target and score, the weighted Kendall tau with the mean true accuracy, mean over seeds, and what a user loses who takes the first encoder.
 
 One file a run under `--folder`: stopped, it goes on where it was; two processes may share it, `--share 0/2` and `--share 1/2`. Needs ADAPT_DATA.
 """
@@ -40,6 +41,7 @@ SCORES = (
     models.knn, models.ridge, models.logme, models.h_score, models.n_leep, models.transrate, models.gbc, models.parc,
     models.leep, models.nce,
 )  # fmt: skip
+COLUMNS = (*(score.__name__ for score in SCORES), "parameters")
 IMAGENET = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 HALF = torch.tensor(0.5), torch.tensor(0.5)
 
@@ -211,36 +213,39 @@ def read(folder: Path, targets: list[str], seeds: int) -> dict[str, tuple[dict[s
     return found
 
 
-def taus(true: dict[str, float], by_seed: list[dict]) -> dict[str, float]:
-    """Mean over seeds of the weighted Kendall tau of each score, over the encoders for which it is defined."""
-    columns = [*(s.__name__ for s in SCORES), "parameters"]
-    return {
-        column: float(
-            numpy.mean(
-                [weighted_kendall({n: s[column] for n, s in scores.items() if column in s}, true) for scores in by_seed]
-            )
-        )
-        for column in columns
-    }
+def judged(true: dict[str, float], by_seed: list[dict]) -> dict[str, tuple[float, float]]:
+    """By score, over the encoders for which it is defined, mean over seeds: the weighted Kendall tau, and the accuracy that is lost where
+    its first is not the best of all. NaN where fewer than two have the score."""
+    found = {}
+    for column in COLUMNS:
+        scores = [{name: row[column] for name, row in seed.items() if column in row} for seed in by_seed]
+        if min(map(len, scores)) < 2:
+            found[column] = numpy.nan, numpy.nan
+            continue
+        lost = [max(true.values()) - true[max(some, key=some.__getitem__)] for some in scores]
+        found[column] = float(numpy.mean([weighted_kendall(s, true) for s in scores])), float(numpy.mean(lost))
+    return found
 
 
 def tables(found: dict) -> str:
-    columns = [*(s.__name__ for s in SCORES), "parameters"]
     lines = []
     for target, (true, by_seed) in found.items():
         lines += [f"\n{target}: mean over {len(by_seed)} seeds, the best encoder first\n"]
-        lines += [f"| encoder | true % | {' | '.join(columns)} |", "|---|---:" + "|---:" * len(columns) + "|"]
+        lines += [f"| encoder | true % | {' | '.join(COLUMNS)} |", "|---|---:" + "|---:" * len(COLUMNS) + "|"]
         for name in sorted(true, key=lambda n: -true[n]):
-            cells = [numpy.mean([s[name][c] for s in by_seed]) if c in by_seed[0][name] else None for c in columns]
+            cells = [numpy.mean([s[name][c] for s in by_seed]) if c in by_seed[0][name] else None for c in COLUMNS]
             numbers = " | ".join("" if c is None else f"{c:.3g}" if abs(c) < 1e4 else f"{c / 1e6:.2f} M" for c in cells)
             lines += [f"| {name} | {100 * true[name]:.1f} | {numbers} |"]
-    each = {target: taus(*rest) for target, rest in found.items()}
-    mean = {c: numpy.mean([row[c] for row in each.values()]) for c in columns}
-    columns.sort(key=lambda c: -mean[c])
-    lines += ["\nWeighted Kendall tau with `true`; leep and nce are of the four ResNets alone\n"]
-    lines += [f"| score | {' | '.join(each)} | mean |", "|---" + "|---:" * (len(each) + 1) + "|"]
-    for c in columns:
-        lines += [f"| {c} | {' | '.join(f'{row[c]:.2f}' for row in each.values())} | {mean[c]:.2f} |"]
+    each = {target: judged(*rest) for target, rest in found.items()}
+    tau, lost = ({c: [row[c][k] for row in each.values()] for c in COLUMNS} for k in (0, 1))
+    lines += [
+        "\nWeighted Kendall tau with `true`, and the points lost with the first encoder; leep and nce know the ResNets alone\n"
+    ]
+    lines += [f"| score | {' | '.join(each)} | mean | points lost |", "|---" + "|---:" * (len(each) + 2) + "|"]
+    for c in sorted(COLUMNS, key=lambda c: -numpy.nan_to_num(numpy.mean(tau[c]), nan=-2)):
+        cells = ["" if numpy.isnan(value) else f"{value:.2f}" for value in (*tau[c], numpy.mean(tau[c]))]
+        points = 100 * numpy.mean(lost[c])
+        lines += [f"| {c} | {' | '.join(cells)} | {'' if numpy.isnan(points) else f'{points:.1f}'} |"]
     return "\n".join(lines)
 
 

@@ -1,13 +1,13 @@
 """Was the ranking right? Every pretrained encoder at hand on four targets: ten scores beside the accuracy after fine-tuning.
 
-    python benchmarks/ranking.py [--targets olivetti ...] [--quick]      # see benchmarks/ranking.md
+    python benchmarks/ranking.py [--targets olivetti ...] [--quick]      # docs/models.md has what it found
 
 Encoders: the ResNets of CIFAR-10, 20 to 56 layers deep, and the MobileNet of ImageNet on images of 32, 64 and 96 pixels. Targets:
 cifar10_jpg, the ResNets' own task, whose training images they have seen; MNIST-M; Semeion, binary digits; Olivetti, 40 faces. Each seed
 draws the rows to train on, 50 of a class (5 of a face); scores see these rows and no others. `true` is the accuracy on test rows after a
 small fixed budget: LP-FT, the default of `inductive.transfer`, 4 passes of batches of 32 (Olivetti 10). No score was made or chosen with these
-accuracies. The last table has, by
-target and score, the weighted Kendall tau with the mean true accuracy, mean over seeds, and what a user loses who takes the first encoder.
+accuracies. The last table has, by target and score, the weighted Kendall tau with the mean true accuracy, mean over seeds, and what a user
+loses who takes the encoder that the score puts first.
 
 One file a run under `--folder`: stopped, it goes on where it was; two processes may share it, `--share 0/2` and `--share 1/2`. Needs ADAPT_DATA.
 """
@@ -82,6 +82,7 @@ def load(name: str) -> encoders.Encoder:
     candidate = CANDIDATES[name]
     plain = candidate.make()
     body = nn.Sequential(OrderedDict(size=nn.Upsample(candidate.size, mode="bilinear"), network=plain.body))
+    body.to(memory_format=torch.channels_last)  # faster on a CPU: see examples/inductive.py
     layers = [f"network.{layer}" for layer in plain.layers]
     return encoders.Encoder(body, plain.dim, layers=layers, head=plain.head, classes=plain.classes)
 

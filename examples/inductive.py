@@ -1,6 +1,6 @@
 """How much of a pretrained encoder should move, and from how many labels on?
 
-    ADAPT_DATA=... python examples/inductive.py            # docs/inductive.md has what it finds and how long it takes
+    ADAPT_DATA=... python examples/inductive.py            # about half an hour on two cores
     ADAPT_DATA=... python examples/inductive.py --quick    # a smoke run; its numbers mean nothing
 
 Every strategy on `cifar10_jpg` at 10, 50 and 400 labels a class, against the same network from scratch in the same number of steps, five
@@ -217,7 +217,8 @@ def picture(every: Found, direct: float) -> Figure:
         axes.set_xticks(list(sizes), [str(n) for n in sizes])
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=7)
+        if axes.lines:
+            axes.legend(fontsize=7)
     figure.axes[0].set_ylabel("test accuracy: mean, 95 % interval")
     return figure
 

@@ -1,6 +1,6 @@
 """Sentiment of product reviews from few labels: word vectors, frozen and tuned, and a pretrained sentence encoder.
 
-    ADAPT_DATA=... python examples/text.py            # docs/inductive.md has what it finds and how long it takes
+    ADAPT_DATA=... python examples/text.py            # minutes; the features of MiniLM a quarter of an hour more, once
     ADAPT_DATA=... python examples/text.py --quick    # a smoke run; its numbers mean nothing
 
 Amazon reviews of four kinds of product, each with a task of its own: 20 or 400 labels a class, and about 1,000 test reviews that no choice

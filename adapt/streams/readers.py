@@ -18,6 +18,7 @@ ORIGINS = {
     "mnist_t10k": "the two t10k files of MNIST (LeCun, Cortes), as in github.com/unixpickle/mnistlite",
     "mnist_usps_jda": "`data/MNIST_vs_USPS.mat` of github.com/chamwen/JPDA, as one npz file",
     "office_caltech10_surf": "`data/Office/*_SURF_L10.mat` of github.com/chamwen/JPDA",
+    "olivetti_faces": "`olivettifaces.mat` of github.com/sjgershm/DBM",
     "resnet_cifar10_weights": "the weight files of github.com/akamaster/pytorch_resnet_cifar10",
     "sarcos_test": "`sarcos_inv_test.mat` (gaussianprocess.org/gpml/data), as in github.com/probml/pmtkdata",
     "school": "`data/school.mat` of github.com/jiayuzhou/MALSAR",

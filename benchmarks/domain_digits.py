@@ -5,8 +5,9 @@ of the source's rows, the rest being its validation, and from the target's train
 on target rows that no method has seen: USPS's own test split, and 20 % of the others. MNIST is its 10,000 test digits;
 those behind MNIST-M's images are not in that task's source.
 
-Settings were fixed on digits of scikit-learn, drawn over photographs, thick, thin and slanted (`development`), none of
-which is in the benchmark, and are the same for all tasks:
+Settings are the same for all tasks. They were fixed on digits of scikit-learn, drawn over photographs, thick, thin and
+slanted (`development`), which are not in the benchmark; after a first run of it the augmentation was changed, on MNIST's
+digits over photographs: benchmarks/domain_adaptation.md tells that.
 
     python benchmarks/domain_digits.py      # the table of those trials
 """

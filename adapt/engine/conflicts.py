@@ -102,5 +102,6 @@ def affinity_figure(cosines: Tensor, names: Sequence[str]) -> Any:
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
         for i, j in torch.cartesian_prod(*2 * [torch.arange(len(names))]).tolist():
-            axes.text(j, i, f"{cosines[i, j]:.2f}", ha="center", va="center", fontsize=7)
+            dark = cosines[i, j].abs() > 0.7
+            axes.text(j, i, f"{cosines[i, j]:.2f}", ha="center", va="center", fontsize=7, color="w" if dark else "k")
     return figure

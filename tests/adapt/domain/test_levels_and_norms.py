@@ -180,7 +180,13 @@ def test_each_domain_has_its_statistics():
     target, source = cloud(200, seed=5, shift=5.0), cloud(200, seed=4)
     as_target = made.evaluate(head, target).value
     encoder.evaluate_as = "source"
-    assert made.evaluate(head, source).value > 0.7 and as_target > made.evaluate(head, target).value
+    as_source = made.evaluate(head, source).value
+    assert as_source > 0.7 and as_target > made.evaluate(head, target).value
+    encoder.evaluate_as = "target"
+    assert made.evaluate(head, source, "source").value == as_source and made.evaluate(head, target).value == as_target
+    with torch.no_grad():  # what was announced counts for one pass
+        rows = source.tensors[0]
+        assert torch.equal(encoder.eval()(rows), encoder(rows))
 
 
 def test_joint_and_separate_passes_are_one():

@@ -11,6 +11,7 @@ from adapt.encoders.mobilenet import mobilenet
 from adapt.encoders.normalization import GlobalBatchNorm, synchronize_batch_norm
 from adapt.encoders.sentences import sentences
 from adapt.encoders.small_conv import small_conv
+from adapt.encoders.task_lora import of_task, task_lora
 from adapt.encoders.timm_models import from_timm
 from adapt.encoders.transformers_models import Tokens, from_sentence_transformers, from_transformers, tokens
 from adapt.encoders.vision import load
@@ -38,11 +39,13 @@ __all__ = [
     "lora",
     "merge",
     "mobilenet",
+    "of_task",
     "read_weights",
     "save_learned",
     "sentences",
     "small_conv",
     "synchronize_batch_norm",
+    "task_lora",
     "tokens",
     "unmerge",
     "word_vectors",

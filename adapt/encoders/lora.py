@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,12 +77,7 @@ def lora(
             out = layer.out_proj
             parametrize.register_parametrization(out, "weight", LowRank(out.weight, rank, scale))
             continue
-        weight = layer.weight
-        shape = weight.shape[2:]
-        layer.lora_A = nn.Parameter(_down(weight, rank, weight.shape[1], *shape))
-        layer.lora_B = nn.Parameter(weight.new_zeros(weight.shape[0], rank, *[1] * len(shape)))
-        layer.lora = {"scale": scale, "dropout": dropout, "before": None}
-        layer.register_forward_hook(_add)
+        attach(layer, *adapters(layer.weight, rank), scale, dropout)
     return list(found)
 
 
@@ -118,6 +114,27 @@ def unmerge(module: nn.Module) -> None:
             layer.lora["before"] = None
 
 
+def adapters(weight: Tensor, rank: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """A and B for the weight of a Linear or Conv2d."""
+    outputs, inputs, *kernel = weight.shape
+    return (
+        nn.Parameter(_down(weight, rank, inputs, *kernel)),
+        nn.Parameter(weight.new_zeros(outputs, rank, *[1] * len(kernel))),
+    )
+
+
+def attach(layer: Any, A: nn.Parameter, B: nn.Parameter, scale: float, dropout: float = 0.0) -> None:
+    """Add s B A to a layer: behind each other with what it has already."""
+    if isinstance(getattr(layer, "lora", None), dict):
+        B = B.detach() * (scale / layer.lora["scale"])
+        layer.lora_A = nn.Parameter(torch.cat([layer.lora_A.detach(), A.detach()]))
+        layer.lora_B = nn.Parameter(torch.cat([layer.lora_B.detach(), B], 1))
+        return
+    layer.lora_A, layer.lora_B = A, B
+    layer.lora = {"scale": scale, "dropout": dropout, "before": None}
+    layer.register_forward_hook(_add)
+
+
 def _adapted(module):
     return [layer for layer in module.modules() if isinstance(getattr(layer, "lora", None), dict)]
 
@@ -134,9 +151,14 @@ def _add(layer, inputs, output):
     x, dropout = inputs[0], layer.lora["dropout"]
     if dropout:  # with 0 it would copy its input, and keep the copy for the backward pass
         x = F.dropout(x, dropout, layer.training)
+    return output + layer.lora["scale"] * low_rank(layer, x, layer.lora_A, layer.lora_B)
+
+
+def low_rank(layer: nn.Module, x: Tensor, A: Tensor, B: Tensor) -> Tensor:
+    """B A x, with the layer's stride and padding where it is a convolution."""
     if isinstance(layer, nn.Conv2d):
-        return output + layer.lora["scale"] * F.conv2d(layer._conv_forward(x, layer.lora_A, None), layer.lora_B)
-    return output + layer.lora["scale"] * F.linear(F.linear(x, layer.lora_A), layer.lora_B)
+        return F.conv2d(layer._conv_forward(x, A, None), B)
+    return F.linear(F.linear(x, A), B)
 
 
 class LowRank(nn.Module):

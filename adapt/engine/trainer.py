@@ -286,9 +286,7 @@ class Trainer:
             stream=stream, batch_size=batch_size, device=self.device, autocast=self.autocast,
         )  # fmt: skip
 
-    def evaluate(
-        self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256
-    ) -> Score:
+    def evaluate(self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256) -> Score:
         """The head's own score on a labelled dataset, with its 95 % interval. `stream` as in :meth:`predict`."""
         check_labelled("`dataset`", dataset)
         outputs, _, labels = self.predict(head, dataset, stream, batch_size=batch_size)

@@ -151,7 +151,9 @@ def test_gramian_at_parameters_sees_adapters(add, everything):
     z = net(torch.randn(5, 6, dtype=torch.float64))
     D = [torch.randn_like(z) for _ in range(3)]
     learning = [p for p in net.parameters() if p.requires_grad]
-    J = torch.stack([torch.cat([g.flatten() for g in torch.autograd.grad(z, learning, d, retain_graph=True)]) for d in D])
+    J = torch.stack(
+        [torch.cat([g.flatten() for g in torch.autograd.grad(z, learning, d, retain_graph=True)]) for d in D]
+    )
     torch.testing.assert_close(gram([z], [[d] for d in D]), J @ J.T)
 
 

@@ -28,7 +28,7 @@ def strategy(
             ``"full"``: everything, from the pretrained start.
             ``"bias"``: the biases of all layers (BitFit).
             ``"norm"``: weights and biases of the normalisation layers.
-            ``"adapters"``: what :func:`encoders.lora` and :func:`encoders.ia3` added.
+            ``"adapters"``: what :func:`encoders.lora`, :func:`encoders.task_lora` and :func:`encoders.ia3` added.
         batch_norm: ``"follow"``: the statistics of a BatchNorm layer learn where its layer learns; ``"frozen"``: none do,
             which is safer with small batches and small data. ``None`` follows with layers and freezes with ``"bias"``,
             ``"norm"`` and ``"adapters"``, where only what learns is worth saving.

@@ -9,7 +9,7 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import TensorDataset
 
-from adapt import Stream, Trainer, encoders, heads, inductive, multitask
+from adapt import Stream, Trainer, domain, encoders, heads, inductive, multitask
 from adapt.engine import Step
 from adapt.engine.evaluate import predict
 from adapt.streams import features
@@ -171,6 +171,13 @@ def test_training_takes_one_pass_a_step_and_any_order():
     assert apart.encoder.body.calls == 12
     for made in (other, apart):
         torch.testing.assert_close(weights(made), weights(one), rtol=1e-8, atol=1e-10)
+
+
+def test_a_term_with_passes_of_its_own_says_whose_they_are():
+    made, tops = trainer()
+    terms = [*made.terms, domain.vat(tops["tagging"], "tagging", radius=1.0)]
+    made = Trainer(made.encoder, terms, made.streams, progress=False, device="cpu").fit(1)
+    assert made.encoder.body.calls == 3
 
 
 def on_a_rank(rank, world):
@@ -409,6 +416,11 @@ def test_adapters_are_made_once_and_the_shared_ones_first():
         encoders.task_lora(encoder, ["a"])
     with pytest.raises(ValueError, match="adapters already"):
         encoders.lora(network(shared=False))
+    encoder = encoders.wrap(Net(), 5)
+    encoders.lora(encoder, 2)
+    encoder.requires_grad_(False)  # trained before, and held
+    encoders.task_lora(encoder, ["a"])
+    assert len(encoders.learned(encoder)) == 8 and all(name.endswith("_a") for name in encoders.learned(encoder))
 
 
 def test_compiled():

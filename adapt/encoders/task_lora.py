@@ -110,16 +110,16 @@ def of_task(encoder: nn.Module, stream: str) -> nn.Module:
         raise ValueError(f"`stream` must be one with adapters of its own, got {stream!r}; there are {known}.")
     alone = copy.deepcopy(encoder)
     unmerge(alone)
-    own = alone.enter.__self__  # type: ignore[union-attr]
-    for handle in own.handles:
+    theirs: Own = alone.enter.__self__  # type: ignore[union-attr, assignment]
+    for handle in theirs.handles:
         handle.remove()
     del alone.enter
     for layer in alone.modules():
         if hasattr(layer, f"lora_A_{stream}"):
             A, B = getattr(layer, f"lora_A_{stream}"), getattr(layer, f"lora_B_{stream}")
-            for name in own.streams:
+            for name in theirs.streams:
                 del layer._parameters[f"lora_A_{name}"], layer._parameters[f"lora_B_{name}"]
-            attach(layer, A, B, own.scale)
+            attach(layer, A, B, theirs.scale)
     return alone
 
 

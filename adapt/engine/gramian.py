@@ -88,7 +88,7 @@ class ParameterGramian:
         return gram
 
 
-def weights_of(layer: nn.Linear) -> list[nn.Parameter]:
+def weights_of(layer: nn.Linear) -> list[Tensor]:
     """Those of a linear layer itself; adapters may have put others on it."""
     return [p for p in (layer.weight, layer.bias) if p is not None]
 

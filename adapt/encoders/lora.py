@@ -50,8 +50,8 @@ def lora(
     peft are taken by the trainer as they are; with equal weights the outputs are equal.
 
     Raises:
-        ValueError: a rank that is not positive, no layer to adapt, a name that fits none, a grouped convolution, or a layer
-            that is adapted already.
+        ValueError: a rank that is not positive, no layer to adapt, a name that fits none, a grouped convolution, a layer
+            that is adapted already, or adapters of tasks (:func:`task_lora`), which come after these.
 
     Hu et al., LoRA, 2022, https://arxiv.org/abs/2106.09685; Kalajdzievski, A Rank Stabilization Scaling Factor for
     Fine-Tuning with LoRA, 2023, https://arxiv.org/abs/2312.03732
@@ -62,6 +62,8 @@ def lora(
     if rank < 1 or not 0 <= dropout < 1:
         raise ValueError(f"`rank` must be at least 1 and `dropout` in [0, 1), got {rank} and {dropout}.")
     found = targets(module, only, (nn.Linear, nn.Conv2d, nn.MultiheadAttention))
+    if any("lora_A_" in name for name, _ in module.named_parameters()):
+        raise ValueError("tasks have adapters already, which would be frozen: call `lora` before `task_lora`.")
     for name, layer in found.items():
         if any(part.startswith("lora_A") for part in dict(layer.named_parameters())) or parametrize.is_parametrized(
             layer

@@ -414,7 +414,7 @@ def test_adapters_are_made_once_and_the_shared_ones_first():
     encoder = network()
     with pytest.raises(ValueError, match="treats streams differently already"):
         encoders.task_lora(encoder, ["a"])
-    with pytest.raises(ValueError, match="adapters already"):
+    with pytest.raises(ValueError, match="call `lora` before `task_lora`"):
         encoders.lora(network(shared=False))
     encoder = encoders.wrap(Net(), 5)
     encoders.lora(encoder, 2)

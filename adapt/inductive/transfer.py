@@ -121,4 +121,11 @@ def transfer(
             **settings | options,
         )
         trainer.fit(steps=epochs * (len(train) // batch_size))  # type: ignore[arg-type]
+        take_average(trainer)
     return Model(encoder.eval(), head.eval(), device)
+
+
+def take_average(trainer: Trainer) -> None:
+    """The model gets the weights that the trainer evaluates with: where it has ``ema``, their average."""
+    if trainer.ema is not None:
+        trainer.model.load_state_dict(trainer.ema.module.state_dict())

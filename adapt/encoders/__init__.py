@@ -16,7 +16,8 @@ from adapt.encoders.timm_models import from_timm
 from adapt.encoders.transformers_models import Tokens, from_sentence_transformers, from_transformers, tokens
 from adapt.encoders.vision import load
 from adapt.encoders.weights import Match, load_weights, read_weights
-from adapt.encoders.word_vectors import WordVectors, word_vectors
+from adapt.encoders.word_vector_files import word_vectors
+from adapt.encoders.word_vectors import WordVectors
 
 __all__ = [
     "Encoder",

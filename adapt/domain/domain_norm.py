@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from adapt.engine.evaluate import UNNAMED
+
 
 class DomainNorm(nn.Module):
     """An encoder whose BatchNorm layers exist once for each domain: DSBN. Use it in place of the encoder.
@@ -54,7 +56,7 @@ class DomainNorm(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         rows = len(inputs)
         announced, self.announced = self.announced, False
-        if not self.training and not (announced and all(name in self.domains for name, _ in self.parts)):
+        if not self.training and (not announced or [name for name, _ in self.parts] == [UNNAMED]):
             self.parts[:] = [(self.evaluate_as, rows)]
         unknown = [name for name, _ in self.parts if name not in self.domains]
         if unknown or sum(n for _, n in self.parts) != rows:

@@ -12,6 +12,8 @@ from adapt.engine.step import Step
 from adapt.streams import Batch
 from adapt.streams.stream import split
 
+UNNAMED = "<dataset>"  # whose rows these are, where nobody said it: no stream's name
+
 
 class Predictions(NamedTuple):
     """Per row, in the order of the dataset, on the CPU."""
@@ -45,7 +47,7 @@ def predict(
         raise ValueError("`dataset` is empty: there is nothing to predict.")
     # every rank gets as many rows: the last ones again where they do not divide
     mine = torch.arange(rank, rank + world * -(-rows // world), world).clamp_max(rows - 1)
-    name = stream or "<dataset>"  # no stream's name: nothing is taken for it by chance
+    name = stream or UNNAMED
     modes = [(module, module.training) for part in (encoder, head) for module in part.modules()]
     encoder.eval(), head.eval()
     parts: list[tuple[Tensor, ...]] = []

@@ -194,6 +194,12 @@ def test_joint_and_separate_passes_are_one():
     torch.testing.assert_close(weights(joint), weights(apart))
 
 
+def test_dsbn_evaluates_no_stream_that_it_does_not_know():
+    trainer, head, _ = domain_norms()
+    with pytest.raises(ValueError, match="expected rows of the domains"):
+        trainer.predict(head, TensorDataset(torch.zeros(4, 6)), "sorce")
+
+
 def test_dsbn_resumes_and_saves(tmp_path):
     path = domain_norms()[0].fit(3).save(tmp_path / "one")
     again = domain_norms()[0].resume(path)

@@ -1,6 +1,7 @@
 """The strategies in one line, and source models that must earn their name."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -146,10 +147,48 @@ def test_the_ladder_keeps_the_best_rung_by_held_out_training_rows(items, monkeyp
         return transfer(net, rows, learn, **options)
 
     monkeypatch.setattr(ladder, "transfer", watched)
-    chosen = inductive.ladder(pretrained, Items(train) if items else train, ["probe", 1], classes=3, epochs=1)
-    assert [c for c in calls if c[0] == "probe"][:3] == [("probe", 20)] * 3 and calls[-1] == (chosen.learn, 30)
-    assert set(chosen.held_out) == {"probe", "1"} and all(s.n == 30 for s in chosen.held_out.values())
-    assert chosen.held_out[str(chosen.learn)].value == max(s.value for s in chosen.held_out.values())
+    chosen = inductive.ladder(
+        pretrained, Items(train) if items else train, [1, "full"], classes=3, epochs=2, shares=(0.5, 1.0)
+    )
+    assert calls[:9] == [("probe", 20), (1, 20), ("full", 20)] * 3 and set(calls[9:]) <= {
+        ("probe", 30), (chosen.learn, 30)
+    }  # fmt: skip
+    assert list(chosen.held_out) == [("probe", 0.0), ("1", 0.5), ("1", 1.0), ("full", 0.5), ("full", 1.0)]
+    assert all(s.n == 30 for s in chosen.held_out.values())
+    assert chosen.held_out[str(chosen.learn), chosen.share].value == max(s.value for s in chosen.held_out.values())
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_a_rung_lies_on_the_line_from_the_probe_to_the_tuned_model(share, monkeypatch):
+    pretrained, train = encoder(), cloud(60)
+    monkeypatch.setattr(heads.Classifier, "score", prefer_the_last(heads.Classifier.score))
+    chosen = inductive.ladder(pretrained, train, classes=3, epochs=2, shares=(share,), folds=2)
+    assert (chosen.learn, chosen.share) == ("full", share)
+    probe, tuned = (inductive.transfer(pretrained, train, learn, classes=3, epochs=2) for learn in ("probe", "full"))
+    for part in ("encoder", "head"):
+        ours, a, b = (getattr(model, part).state_dict() for model in (chosen, probe, tuned))
+        for name, weight in ours.items():
+            torch.testing.assert_close(weight, (1 - share) * a[name] + share * b[name])
+    assert not torch.equal(chosen.encoder.body[0].weight, pretrained.body[0].weight)
+
+
+def prefer_the_last(score):
+    calls = []
+
+    def scored(self, outputs, labels):
+        calls.append(None)
+        return replace(score(self, outputs, labels), value=len(calls))
+
+    return scored
+
+
+def test_of_equal_rungs_the_one_nearest_to_the_probe_is_kept(monkeypatch):
+    score = heads.Classifier.score
+    monkeypatch.setattr(heads.Classifier, "score", lambda self, o, y: replace(score(self, o, y), value=0.5))
+    chosen = inductive.ladder(encoder(), cloud(30), classes=3, epochs=1)
+    assert (chosen.learn, chosen.share) == ("probe", 0.0) and len(chosen.held_out) == 5
+    model = inductive.transfer(encoder(), cloud(30), "probe", classes=3)
+    assert torch.equal(chosen.head.linear.weight, model.head.linear.weight)
 
 
 def test_the_ladder_climbs_where_the_features_are_no_use():
@@ -160,10 +199,22 @@ def test_the_ladder_climbs_where_the_features_are_no_use():
     pretrained = encoder()
     with torch.no_grad():
         pretrained.body[0].weight[:, 2:] = 0
-    chosen = inductive.ladder(pretrained, data, ["probe", "full"], classes=2, folds=2, epochs=30, rate=0.03)
-    assert chosen.learn == "full" and chosen.held_out["full"].value > chosen.held_out["probe"].value + 0.2
-    for bad, message in (({"rungs": []}, "at least one strategy"), ({"folds": 1}, "at least 2")):
-        with pytest.raises(ValueError, match=message):
-            inductive.ladder(pretrained, data, **{"classes": 2} | bad)
+    chosen = inductive.ladder(pretrained, data, classes=2, folds=2, epochs=30, rate=0.03)
+    assert chosen.share >= 0.5 and chosen.held_out["full", 1.0].value > chosen.held_out["probe", 0.0].value + 0.2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learn": []}, "at least one strategy"), ({"learn": "full"}, "sequence of"), ({"folds": 1}, "at least 2"),
+        ({"shares": (0.0, 1.0)}, r"in \(0, 1\]"), ({"start": "random"}, "where the line begins"),
+    ],
+)  # fmt: skip
+def test_ladders_that_cannot_stand(options, message):
+    with pytest.raises(ValueError, match=message):
+        inductive.ladder(encoder(), cloud(30), **{"classes": 3} | options)
+
+
+def test_a_ladder_needs_rows_to_hold_out():
     with pytest.raises(ValueError, match="none can be held out"):
-        inductive.ladder(pretrained, TensorDataset(x[:2], torch.tensor([0, 1])), classes=2)
+        inductive.ladder(encoder(), TensorDataset(torch.randn(2, 6), torch.tensor([0, 1])), classes=2)

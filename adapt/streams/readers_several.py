@@ -34,7 +34,7 @@ def fsdd(root: str | Path | None = None, *, seconds: float = 1.0) -> TensorDatas
 
     Args:
         root: instead of the folder named by ``ADAPT_DATA``.
-        seconds: a recording is cut to this length, or ends in zeros; 15 of them are longer than the default.
+        seconds: a recording is cut to this length, or ends in zeros; 8 of them are longer than the default.
 
     Returns:
         ``(n, samples)`` float32 in [-1, 1), and ``(n, 2)`` int64 labels: the digit, and the speaker as an index into `FSDD_SPEAKERS`.
@@ -51,8 +51,9 @@ def fsdd(root: str | Path | None = None, *, seconds: float = 1.0) -> TensorDatas
         for name in archive.namelist():
             parts = re.fullmatch(r"(?:.*/)?(\d)_([a-z]+)_(\d+)\.wav", name)
             if parts:
-                digit, speaker, take = int(parts[1]), FSDD_SPEAKERS.index(parts[2]), int(parts[3])
-                found.append((digit, speaker, take, name))
+                if parts[2] not in FSDD_SPEAKERS:
+                    raise ValueError(f"`{name}` is of speaker {parts[2]}, not one of {', '.join(FSDD_SPEAKERS)}")
+                found.append((int(parts[1]), FSDD_SPEAKERS.index(parts[2]), int(parts[3]), name))
         if not found:
             raise ValueError("found no such recording")
         found.sort()

@@ -2,7 +2,9 @@
 
     ADAPT_DATA=... python examples/several_labels.py
 
-RESULT
+Eight splits, 20 % of the rows for training, about four minutes of processor time. Spoken digits: two networks are better than any one, by 2.0 points
+of the digits (95 % interval 1.4 to 2.5) and 1.0 of the speakers (0.4 to 1.6) for the plain sum; IMTL-G loses 12.5 of the digits. Characters: the
+alphabets gain 0.8 to 2.2 points and the characters lose 4.5 to 7.2, but 3.8 where the task of the drawers is left out.
 """
 
 import argparse

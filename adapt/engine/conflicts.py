@@ -104,8 +104,7 @@ def affinity_figure(cosines: Tensor, names: Sequence[str]) -> Any:
         axes.set_yticks(range(len(names)), names)
         for i, j in torch.cartesian_prod(*2 * [torch.arange(len(names))]).tolist():
             dark = cosines[i, j].abs() > 0.7
-            value = f"{cosines[i, j]:.2f}".replace(
-                "-", "\N{MINUS SIGN}"
-            )  # a hyphen is lost when the picture is made smaller
+            # a hyphen would be lost when the picture is made smaller
+            value = f"{cosines[i, j]:.2f}".replace("-", "\N{MINUS SIGN}")
             axes.text(j, i, value, ha="center", va="center", fontsize=text, color="w" if dark else "k")
     return figure

@@ -99,9 +99,12 @@ def affinity_figure(cosines: Tensor, names: Sequence[str]) -> Any:
     axes = figure.subplots()
     axes.imshow(cosines.cpu().numpy(), cmap="RdBu", vmin=-1, vmax=1)
     if len(names) <= 30:
+        text = 10 if len(names) <= 8 else 7  # points: TensorBoard shows a picture at half its size
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
         for i, j in torch.cartesian_prod(*2 * [torch.arange(len(names))]).tolist():
             dark = cosines[i, j].abs() > 0.7
-            axes.text(j, i, f"{cosines[i, j]:.2f}", ha="center", va="center", fontsize=7, color="w" if dark else "k")
+            # a hyphen would be lost when the picture is made smaller
+            value = f"{cosines[i, j]:.2f}".replace("-", "\N{MINUS SIGN}")
+            axes.text(j, i, value, ha="center", va="center", fontsize=text, color="w" if dark else "k")
     return figure

@@ -7,6 +7,7 @@ from adapt.streams.order import key
 from adapt.streams.readers import data_file
 from adapt.streams.readers_features import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.streams.readers_images import CIFAR10_CLASSES, cifar10_jpg, mnist, mnist_m, semeion, usps
+from adapt.streams.readers_several import FSDD_RATE, FSDD_SPEAKERS, FSDD_TASKS, OMNIGLOT_TASKS, Omniglot, fsdd, omniglot
 from adapt.streams.readers_tables import HEART_COLUMNS, WISDM_CLASSES, HeartDisease, heart_disease, wisdm_transformed
 from adapt.streams.readers_tasks import SARCOS_TASKS, School, sarcos, school
 from adapt.streams.readers_text import AmazonReviews, Reviews, amazon_reviews_text
@@ -14,7 +15,11 @@ from adapt.streams.stream import Batch, Stream
 
 __all__ = [
     "CIFAR10_CLASSES",
+    "FSDD_RATE",
+    "FSDD_SPEAKERS",
+    "FSDD_TASKS",
     "HEART_COLUMNS",
+    "OMNIGLOT_TASKS",
     "SARCOS_TASKS",
     "WISDM_CLASSES",
     "AmazonReviews",
@@ -23,6 +28,7 @@ __all__ = [
     "HeartDisease",
     "MnistUsps",
     "OfficeCaltech",
+    "Omniglot",
     "Reviews",
     "School",
     "Splits",
@@ -32,12 +38,14 @@ __all__ = [
     "data_file",
     "digits",
     "features",
+    "fsdd",
     "heart_disease",
     "key",
     "mnist",
     "mnist_m",
     "mnist_usps_jda",
     "office_caltech10_surf",
+    "omniglot",
     "ring",
     "sarcos",
     "school",

@@ -19,11 +19,13 @@ from adapt.streams.readers import ORIGINS
 READERS = [
     streams.amazon_reviews_text,
     streams.cifar10_jpg,
+    streams.fsdd,
     streams.heart_disease,
     streams.mnist,
     streams.mnist_m,
     streams.mnist_usps_jda,
     streams.office_caltech10_surf,
+    streams.omniglot,
     streams.semeion,
     streams.usps,
     streams.wisdm_transformed,

@@ -67,7 +67,8 @@ class Conflicts(nn.Module):
         """One sentence: was balancing worth anything? From the logging steps; "" where no task was seen.
 
         Weighing can help where gradients differ in length by a factor of more than 3, projecting where they conflict in
-        more than a third of the pairs: rules of thumb, ours. The score against the plain sum decides.
+        more than a third of the pairs and their mean cosine is below -0.1, since it changes weights by about as much: rules of
+        thumb, ours. The score against the plain sum decides.
         """
         if not self.tasks or self.seen.diagonal().sum() == 0:
             return ""
@@ -75,15 +76,16 @@ class Conflicts(nn.Module):
         norms = norms[norms > 0]
         ratio = (norms.max() / norms.min()).item() if len(norms) else math.nan
         other = ~torch.eye(len(self.tasks), dtype=torch.bool, device=self.seen.device)
-        rate = (self.conflicts[other].sum() / self.seen[other].sum().clamp_min(1)).item()
+        pairs = self.seen[other].sum().clamp_min(1)
+        rate, cosine = (self.conflicts[other].sum() / pairs).item(), (self.cosines[other].sum() / pairs).item()
         facts = (
             f"at the features the tasks' gradients differ in length by a factor of {ratio:.2g} and conflict in {rate:.0%} "
-            "of the pairs"
+            f"of the pairs (mean cosine {cosine:.2f})"
         )
         remedies = []
         if ratio > 3:
             remedies.append("a balance of lengths (imtl_g, nash_mtl, uncertainty)")
-        if rate > 1 / 3:
+        if rate > 1 / 3 and cosine < -0.1:
             remedies.append("a projection (upgrad)")
         if not remedies:
             return f"{facts}: " + ("the plain sum would have done as well." if self.balanced else "nothing to balance.")

@@ -341,9 +341,12 @@ def test_verdict():
     assert b.verdict() == ""
     b.watch(torch.ones(3), torch.eye(3))
     assert "nothing to balance" in b.verdict()
+    for _ in range(5):  # always in conflict, and hardly
+        b.watch(torch.ones(3), torch.eye(3) * 1.04 - 0.04)
+    assert "conflict in 83% of the pairs (mean cosine -0.03): nothing to balance" in b.verdict()
     b.watch(torch.ones(3), torch.diag(torch.tensor([1.0, 1.0, 1e4])))
     assert "a balance of lengths" in b.verdict()
-    for _ in range(5):
+    for _ in range(9):
         b.watch(torch.ones(3), torch.eye(3) * 2 - 0.5)
     assert "a projection (upgrad)" in b.verdict()
 

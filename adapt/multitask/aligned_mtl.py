@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian
+from adapt.multitask.gramian import At, FromGramian, eigh
 
 SCALES: dict[str, Callable] = {"min": numpy.min, "median": numpy.median, "rmse": lambda values: values.mean()}
 
@@ -36,7 +36,7 @@ def aligned_mtl(*, scale: str = "min", at: At = "features") -> FromGramian:
 
 
 def align(G: ndarray, scale: str) -> ndarray:
-    values, V = numpy.linalg.eigh(G)
+    values, V = eigh(G)
     kept = values > 1e-10 * values[-1]
     values, V = values[kept], V[:, kept]
     return numpy.sqrt(SCALES[scale](values)) * (V / numpy.sqrt(values)) @ V.sum(0)

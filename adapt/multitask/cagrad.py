@@ -1,10 +1,11 @@
 """Conflict-averse descent."""
 
+import math
+
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, root
-from adapt.multitask.mgda import least_norm
+from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root, solve
 
 
 def cagrad(radius: float = 0.5, *, at: At = "parameters") -> FromGramian:
@@ -32,27 +33,27 @@ def cagrad(radius: float = 0.5, *, at: At = "parameters") -> FromGramian:
 def combine(G: ndarray, c: float) -> ndarray:
     r"""Weights of d.
 
-    With :math:`\|g_w\| = \min_\tau (\|g_w\|^2 / \tau + \tau) / 2` the dual is, for a given :math:`\tau`, the point of least norm
-    between the gradients shifted by :math:`\tau g_0 / (c \|g_0\|)`; and :math:`\tau` is where the length of :math:`g_w` is it.
+    Let :math:`y(\nu)` be the shortest step from :math:`g_0` after which every task gains :math:`\nu`: non-negative combinations of the
+    gradients, by duality. Its length is convex in :math:`\nu`, with slope :math:`1^\top y / \|g_y\|`, so Newton's method that starts
+    above the solution falls onto the :math:`\nu` where the length is the radius. Solved for unit gradients.
     """
-    from scipy.optimize import brentq  # when it is used: `import adapt` does not import scipy
+    from scipy.optimize import nnls  # when it is used: `import adapt` does not import scipy
 
-    B, T = root(G), len(G)
-    g0 = B.mean(1)
-    reach = c * numpy.linalg.norm(g0)
-    longest = numpy.linalg.norm(B, axis=0).max()
-    if reach <= 1e-12 * longest:
+    d, C = norms_and_cosines(G)
+    T, B = len(G), root(C)
+    g0 = B @ d / T
+    reach = c * math.sqrt(g0 @ g0)
+    if reach <= 1e-12 * d.max():
         return numpy.full(T, 1 / T)
-
-    def optimum(tau: float) -> ndarray:
-        return least_norm(B + tau / reach * g0[:, None])
-
-    def excess(tau: float) -> float:
-        return float(numpy.linalg.norm(B @ optimum(tau)) - tau)
-
-    shortest = 1e-8 * longest
-    if excess(shortest) <= 0:  # the gradients cancel: nothing to gain beyond the mean
+    up = B @ solve(B.T @ B, 1 / d)  # lifts every gain by 1
+    gain = (d * (g0 @ B + reach)).min()  # of the worst task, at best
+    for _ in range(100):
+        y = nnls(B, gain * up - g0, maxiter=100 * T)[0]
+        g = B @ y
+        length = math.sqrt(g @ g)
+        if length <= reach * (1 + 1e-12):
+            break
+        gain -= (length - reach) * length / (y / d).sum()
+    if y @ C @ y < 0.999 * reach**2:  # the gradients cancel: nothing to gain beyond the mean
         return numpy.full(T, 1 / T)
-    tau = brentq(excess, shortest, 2 * longest, xtol=1e-12 * longest, rtol=1e-12)
-    w = optimum(tau)
-    return 1 / T + reach / numpy.linalg.norm(B @ w) * w
+    return 1 / T + y / d

@@ -3,7 +3,7 @@
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, root
+from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root, solve
 
 
 def mgda(*, at: At = "features") -> FromGramian:
@@ -23,20 +23,21 @@ def mgda(*, at: At = "features") -> FromGramian:
     >>> mgda()(torch.ones(2), torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
     tensor([1.5000, 0.5000])
     """
-    return FromGramian(lambda G: len(G) * least_norm(root(G)), at)
+    return FromGramian(lambda G: len(G) * least_norm(G), at)
 
 
-def least_norm(B: ndarray) -> ndarray:
-    r"""Weights on the simplex of the shortest combination of the columns of `B`, exactly.
+def least_norm(G: ndarray) -> ndarray:
+    r"""Weights on the simplex of the shortest combination, exactly.
 
-    .. math:: \min_{v \ge 0} \|B v\|^2 + (1^\top v - 1)^2
+    .. math:: \min_{v \ge 0} v^\top G v - 2 \cdot 1^\top v
 
-    has its optimum at :math:`v = s w` for these weights w: with :math:`q = \|B w\|^2` the best s leaves :math:`q / (1 + q)`, which
-    grows with q. So non-negative least squares solves it.
+    has its optimum at a multiple of these weights. Solved for unit gradients, :math:`x = D v`, as non-negative least squares.
     """
     from scipy.optimize import nnls  # when it is used: `import adapt` does not import scipy
 
-    size = numpy.sqrt(numpy.square(B).sum(0).min())  # of the shortest: q is then at most 1
-    rows = numpy.vstack([B / (size or 1.0), numpy.ones(B.shape[1])])
-    v = nnls(rows, numpy.eye(len(rows))[-1], maxiter=100 * B.shape[1])[0]
-    return v / v.sum()
+    d, C = norms_and_cosines(G)
+    B = root(C)
+    x = solve(B.T @ B, 1 / d)
+    if x.min() < 0:
+        x = nnls(B, B @ x, maxiter=100 * len(G))[0]
+    return x / d / (x / d).sum()

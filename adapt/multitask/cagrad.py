@@ -1,11 +1,10 @@
 """Conflict-averse descent."""
 
-import math
-
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root, solve
+from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root
+from adapt.multitask.mgda import shortest
 
 
 def cagrad(radius: float = 0.5, *, at: At = "parameters") -> FromGramian:
@@ -33,27 +32,27 @@ def cagrad(radius: float = 0.5, *, at: At = "parameters") -> FromGramian:
 def combine(G: ndarray, c: float) -> ndarray:
     r"""Weights of d.
 
-    Let :math:`y(\nu)` be the shortest step from :math:`g_0` after which every task gains :math:`\nu`: non-negative combinations of the
-    gradients, by duality. Its length is convex in :math:`\nu`, with slope :math:`1^\top y / \|g_y\|`, so Newton's method that starts
-    above the solution falls onto the :math:`\nu` where the length is the radius. Solved for unit gradients.
+    The shortest step from :math:`g_0` after which every task gains :math:`\nu` is a combination :math:`g_y`, :math:`y \ge 0`. Its length is convex in
+    :math:`\nu`, with slope :math:`1^\top y / \|g_y\|`: Newton's method that starts above falls onto the :math:`\nu` where it is the radius.
+    Solved for unit gradients, in units of the radius. Where the gradients cancel, no task gains, and none needs to lose.
     """
-    from scipy.optimize import nnls  # when it is used: `import adapt` does not import scipy
-
     d, C = norms_and_cosines(G)
     T, B = len(G), root(C)
     g0 = B @ d / T
-    reach = c * math.sqrt(g0 @ g0)
+    reach = c * numpy.linalg.norm(g0)
     if reach <= 1e-12 * d.max():
         return numpy.full(T, 1 / T)
-    up = B @ solve(B.T @ B, 1 / d)  # lifts every gain by 1
-    gain = (d * (g0 @ B + reach)).min()  # of the worst task, at best
+    along = g0 @ B / reach
+    gain = (d * (along + 1)).min()  # no more is possible for the worst task
     for _ in range(100):
-        y = nnls(B, gain * up - g0, maxiter=100 * T)[0]
-        g = B @ y
-        length = math.sqrt(g @ g)
-        if length <= reach * (1 + 1e-12):
+        h = gain / d - along
+        v = shortest(B, h)
+        rest = 1 - h @ v
+        if rest < 1e-12 and gain > 0:  # no direction is a gain for all
+            gain = 0.0
+            continue
+        y, length = v / rest, numpy.sqrt((1 - rest) / rest)
+        if length <= 1 + 1e-10:
             break
-        gain -= (length - reach) * length / (y / d).sum()
-    if y @ C @ y < 0.999 * reach**2:  # the gradients cancel: nothing to gain beyond the mean
-        return numpy.full(T, 1 / T)
-    return 1 / T + y / d
+        gain -= (length - 1) * length / (y / d).sum()
+    return 1 / T + reach * y / d

@@ -96,8 +96,10 @@ def eigh(A: ndarray) -> tuple[ndarray, ndarray]:
 
 
 def root(C: ndarray) -> ndarray:
-    r"""Upper triangular ``U`` with :math:`U^\top U = C`, of :math:`C + 10^{-11} I` where that is singular: its columns are the gradients in T dimensions."""
+    r"""``B`` with :math:`B^\top B = C`: its columns are the gradients in T dimensions."""
     from scipy.linalg import lapack
 
-    ridge = 0.0 if definite(C, 1e-10) else 1e-11
-    return lapack.dpotrf(C + ridge * numpy.eye(len(C)))[0]
+    if definite(C, 1e-10):
+        return lapack.dpotrf(C)[0]
+    values, vectors = eigh(C)
+    return numpy.sqrt(values.clip(0))[:, None] * vectors.T

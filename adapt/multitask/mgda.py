@@ -3,7 +3,7 @@
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root, solve
+from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root
 
 
 def mgda(*, at: At = "features") -> FromGramian:
@@ -27,17 +27,21 @@ def mgda(*, at: At = "features") -> FromGramian:
 
 
 def least_norm(G: ndarray) -> ndarray:
-    r"""Weights on the simplex of the shortest combination, exactly.
+    r"""Weights on the simplex of the shortest combination, exactly: those of the shortest vector whose product with each gradient is 1."""
+    d, C = norms_and_cosines(G)
+    v = shortest(root(C), d.min() / d) / d
+    return v / v.sum()
 
-    .. math:: \min_{v \ge 0} v^\top G v - 2 \cdot 1^\top v
 
-    has its optimum at a multiple of these weights. Solved for unit gradients, :math:`x = D v`, as non-negative least squares.
+def shortest(B: ndarray, h: ndarray) -> ndarray:
+    r"""Of the shortest z with :math:`B^\top z \ge h`, weights :math:`v \ge 0` with z a multiple of :math:`B v`.
+
+    .. math:: \min_{v \ge 0} \|B v\|^2 + (h^\top v - 1)^2, \qquad z = \frac{B v}{1 - h^\top v}
+
+    Where no z will do, both summands become 0.
+
+    Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23: least distance programming.
     """
     from scipy.optimize import nnls  # when it is used: `import adapt` does not import scipy
 
-    d, C = norms_and_cosines(G)
-    B = root(C)
-    x = solve(B.T @ B, 1 / d)
-    if x.min() < 0:
-        x = nnls(B, B @ x, maxiter=100 * len(G))[0]
-    return x / d / (x / d).sum()
+    return nnls(numpy.vstack([B, h]), numpy.append(numpy.zeros(len(B)), 1.0), maxiter=100 * len(h))[0]

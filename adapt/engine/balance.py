@@ -143,7 +143,7 @@ class Balancing(nn.Module):
         self.objective = sum((v.detach() for v in others), start=loss.detach())
         learning = [v for v in others if v.requires_grad]
         torch.autograd.backward(
-            [*learning, *shared], [*(torch.ones_like(v) for v in learning), *like(b @ D, shared)], inputs=update.inputs
+            [*learning, *shared], [*(torch.ones_like(v) for v in learning), *like((b[None] @ D)[0], shared)], inputs=update.inputs
         )
         if self._exact is not None:
             self._exact.clear()  # of what activation checkpoints have called again

@@ -1,5 +1,7 @@
 """Conflict-averse descent."""
 
+import math
+
 import numpy
 from numpy import ndarray
 
@@ -39,11 +41,11 @@ def combine(G: ndarray, c: float) -> ndarray:
     d, C = norms_and_cosines(G)
     T, B = len(G), root(C)
     g0 = B @ d / T
-    reach = c * numpy.linalg.norm(g0)
-    if reach <= 1e-12 * d.max():
+    reach = c * math.sqrt(g0 @ g0)
+    if reach <= 1e-12 * max(d):
         return numpy.full(T, 1 / T)
     along = g0 @ B / reach
-    gain = (d * (along + 1)).min()  # no more is possible for the worst task
+    gain = min(d * (along + 1))  # no more is possible for the worst task
     for _ in range(100):
         h = gain / d - along
         v = shortest(B, h)
@@ -51,8 +53,8 @@ def combine(G: ndarray, c: float) -> ndarray:
         if rest < 1e-12 and gain > 0:  # no direction is a gain for all
             gain = 0.0
             continue
-        y, length = v / rest, numpy.sqrt((1 - rest) / rest)
+        y, length = v / rest, math.sqrt((1 - rest) / rest)
         if length <= 1 + 1e-10:
             break
-        gain -= (length - 1) * length / (y / d).sum()
+        gain -= (length - 1) * length / sum(y / d)
     return 1 / T + reach * y / d

@@ -29,8 +29,8 @@ def mgda(*, at: At = "features") -> FromGramian:
 def least_norm(G: ndarray) -> ndarray:
     r"""Weights on the simplex of the shortest combination, exactly: those of the shortest vector whose product with each gradient is 1."""
     d, C = norms_and_cosines(G)
-    v = shortest(root(C), d.min() / d) / d
-    return v / v.sum()
+    v = shortest(root(C), min(d) / d) / d
+    return v / sum(v)
 
 
 def shortest(B: ndarray, h: ndarray) -> ndarray:
@@ -44,4 +44,7 @@ def shortest(B: ndarray, h: ndarray) -> ndarray:
     """
     from scipy.optimize import nnls  # when it is used: `import adapt` does not import scipy
 
-    return nnls(numpy.vstack([B, h]), numpy.append(numpy.zeros(len(B)), 1.0), maxiter=100 * len(h))[0]
+    T = len(h)
+    rows, one = numpy.empty((T + 1, T)), numpy.zeros(T + 1)
+    rows[:T], rows[T], one[T] = B, h, 1.0
+    return nnls(rows, one, maxiter=100 * T)[0]

@@ -5,7 +5,7 @@ import math
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root
+from adapt.multitask.gramian import At, FromGramian, norms_and_cosines
 from adapt.multitask.mgda import shortest
 
 
@@ -39,17 +39,17 @@ def combine(G: ndarray, c: float) -> ndarray:
     Solved for unit gradients, in units of the radius. Where the gradients cancel, no task gains, and none needs to lose.
     """
     d, C = norms_and_cosines(G)
-    T, B = len(G), root(C)
-    g0 = B @ d / T
-    reach = c * math.sqrt(g0 @ g0)
-    if reach <= 1e-12 * max(d):
+    T = len(G)
+    along = C @ d / T  # g_0's product with each unit gradient
+    reach = c * math.sqrt(max(d @ along, 0.0) / T)
+    if reach <= 1e-7 * max(d):  # rounding
         return numpy.full(T, 1 / T)
-    along = g0 @ B / reach
+    along /= reach
     gain = min(d * (along + 1))  # no more is possible for the worst task
     for _ in range(100):
         h = gain / d - along
-        v = shortest(B, h)
-        rest = 1 - h @ v
+        v = shortest(C, h)
+        rest = min(max(1 - h @ v, 1e-15), 1.0)
         if rest < 1e-12 and gain > 0:  # no direction is a gain for all
             gain = 0.0
             continue

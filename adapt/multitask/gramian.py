@@ -78,7 +78,9 @@ def definite(C: ndarray, least: float) -> bool:
     """Whether all eigenvalues are above `least`."""
     from scipy.linalg import lapack  # when it is used: `import adapt` does not import scipy
 
-    return lapack.dpotrf(C - least * numpy.eye(len(C)))[1] == 0
+    A = C.copy()
+    A.flat[:: len(A) + 1] -= least
+    return lapack.dpotrf(A)[1] == 0
 
 
 def solve(A: ndarray, b: ndarray) -> ndarray:

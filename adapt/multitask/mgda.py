@@ -3,7 +3,7 @@
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root
+from adapt.multitask.gramian import At, FromGramian, definite, norms_and_cosines, root, solve
 
 
 def mgda(*, at: At = "features") -> FromGramian:
@@ -29,22 +29,24 @@ def mgda(*, at: At = "features") -> FromGramian:
 def least_norm(G: ndarray) -> ndarray:
     r"""Weights on the simplex of the shortest combination, exactly: those of the shortest vector whose product with each gradient is 1."""
     d, C = norms_and_cosines(G)
-    v = shortest(root(C), min(d) / d) / d
+    v = shortest(C, min(d) / d) / d
     return v / sum(v)
 
 
-def shortest(B: ndarray, h: ndarray) -> ndarray:
-    r"""Of the shortest z with :math:`B^\top z \ge h`, weights :math:`v \ge 0` with z a multiple of :math:`B v`.
+def shortest(C: ndarray, h: ndarray) -> ndarray:
+    r"""Of the shortest z whose product with each of several unit vectors is at least h, weights :math:`v \ge 0`: z is a multiple of their sum.
 
-    .. math:: \min_{v \ge 0} \|B v\|^2 + (h^\top v - 1)^2, \qquad z = \frac{B v}{1 - h^\top v}
+    .. math:: \min_{v \ge 0} v^\top C v + (h^\top v - 1)^2, \qquad z = \sum_i y_i u_i, \quad y = \frac{v}{1 - h^\top v}
 
-    Where no z will do, both summands become 0.
-
-    Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23: least distance programming.
+    with their cosines C. Where no z will do, both summands become 0. Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23.
     """
     from scipy.optimize import nnls  # when it is used: `import adapt` does not import scipy
 
+    if definite(C, 1e-10):
+        y = solve(C, h)
+        if min(y) >= 0:  # all count: equations
+            return y / (1 + h @ y)
     T = len(h)
     rows, one = numpy.empty((T + 1, T)), numpy.zeros(T + 1)
-    rows[:T], rows[T], one[T] = B, h, 1.0
+    rows[:T], rows[T], one[T] = root(C), h, 1.0
     return nnls(rows, one, maxiter=100 * T)[0]

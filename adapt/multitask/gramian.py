@@ -43,7 +43,7 @@ class FromGramian:
         squares = [square if t else 0.0 for square, t in zip(G.diagonal().tolist(), there, strict=True)]
         live = [square > 1e-20 * max(squares) for square in squares]
         if all(live):
-            return self.solve(without_noise(G * (len(G) / sum(squares)), rounding))
+            return self.solve(without_noise((G + G.T) * (len(G) / 2 / sum(squares)), rounding))
         w = numpy.ones(len(G))
         if any(live):
             w[live] = self.weigh(G[live][:, live], [True] * sum(live), rounding)

@@ -24,7 +24,7 @@ class Balancing(nn.Module):
     .. math:: \nabla_\text{encoder} = \sum_t b_t u_t \nabla L_t, \qquad \nabla_\text{heads} = \sum_t u_t \nabla L_t
 
     Weights apply to the encoder; whatever else learns keeps the gradient of the plain sum. Two backward passes: each task reads
-    a leaf with the values of the features, so one pass through all heads gives :math:`D_t = u_t \partial L_t / \partial z` apart;
+    a row of one leaf with the values of the features, so one pass through all heads gives :math:`D_t = u_t \partial L_t / \partial z` apart;
     the other goes through the encoder, from :math:`\sum_t b_t D_t` and the terms that are no tasks. What of a task reaches the
     encoder past the features, say a penalty on its weights, keeps its plain weight. With accumulation each micro-batch has its
     own weights, from its own losses and Gramian.
@@ -143,7 +143,9 @@ class Balancing(nn.Module):
         self.objective = sum((v.detach() for v in others), start=loss.detach())
         learning = [v for v in others if v.requires_grad]
         torch.autograd.backward(
-            [*learning, *shared], [*(torch.ones_like(v) for v in learning), *like((b[None] @ D)[0], shared)], inputs=update.inputs
+            [*learning, *shared],
+            [*(torch.ones_like(v) for v in learning), *like((b[None] @ D)[0], shared)],
+            inputs=update.inputs,
         )
         if self._exact is not None:
             self._exact.clear()  # of what activation checkpoints have called again

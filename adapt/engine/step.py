@@ -44,10 +44,13 @@ class Step:
         self.reports: dict[str, Tensor | float] = {}
         self.absent: dict[int, Tensor] = {}  # by the id of a loss: whether none of its rows, on any rank, has a label
         self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
-        self.apart: list[Tensor] = []  # for each of these a leaf ``(tasks, *its shape)`` with its values: a row is what a task reads
+        self.apart: list[
+            Tensor
+        ] = []  # for each of these a leaf ``(tasks, *its shape)`` with its values: a row is what a task reads
         self._rows: list[Sequence[Tensor]] = []  # of each leaf
         self._passed: list[list[View]] = []  # the views that each of them is split into
-        self._task, self._tasks = None, 0  # who reads, of how many
+        self._task: int | None = None  # who reads
+        self._tasks = 0  # of how many
         self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
         # passes of the encoder as it is now, from phases it does not learn in; with their graph for a later one it does
         self._kept, self._keep_graph = {} if kept is None else kept, keep_graph

@@ -55,10 +55,10 @@ def bargain(G: ndarray, alpha: float, *, largest: float = 100.0) -> ndarray:
     :math:`\tfrac12 v^\top A v - \sum_i e_i^2 \phi(v_i)` with :math:`\phi' = v^{-p}`. Newton in relative steps, 5 to 6 of them, each
     halved until the slope along it is not much steeper than it was.
     """
-    p, I = 1 / alpha, numpy.eye(len(G))
+    p, one = 1 / alpha, numpy.eye(len(G))
     d, C = norms_and_cosines(G)
     e = d ** ((p - 1) / (p + 1))
-    A = e * (C + 1e-11 * I) * e[:, None]
+    A = e * (C + 1e-11 * one) * e[:, None]
 
     def slopes(v: ndarray) -> tuple[ndarray, ndarray]:
         gain = e * e * v ** (1 - p)
@@ -69,7 +69,7 @@ def bargain(G: ndarray, alpha: float, *, largest: float = 100.0) -> ndarray:
     for _ in range(100):
         if max(abs(slope / gain)) < 1e-10:
             break
-        u = -solve(v * A * v[:, None] + p * gain * I, slope)
+        u = -solve(v * A * v[:, None] + p * gain * one, slope)
         t = min(1.0, 0.95 / max(-min(u), 1e-300))  # v stays positive
         start = slope @ u
         slope, gain = slopes(v * (1 + t * u))

@@ -44,9 +44,8 @@ class Step:
         self.reports: dict[str, Tensor | float] = {}
         self.absent: dict[int, Tensor] = {}  # by the id of a loss: whether none of its rows, on any rank, has a label
         self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
-        self.apart: list[
-            Tensor
-        ] = []  # for each of these a leaf ``(tasks, *its shape)`` with its values: a row is what a task reads
+        # for each of these a leaf ``(tasks, *its shape)`` with its values: a row is what a task reads
+        self.apart: list[Tensor] = []
         self._rows: list[Sequence[Tensor]] = []  # of each leaf
         self._passed: list[list[View]] = []  # the views that each of them is split into
         self._task: int | None = None  # who reads

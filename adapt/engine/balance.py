@@ -163,6 +163,8 @@ class Balancing(nn.Module):
             if f.requires_grad:  # no task may have read what another term has
                 found = step.apart[number].grad if number < len(step.apart) else None
                 blocks.append(f.new_zeros(tasks, f.numel()) if found is None else found.flatten(1))
+        for leaf in step.apart:
+            leaf.grad = None  # it would lie in memory twice
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
 
     def _agreed(

@@ -73,7 +73,7 @@ SOURCES = {
 BASELINE, LADDER = "from scratch", "ladder"
 # what is frozen and kept, what of the rest learns, and how
 STRATEGIES: dict[str, tuple[str, str, dict]] = {
-    BASELINE: ("nothing", "full", {"start": "random", "encoder_scale": 1.0}),
+    BASELINE: ("nothing", "full", {"start": "random", "encoder_scale": 1.0, "batch_norm": "follow"}),
     "probe": ("everything", "probe", {}),
     "last layers": ("first layers", "full", {}),
     "full": ("nothing", "full", {"start": "random"}),

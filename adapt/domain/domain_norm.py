@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from adapt.engine.evaluate import UNNAMED
+
 
 class DomainNorm(nn.Module):
     """An encoder whose BatchNorm layers exist once for each domain: DSBN. Use it in place of the encoder.
@@ -14,7 +16,8 @@ class DomainNorm(nn.Module):
     Args:
         encoder: changed in place: its BatchNorm layers are copied for each domain, all else is shared.
         domains: the streams with layers of their own.
-        evaluate_as: the domain of all rows in eval mode, which may be set later; the last of `domains`.
+        evaluate_as: the domain of all rows in eval mode where none was named, ``trainer.evaluate(head, dataset, stream="source")``;
+            it may be set later; the last of `domains`.
 
     In training, :class:`adapt.engine.Step` says which rows of a pass belong to which stream (:meth:`enter`).
 
@@ -37,6 +40,7 @@ class DomainNorm(nn.Module):
             raise ValueError(f"`domains` must be two different streams or more, got {tuple(domains)}.")
         self.evaluate_as = evaluate_as or domains[-1]
         self.parts: list[tuple[str, int]] = []
+        self.announced = False
         replaced = _replace(encoder, self.parts, tuple(domains))
         if not replaced:
             raise ValueError("`encoder` has no BatchNorm layer, so there is nothing to keep for each domain.")
@@ -47,10 +51,12 @@ class DomainNorm(nn.Module):
     def enter(self, parts: Sequence[tuple[str, int]]) -> None:
         """The next pass holds, in this order, so many rows of each stream. The second view of a stream is that stream."""
         self.parts[:] = [(name.removesuffix(".second"), rows) for name, rows in parts]
+        self.announced = True
 
     def forward(self, inputs: Tensor) -> Tensor:
         rows = len(inputs)
-        if not self.training:
+        announced, self.announced = self.announced, False
+        if not self.training and (not announced or [name for name, _ in self.parts] == [UNNAMED]):
             self.parts[:] = [(self.evaluate_as, rows)]
         unknown = [name for name, _ in self.parts if name not in self.domains]
         if unknown or sum(n for _, n in self.parts) != rows:

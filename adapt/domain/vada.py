@@ -65,8 +65,9 @@ def vat(head: nn.Module, on: str, *, radius: float, weight: float | Schedule = 1
     def loss(step: Step) -> Tensor:
         model = nn.Sequential(step.encoder, head)
         logits = step.output(head, on).detach()
-        if hasattr(step.encoder, "enter"):
-            step.encoder.enter([(on, len(step[on].index))])  # type: ignore[operator]
+        if hasattr(step.encoder, "enter"):  # said before every pass
+            rows = [(on, len(step[on].index))]
+            model.register_forward_pre_hook(lambda *_: step.encoder.enter(rows))  # type: ignore[operator]
         x = step[on].inputs
         n = len(x)
         # each rank its share of the directions of the whole batch

@@ -11,11 +11,13 @@ from adapt.encoders.mobilenet import mobilenet
 from adapt.encoders.normalization import GlobalBatchNorm, synchronize_batch_norm
 from adapt.encoders.sentences import sentences
 from adapt.encoders.small_conv import small_conv
+from adapt.encoders.task_lora import of_task, task_lora
 from adapt.encoders.timm_models import from_timm
 from adapt.encoders.transformers_models import Tokens, from_sentence_transformers, from_transformers, tokens
 from adapt.encoders.vision import load
 from adapt.encoders.weights import Match, load_weights, read_weights
-from adapt.encoders.word_vectors import WordVectors, word_vectors
+from adapt.encoders.word_vector_files import word_vectors
+from adapt.encoders.word_vectors import WordVectors
 
 __all__ = [
     "Encoder",
@@ -38,11 +40,13 @@ __all__ = [
     "lora",
     "merge",
     "mobilenet",
+    "of_task",
     "read_weights",
     "save_learned",
     "sentences",
     "small_conv",
     "synchronize_batch_norm",
+    "task_lora",
     "tokens",
     "unmerge",
     "word_vectors",

@@ -58,7 +58,7 @@ class _AtLayer(nn.Module):
         found: list[Tensor] = []
 
         def stop(module, arguments, output):
-            found.append(output[0] if isinstance(output, tuple) else output)
+            found.append(output)
             raise _Reached
 
         hook = self.whole.get_submodule(self.layer).register_forward_hook(stop)
@@ -70,11 +70,28 @@ class _AtLayer(nn.Module):
             hook.remove()
         raise ValueError(f"the pass did not reach layer `{self.layer}`.")
 
-    def shaped(self, output: Tensor) -> Tensor:
-        if self.level == "map" and output.ndim == 4:
-            return output
-        if self.level == "tokens" and output.ndim in (3, 4):
-            return output.flatten(2).transpose(1, 2) if output.ndim == 4 else output
-        if self.level == "pooled" and output.ndim >= 2:
-            return output.mean((2, 3)) if output.ndim == 4 else output.mean(1) if output.ndim == 3 else output
-        raise ValueError(f"layer `{self.layer}` returns {tuple(output.shape)}, which has no level `{self.level}`.")
+    def shaped(self, output: Any) -> Tensor:
+        x = first(output)
+        if self.level == "map" and x.ndim == 4:
+            return x
+        if self.level == "tokens" and x.ndim in (3, 4):
+            return x.flatten(2).transpose(1, 2) if x.ndim == 4 else x
+        if self.level == "pooled" and x.ndim >= 2:
+            return pooled(x)
+        raise ValueError(f"layer `{self.layer}` returns {tuple(x.shape)}, which has no level `{self.level}`.")
+
+
+def first(output: Any) -> Tensor:
+    """A layer's output, or the first part of a tuple."""
+    return output[0] if isinstance(output, (tuple, list)) else output
+
+
+def pooled(output: Any) -> Tensor:
+    """``(n, d)`` as it is, the mean over the places of a map ``(n, d, h, w)``, over the tokens of ``(n, t, d)``.
+
+    Of a tuple the first part counts.
+    """
+    x = first(output)
+    if x.ndim == 3:
+        return x.mean(1)
+    return x.flatten(2).mean(2) if x.ndim > 3 else x

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,8 +50,8 @@ def lora(
     peft are taken by the trainer as they are; with equal weights the outputs are equal.
 
     Raises:
-        ValueError: a rank that is not positive, no layer to adapt, a name that fits none, a grouped convolution, or a layer
-            that is adapted already.
+        ValueError: a rank that is not positive, no layer to adapt, a name that fits none, a grouped convolution, a layer
+            that is adapted already, or adapters of tasks (:func:`task_lora`), which come after these.
 
     Hu et al., LoRA, 2022, https://arxiv.org/abs/2106.09685; Kalajdzievski, A Rank Stabilization Scaling Factor for
     Fine-Tuning with LoRA, 2023, https://arxiv.org/abs/2312.03732
@@ -61,6 +62,8 @@ def lora(
     if rank < 1 or not 0 <= dropout < 1:
         raise ValueError(f"`rank` must be at least 1 and `dropout` in [0, 1), got {rank} and {dropout}.")
     found = targets(module, only, (nn.Linear, nn.Conv2d, nn.MultiheadAttention))
+    if any("lora_A_" in name for name, _ in module.named_parameters()):
+        raise ValueError("tasks have adapters already, which would be frozen: call `lora` before `task_lora`.")
     for name, layer in found.items():
         if any(part.startswith("lora_A") for part in dict(layer.named_parameters())) or parametrize.is_parametrized(
             layer
@@ -76,12 +79,7 @@ def lora(
             out = layer.out_proj
             parametrize.register_parametrization(out, "weight", LowRank(out.weight, rank, scale))
             continue
-        weight = layer.weight
-        shape = weight.shape[2:]
-        layer.lora_A = nn.Parameter(_down(weight, rank, weight.shape[1], *shape))
-        layer.lora_B = nn.Parameter(weight.new_zeros(weight.shape[0], rank, *[1] * len(shape)))
-        layer.lora = {"scale": scale, "dropout": dropout, "before": None}
-        layer.register_forward_hook(_add)
+        attach(layer, *adapters(layer.weight, rank), scale, dropout)
     return list(found)
 
 
@@ -118,6 +116,27 @@ def unmerge(module: nn.Module) -> None:
             layer.lora["before"] = None
 
 
+def adapters(weight: Tensor, rank: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """A and B for the weight of a Linear or Conv2d."""
+    outputs, inputs, *kernel = weight.shape
+    return (
+        nn.Parameter(_down(weight, rank, inputs, *kernel)),
+        nn.Parameter(weight.new_zeros(outputs, rank, *[1] * len(kernel))),
+    )
+
+
+def attach(layer: Any, A: nn.Parameter, B: nn.Parameter, scale: float, dropout: float = 0.0) -> None:
+    """Add s B A to a layer: behind each other with what it has already."""
+    if isinstance(getattr(layer, "lora", None), dict):
+        B = B.detach() * (scale / layer.lora["scale"])
+        layer.lora_A = nn.Parameter(torch.cat([layer.lora_A.detach(), A.detach()]))
+        layer.lora_B = nn.Parameter(torch.cat([layer.lora_B.detach(), B], 1))
+        return
+    layer.lora_A, layer.lora_B = A, B
+    layer.lora = {"scale": scale, "dropout": dropout, "before": None}
+    layer.register_forward_hook(_add)
+
+
 def _adapted(module):
     return [layer for layer in module.modules() if isinstance(getattr(layer, "lora", None), dict)]
 
@@ -134,9 +153,14 @@ def _add(layer, inputs, output):
     x, dropout = inputs[0], layer.lora["dropout"]
     if dropout:  # with 0 it would copy its input, and keep the copy for the backward pass
         x = F.dropout(x, dropout, layer.training)
+    return output + layer.lora["scale"] * low_rank(layer, x, layer.lora_A, layer.lora_B)
+
+
+def low_rank(layer: nn.Module, x: Tensor, A: Tensor, B: Tensor) -> Tensor:
+    """B A x, with the layer's stride and padding where it is a convolution."""
     if isinstance(layer, nn.Conv2d):
-        return output + layer.lora["scale"] * F.conv2d(layer._conv_forward(x, layer.lora_A, None), layer.lora_B)
-    return output + layer.lora["scale"] * F.linear(F.linear(x, layer.lora_A), layer.lora_B)
+        return F.conv2d(layer._conv_forward(x, A, None), B)
+    return F.linear(F.linear(x, A), B)
 
 
 class LowRank(nn.Module):

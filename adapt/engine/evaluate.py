@@ -12,6 +12,8 @@ from adapt.engine.step import Step
 from adapt.streams import Batch
 from adapt.streams.stream import split
 
+UNNAMED = "<dataset>"  # whose rows these are, where nobody said it: no stream's name
+
 
 class Predictions(NamedTuple):
     """Per row, in the order of the dataset, on the CPU."""
@@ -27,11 +29,15 @@ def predict(
     head: nn.Module,
     dataset: Dataset,
     *,
+    stream: str | None = None,
     batch_size: int = 256,
     device: torch.device | str = "cpu",
     autocast: torch.autocast | None = None,
 ) -> Predictions:
     """Features and head outputs of every row, in evaluation mode, each rank doing its share.
+
+    Args:
+        stream: as whose rows an encoder that treats streams differently takes these.
 
     Raises:
         ValueError: an empty dataset.
@@ -41,14 +47,15 @@ def predict(
         raise ValueError("`dataset` is empty: there is nothing to predict.")
     # every rank gets as many rows: the last ones again where they do not divide
     mine = torch.arange(rank, rank + world * -(-rows // world), world).clamp_max(rows - 1)
+    name = stream or UNNAMED
     modes = [(module, module.training) for part in (encoder, head) for module in part.modules()]
     encoder.eval(), head.eval()
     parts: list[tuple[Tensor, ...]] = []
     try:
         for index, inputs, labels in _read(dataset, mine, batch_size):
             batch = Batch(inputs, None, index).map(lambda x: x.to(device))
-            step = Step({"data": batch}, encoder, autocast=autocast)
-            parts.append((step.output(head, "data").cpu(), step["data"].features.cpu(), labels))
+            step = Step({name: batch}, encoder, autocast=autocast)
+            parts.append((step.output(head, name).cpu(), step[name].features.cpu(), labels))
     finally:
         for module, training in modes:
             module.training = training

@@ -35,9 +35,10 @@ class ParameterGramian:
             if (
                 type(m) is nn.Linear
                 and not tied.intersection(m.parameters())
-                and any(p.requires_grad for p in m.parameters())
+                and any(p.requires_grad for p in weights_of(m))
             ):
-                m.register_forward_hook(self._keep)
+                # first of the hooks: adapters add to or multiply what is kept here
+                m.register_forward_hook(self._keep, prepend=True)
 
     def _keep(self, layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:
@@ -56,7 +57,7 @@ class ParameterGramian:
         """
         layers = list(self.calls)
         edges = [edge for layer in layers for _, edge in self.calls[layer]]
-        by_hand = {p for layer in layers for p in layer.parameters(recurse=False)}
+        by_hand = {p for layer in layers for p in weights_of(layer)}
         rest = [p for p in self.parameters if p not in by_hand]
         inputs: list[Any] = [*edges, *rest]
         zeros = [
@@ -85,6 +86,11 @@ class ParameterGramian:
         for position in range(at, at + len(rest)):
             gram += inner(at_least_float32(torch.stack([f[position].flatten() for f in found])))
         return gram
+
+
+def weights_of(layer: nn.Linear) -> list[Tensor]:
+    """Those of a linear layer itself; adapters may have put others on it."""
+    return [p for p in (layer.weight, layer.bias) if p is not None]
 
 
 def linear(layer: nn.Linear, A: Tensor, E: Tensor) -> Tensor:

@@ -50,7 +50,8 @@ class Trainer:
             BatchNorm sees the joint batch, or one stream at a time.
         batch_norm: on several ranks, ``"global"`` normalises by all ranks' rows as one rank would; ``"rank"`` by each
             rank's own, the running statistics being averaged before evaluation and saving.
-        watch: named (head, dataset) pairs that are scored along the way, for the eye alone: nothing is chosen on them.
+        watch: named (head, dataset) or (head, dataset, stream) that are scored along the way, for the eye alone: nothing is
+            chosen on them. The stream is that of `evaluate`.
         watch_every: steps between these.
         log: folder for TensorBoard and checkpoints; None writes nothing.
         log_every: steps between logged scalars; the device is read, and waited for, only then.
@@ -81,7 +82,7 @@ class Trainer:
         balance: Callable | None = None,
         passes: str = "joint",
         batch_norm: str = "global",
-        watch: Mapping[str, tuple[nn.Module, Dataset]] | None = None,
+        watch: Mapping[str, tuple[nn.Module, Dataset] | tuple[nn.Module, Dataset, str]] | None = None,
         watch_every: int = 250,
         log: str | Path | None = None,
         log_every: int = 50,
@@ -115,7 +116,7 @@ class Trainer:
         if compile:
             encoder.compile(**(compile if isinstance(compile, dict) else {}))
         self.encoder, self._owned = encoder, {id(m) for m in self.model.modules()}
-        for name, (head, data) in self.watch.items():
+        for name, (head, data, *_) in self.watch.items():
             self._path(head, f"`watch[{name!r}]`")
             check_labelled(f"`watch[{name!r}]`", data)
         self.ema = None
@@ -270,26 +271,31 @@ class Trainer:
             values |= dict(zip(tensors, flat.tolist(), strict=True))
         return values
 
-    def predict(self, head: nn.Module, dataset: Dataset, *, batch_size: int = 256) -> Predictions:
-        """Outputs, features and labels of every row, with the averaged weights where the trainer keeps them."""
+    def predict(
+        self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256
+    ) -> Predictions:
+        """Outputs, features and labels of every row, with the averaged weights where the trainer keeps them.
+
+        An encoder that treats streams differently (``encoders.task_lora``) takes them for rows of `stream`.
+        """
         path = self._path(head, "`head`")
         runtime.average_buffers(self.model)
         model = self.model if self.ema is None else self.ema.module
         return predict(
             model.get_submodule("encoder"), model.get_submodule(path), dataset,
-            batch_size=batch_size, device=self.device, autocast=self.autocast,
+            stream=stream, batch_size=batch_size, device=self.device, autocast=self.autocast,
         )  # fmt: skip
 
-    def evaluate(self, head: nn.Module, dataset: Dataset, *, batch_size: int = 256) -> Score:
-        """The head's own score on a labelled dataset, with its 95 % interval."""
+    def evaluate(self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256) -> Score:
+        """The head's own score on a labelled dataset, with its 95 % interval. `stream` as in :meth:`predict`."""
         check_labelled("`dataset`", dataset)
-        outputs, _, labels = self.predict(head, dataset, batch_size=batch_size)
+        outputs, _, labels = self.predict(head, dataset, stream, batch_size=batch_size)
         return head.score(outputs, labels)  # type: ignore[operator]
 
     def _watch(self, log: Log | None, *, final: bool = False) -> None:
         if self.folder is None:
             return
-        found = {name: (self.predict(head, data), head) for name, (head, data) in self.watch.items()}
+        found = {name: (self.predict(*of), of[0]) for name, of in self.watch.items()}
         if not log:  # another rank than 0
             return
         scores = {n: head.score(p.outputs, p.labels) for n, (p, head) in found.items()}  # type: ignore[operator]

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, TensorDataset, default_collate
 from adapt.engine import Trainer
 from adapt.heads import Score, average
 from adapt.inductive.supervised import supervised
-from adapt.inductive.transfer import Model
+from adapt.inductive.transfer import Model, take_average
 from adapt.streams import Stream
 from adapt.streams.stream import split
 
@@ -83,6 +83,7 @@ def develop(
         encoder, [supervised(head, on="source")], {"source": stream}, device=device, **{"progress": False} | options
     )
     trainer.fit(steps=steps)
+    take_average(trainer)
     outputs, _, labels = trainer.predict(head, held_out)
     if labels is None:
         raise ValueError("`held_out` has no labels: a comparison needs labelled rows.")

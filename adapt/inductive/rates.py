@@ -39,8 +39,8 @@ def gradual(
     resumed run is the same run. It saves no time: gradients are computed, and the optimizer's averages take them in.
 
     Args:
-        encoder: its ``layers``, from general to specific. BatchNorm statistics do not wait: see ``batch_norm="frozen"`` of
-            :func:`inductive.strategy`.
+        encoder: its ``layers``, from general to specific. BatchNorm statistics do not wait where
+            :func:`inductive.strategy` was told that they follow.
         until: share of the run after which everything learns; 0.5.
         scale: of the layers once they learn: a number, or one a layer, such as :func:`layer_decay`.
 

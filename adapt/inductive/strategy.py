@@ -13,7 +13,7 @@ PARTIAL = ("bias", "norm", "adapters")  # a little of every layer
 
 
 def strategy(
-    encoder: Encoder, learn: str | int | Sequence[str], *, batch_norm: Literal["follow", "frozen"] | None = None
+    encoder: Encoder, learn: str | int | Sequence[str], *, batch_norm: Literal["frozen", "follow"] = "frozen"
 ) -> Encoder:
     """Say what of an encoder learns, from nothing to everything. A trainer follows: its optimizer gets what learns.
 
@@ -28,10 +28,10 @@ def strategy(
             ``"full"``: everything, from the pretrained start.
             ``"bias"``: the biases of all layers (BitFit).
             ``"norm"``: weights and biases of the normalisation layers.
-            ``"adapters"``: what :func:`encoders.lora` and :func:`encoders.ia3` added.
-        batch_norm: ``"follow"``: the statistics of a BatchNorm layer learn where its layer learns; ``"frozen"``: none do,
-            which is safer with small batches and small data. ``None`` follows with layers and freezes with ``"bias"``,
-            ``"norm"`` and ``"adapters"``, where only what learns is worth saving.
+            ``"adapters"``: what :func:`encoders.lora`, :func:`encoders.task_lora` and :func:`encoders.ia3` added.
+        batch_norm: ``"frozen"``: BatchNorm layers keep their pretrained statistics, in training too, so that training begins at the
+            function that the pretrained encoder is in evaluation mode (and LP-FT at the probe's solution); ``"follow"``: the
+            statistics learn where their layer learns, which a network from scratch needs.
 
     Returns:
         `encoder`.
@@ -51,8 +51,8 @@ def strategy(
     Ben Zaken et al., BitFit, 2022, https://arxiv.org/abs/2106.10199; Lee et al., Surgical Fine-Tuning Improves Adaptation to
     Distribution Shifts, 2023, https://arxiv.org/abs/2210.11466
     """
-    if batch_norm not in ("follow", "frozen", None):
-        raise ValueError(f'`batch_norm` must be "follow", "frozen" or None, got {batch_norm!r}.')
+    if batch_norm not in ("frozen", "follow"):
+        raise ValueError(f'`batch_norm` must be "frozen" or "follow", got {batch_norm!r}.')
     modules = dict(encoder.body.named_modules())
     learning = _learning(encoder, learn)
     wanted = {id(p): False for p in encoder.parameters()}
@@ -66,11 +66,10 @@ def strategy(
     for parameter in encoder.parameters():
         if parameter.is_floating_point():
             parameter.requires_grad_(wanted[id(parameter)])
-    frozen_norms = batch_norm == "frozen" or (batch_norm is None and learn in PARTIAL)
     encoder.hold(
         name
         for name, module in modules.items()
-        if name not in learning or (frozen_norms and isinstance(module, _BatchNorm | GlobalBatchNorm))
+        if name not in learning or (batch_norm == "frozen" and isinstance(module, _BatchNorm | GlobalBatchNorm))
     )
     return encoder
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -45,6 +45,7 @@ def transfer(
     *,
     classes: int | Sequence[str],
     start: str = "probe",
+    batch_norm: Literal["frozen", "follow"] = "frozen",
     epochs: int = 20,
     batch_size: int = 32,
     rate: float = 1e-3,
@@ -67,6 +68,7 @@ def transfer(
         classes: how many, or their names (``"direct"`` needs names).
         start: of the head where the encoder learns: ``"probe"`` solves it first (LP-FT), so that a random head does not tear at
             the encoder's features; ``"random"`` is plain fine-tuning.
+        batch_norm: as in :func:`inductive.strategy`.
         epochs: passes over `train`; 20.
         batch_size: rows a step, at most all of them.
         rate: learning rate of the head; AdamW, falling along a cosine; 1e-3.
@@ -94,7 +96,7 @@ def transfer(
         return Model(encoder.eval(), direct(encoder, classes).to(device), device)
     if train is None:
         raise ValueError(f"`train` is needed for the strategy {learn!r}: labelled rows of the target.")
-    strategy(encoder, learn)
+    strategy(encoder, learn, batch_norm=batch_norm)
     if learn == "probe" or start == "probe":
         rows, labels = features(encoder, train, device=device).tensors
         head = probe(rows, labels, classes, seed=seed).head
@@ -121,4 +123,11 @@ def transfer(
             **settings | options,
         )
         trainer.fit(steps=epochs * (len(train) // batch_size))  # type: ignore[arg-type]
+        take_average(trainer)
     return Model(encoder.eval(), head.eval(), device)
+
+
+def take_average(trainer: Trainer) -> None:
+    """The model gets the weights that the trainer evaluates with: where it has ``ema``, their average."""
+    if trainer.ema is not None:
+        trainer.model.load_state_dict(trainer.ema.module.state_dict())

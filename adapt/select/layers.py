@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from adapt.encoders import Encoder
+from adapt.encoders.at_layer import pooled
 from adapt.select.models.cost import Cost, clock, evaluating
 from adapt.select.models.rank import Pretrained, Scorer
 from adapt.select.models.rank import rank as rank_models
@@ -148,14 +149,3 @@ def _leaving(encoder: Encoder, call: Callable[[str, Any], None]) -> Iterator[Non
     finally:
         for handle in handles:
             handle.remove()
-
-
-def pooled(output: Any) -> Tensor:
-    """``(n, d)`` as it is, the mean over the places of a map ``(n, d, h, w)``, over the tokens of ``(n, t, d)``.
-
-    Of a tuple the first part counts.
-    """
-    x = output[0] if isinstance(output, (tuple, list)) else output
-    if x.ndim == 3:
-        return x.mean(1)
-    return x.flatten(2).mean(2) if x.ndim > 3 else x

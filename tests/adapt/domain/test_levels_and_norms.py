@@ -180,12 +180,24 @@ def test_each_domain_has_its_statistics():
     target, source = cloud(200, seed=5, shift=5.0), cloud(200, seed=4)
     as_target = made.evaluate(head, target).value
     encoder.evaluate_as = "source"
-    assert made.evaluate(head, source).value > 0.7 and as_target > made.evaluate(head, target).value
+    as_source = made.evaluate(head, source).value
+    assert as_source > 0.7 and as_target > made.evaluate(head, target).value
+    encoder.evaluate_as = "target"
+    assert made.evaluate(head, source, "source").value == as_source and made.evaluate(head, target).value == as_target
+    with torch.no_grad():  # what was announced counts for one pass
+        rows = source.tensors[0]
+        assert torch.equal(encoder.eval()(rows), encoder(rows))
 
 
 def test_joint_and_separate_passes_are_one():
     joint, apart = domain_norms()[0].fit(5), domain_norms(passes="separate")[0].fit(5)
     torch.testing.assert_close(weights(joint), weights(apart))
+
+
+def test_dsbn_evaluates_no_stream_that_it_does_not_know():
+    trainer, head, _ = domain_norms()
+    with pytest.raises(ValueError, match="expected rows of the domains"):
+        trainer.predict(head, TensorDataset(torch.zeros(4, 6)), "sorce")
 
 
 def test_dsbn_resumes_and_saves(tmp_path):

@@ -23,7 +23,7 @@ TERMS = {
 }
 
 
-def trainer_of(name, dtype, batch_norm=None):
+def trainer_of(name, dtype, batch_norm="follow"):
     torch.manual_seed(0)
     body = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 4))
     encoder = encoders.Encoder(body, 4, layers=["0", "3"], head=nn.Linear(4, 3).to(dtype)).to(dtype)
@@ -37,7 +37,7 @@ def trainer_of(name, dtype, batch_norm=None):
     )  # fmt: skip
 
 
-def trained(name, dtype, batch_norm=None):
+def trained(name, dtype, batch_norm="follow"):
     return weights(trainer_of(name, dtype, batch_norm).fit(STEPS))
 
 

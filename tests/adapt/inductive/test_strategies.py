@@ -70,17 +70,17 @@ BIASES = {"one.bias", "norm.bias", "two.0.bias", "two.1.bias", "three.bias"}
 @pytest.mark.parametrize(
     ("learn", "batch_norm", "expected"),
     [
-        ("probe", None, set()),
-        (1, None, THREE),
-        (2, None, TWO | TWO_STATISTICS | THREE),
+        ("probe", "follow", set()),
+        (1, "follow", THREE),
+        (2, "follow", TWO | TWO_STATISTICS | THREE),
         (2, "frozen", TWO | THREE),
-        (3, None, ONE | ONE_STATISTICS | TWO | TWO_STATISTICS | THREE),
-        ("full", None, ONE | ONE_STATISTICS | TWO | TWO_STATISTICS | THREE),
+        (3, "follow", ONE | ONE_STATISTICS | TWO | TWO_STATISTICS | THREE),
+        ("full", "follow", ONE | ONE_STATISTICS | TWO | TWO_STATISTICS | THREE),
         ("full", "frozen", ONE | TWO | THREE),
-        (["one"], None, ONE | ONE_STATISTICS),
-        (["two.0", "three"], None, {"two.0.weight", "two.0.bias"} | THREE),
-        ("bias", None, BIASES),
-        ("norm", None, {"norm.weight", "norm.bias", "two.1.weight", "two.1.bias"}),
+        (["one"], "follow", ONE | ONE_STATISTICS),
+        (["two.0", "three"], "follow", {"two.0.weight", "two.0.bias"} | THREE),
+        ("bias", "frozen", BIASES),
+        ("norm", "frozen", {"norm.weight", "norm.bias", "two.1.weight", "two.1.bias"}),
     ],
 )
 def test_what_the_strategy_names_learns_and_nothing_else(learn, batch_norm, expected):
@@ -113,6 +113,16 @@ def test_a_frozen_prefix_has_no_dropout_and_no_gradient():
     assert not torch.equal(encoder(x), encoder(x)), "what was held is released"
 
 
+@pytest.mark.parametrize("learn", [1, 3, "full", "bias", "norm"])
+def test_training_begins_at_the_function_that_was_evaluated(learn):
+    encoder, x = deep(), 3 + 2 * torch.randn(16, 6)
+    encoder.body.drop.p = 0.0
+    evaluated = encoder.eval()(x)
+    torch.testing.assert_close(inductive.strategy(encoder, learn).train()(x), evaluated)
+    following = inductive.strategy(encoder, "full", batch_norm="follow").train()(x)
+    assert (following - evaluated).abs().max() > 0.1
+
+
 def test_held_layers_stay_held_in_copies_and_with_synchronised_norms():
     encoder = copy.deepcopy(inductive.strategy(deep(), "probe")).train()
     encoders.synchronize_batch_norm(encoder)
@@ -136,7 +146,7 @@ def sgd(groups):
 
 
 def test_layer_decay_scales_every_layers_step():
-    encoder = inductive.strategy(deep(), "full", batch_norm="frozen")
+    encoder = inductive.strategy(deep(), "full")
     scales = inductive.layer_decay(encoder, 0.5, top=0.2)
     assert scales == pytest.approx({"one": 0.05, "two": 0.1, "three": 0.2})
     encoder.body.drop.p = 0.0
@@ -156,7 +166,7 @@ def test_gradual_unfreezing_begins_with_the_last_layer(optimizer):
     """3 layers, until=0.5 of 12 steps: the last begins at step 2, the middle at 4, the first at 6."""
     moved = {}
     for steps in (2, 4, 6, 7):
-        encoder = inductive.strategy(deep(), "full", batch_norm="frozen")
+        encoder = inductive.strategy(deep(), "full")
         before = copy.deepcopy(encoder.state_dict())
         stop(encoder, steps, of=12, optimizer=optimizer, encoder_scale=inductive.gradual(encoder))
         moved[steps] = {name.split(".")[0] for name in changed(encoder, before)}

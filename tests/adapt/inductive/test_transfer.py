@@ -113,6 +113,27 @@ def test_a_source_model_of_numbers_is_compared_with_the_mean():
     assert model.naive["the mean"].value == pytest.approx(float(saved), rel=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:the source model does not beat")
+def test_a_model_trained_with_an_average_has_the_weights_of_the_average():
+    def outputs(steps, **options):
+        torch.manual_seed(0)
+        head = heads.Classifier(8, 3)
+        model = inductive.develop(encoder(), head, cloud(60), cloud(60, seed=5), steps=steps, **options)
+        return model.predict(cloud(20, seed=6)).outputs
+
+    # an average that stays where it begins, after the first step
+    torch.testing.assert_close(outputs(20, ema=1 - 1e-9), outputs(1), rtol=1e-4, atol=1e-5)
+    assert (outputs(20) - outputs(1)).abs().max() > 0.01
+
+    pretrained, train = encoder(), cloud(60)
+    average, raw = (
+        inductive.transfer(pretrained, train, "full", classes=3, epochs=20, **options)
+        for options in ({"ema": 1 - 1e-9}, {})
+    )
+    moved = [(m.encoder.body[0].weight - pretrained.body[0].weight).abs().max() for m in (average, raw)]
+    assert 0 < moved[0] < 0.5 * moved[1]
+
+
 @pytest.mark.parametrize("items", [False, True])
 def test_the_ladder_keeps_the_best_rung_by_held_out_training_rows(items, monkeypatch):
     import sys

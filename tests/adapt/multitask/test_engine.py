@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from adapt import Stream, Term, Trainer, heads, inductive, multitask
+from adapt import Stream, Term, Trainer, encoders, heads, inductive, multitask
 from adapt.engine.gramian import ParameterGramian
 from tests.adapt.engine.tiny import weights
 from tests.adapt.multitask.cases import METHODS
@@ -134,6 +134,25 @@ def test_gramian_at_parameters_with_activations_in_place():
     D = [torch.randn_like(z) for _ in range(2)]
     J = torch.stack(
         [torch.cat([g.flatten() for g in torch.autograd.grad(z, [*net.parameters()], d, retain_graph=True)]) for d in D]
+    )
+    torch.testing.assert_close(gram([z], [[d] for d in D]), J @ J.T)
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["adapters alone", "weights too"])
+@pytest.mark.parametrize("add", [encoders.lora, encoders.ia3])
+def test_gramian_at_parameters_sees_adapters(add, everything):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4)).double()
+    add(net)
+    for p in net.parameters():
+        p.requires_grad_(everything or p.requires_grad)
+        p.data.normal_()
+    gram = ParameterGramian(net)
+    z = net(torch.randn(5, 6, dtype=torch.float64))
+    D = [torch.randn_like(z) for _ in range(3)]
+    learning = [p for p in net.parameters() if p.requires_grad]
+    J = torch.stack(
+        [torch.cat([g.flatten() for g in torch.autograd.grad(z, learning, d, retain_graph=True)]) for d in D]
     )
     torch.testing.assert_close(gram([z], [[d] for d in D]), J @ J.T)
 

@@ -3,7 +3,7 @@
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, definite, norms_and_cosines, root
+from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root
 
 
 def upgrad(*, at: At = "parameters") -> FromGramian:
@@ -47,22 +47,13 @@ def project(G: ndarray, U: ndarray) -> ndarray:
     r"""For each row u of `U`, weights v of the projection of :math:`\sum_i u_i \nabla L_i`.
 
     By duality :math:`\min_v v^\top G v` with :math:`v \ge u`; with :math:`v = u + s` non-negative least squares in s. Solved for unit
-    gradients, so that lengths of any ratio do no harm. Which numbers of s are positive is guessed for all rows at once, and all that prove
-    wrong change sides: three turns, mostly, which are faster than an active set for each row. Where ten do not settle it, that decides.
+    gradients, so that lengths of any ratio do no harm.
     """
     from scipy.optimize import nnls  # when it is used: `import adapt` does not import scipy
 
     d, C = norms_and_cosines(G)
     if C.min() >= 0:
         return U.astype(float)
-    U, one = U * d, numpy.eye(len(G))
-    size, free = numpy.abs(U).max(1, keepdims=True), U @ C < 0
-    for _ in range(10 if definite(C, 1e-10) else 0):
-        equations = numpy.where(free[:, :, None] & free[:, None], C, one)
-        S = numpy.linalg.solve(equations, numpy.where(free, -U @ C, 0.0)[..., None])[..., 0]
-        wrong = numpy.where(free, S, (U + S) @ C) < -1e-12 * size
-        if not wrong.any():
-            return (U + S.clip(0)) / d
-        free ^= wrong
     B = root(C)
-    return numpy.array([u + nnls(B, -B @ u, maxiter=100 * len(G))[0] for u in U]) / d
+    V = [u + nnls(B, b, maxiter=100 * len(G))[0] for u, b in zip(U * d, U * -d @ B.T, strict=True)]
+    return numpy.array(V) / d

@@ -24,7 +24,7 @@ class Balancing(nn.Module):
     .. math:: \nabla_\text{encoder} = \sum_t b_t u_t \nabla L_t, \qquad \nabla_\text{heads} = \sum_t u_t \nabla L_t
 
     Weights apply to the encoder; whatever else learns keeps the gradient of the plain sum. Two backward passes: each task reads
-    a leaf with the values of the features, so one pass through all heads gives :math:`D_t = u_t \partial L_t / \partial z` apart;
+    a row of one leaf with the values of the features, so one pass through all heads gives :math:`D_t = u_t \partial L_t / \partial z` apart;
     the other goes through the encoder, from :math:`\sum_t b_t D_t` and the terms that are no tasks. What of a task reaches the
     encoder past the features, say a penalty on its weights, keeps its plain weight. With accumulation each micro-batch has its
     own weights, from its own losses and Gramian.
@@ -83,10 +83,11 @@ class Balancing(nn.Module):
     def values(self, step: Step, update: "Update") -> dict[Term, Tensor]:
         """The terms of a phase; a task that is weighed reads features of its own."""
         apart = self.balance is not None and self._several(update)
+        tasks = [term for term in update.phase.terms if term.task]
         found = {}
         for term in update.phase.terms:
             if apart:
-                step.read_apart(term.task)
+                step.read_apart(tasks.index(term) if term.task else None, len(tasks))
             found[term] = term(step)
         return found
 
@@ -119,30 +120,32 @@ class Balancing(nn.Module):
             loss = weighted_sum(list(values.values()), list(weights.values()))
             self.objective = loss.detach()
             if tasks and step.logging:
-                L = torch.stack([values[t].detach() for t in tasks])
                 scalars = self.conflicts.watch(
-                    *self._agreed(step, tasks, L, weights, one_by_one(tasks, values, weights, shared))
+                    *self._agreed(step, tasks, values, weights, one_by_one(tasks, values, weights, shared))
                 )
             loss.backward(inputs=update.inputs)
             if self._exact is not None and update.encoder_learns:
                 self._exact.clear()
             return scalars
 
-        L = torch.stack([values[t] for t in tasks])
-        u = L.new_tensor([weights[t] for t in tasks])
-        D = self._at_heads(step, L, u, update)
-        losses, gram = self._agreed(step, tasks, L.detach(), weights, D)
+        loss = weighted_sum([values[t] for t in tasks], [weights[t] for t in tasks])
+        D = self._at_heads(step, loss, len(tasks), update)
+        losses, gram = self._agreed(step, tasks, values, weights, D)
         if step.logging:
             scalars = self.conflicts.watch(losses, gram)
         if self._exact is not None:
             gram = raw(self._exact(shared, [like(row, shared) for row in D]), weights, tasks)
             self._exact.clear()
-        b = self.balance(losses, gram if self._needs_gram else None).to(D).masked_fill(losses.isnan(), 0)
+        b = self.balance(losses, gram if self._needs_gram else None).to(D)
+        if step.absent or not all(weights[t] for t in tasks):
+            b = b.masked_fill(losses.isnan(), 0)
         others = [values[t] * weights[t] for t in values if not t.task]
-        self.objective = sum((v.detach() for v in others), start=L.detach() @ u)
+        self.objective = sum((v.detach() for v in others), start=loss.detach())
         learning = [v for v in others if v.requires_grad]
         torch.autograd.backward(
-            [*learning, *shared], [*(torch.ones_like(v) for v in learning), *like(b @ D, shared)], inputs=update.inputs
+            [*learning, *shared],
+            [*(torch.ones_like(v) for v in learning), *like((b[None] @ D)[0], shared)],
+            inputs=update.inputs,
         )
         if self._exact is not None:
             self._exact.clear()  # of what activation checkpoints have called again
@@ -150,28 +153,29 @@ class Balancing(nn.Module):
             scalars |= {f"balance/{name}": weight for name, weight in zip(self.conflicts.tasks, b, strict=True)}
         return scalars
 
-    def _at_heads(self, step: Step, L: Tensor, u: Tensor, update: "Update") -> Tensor:
+    def _at_heads(self, step: Step, loss: Tensor, tasks: int, update: "Update") -> Tensor:
         """``(tasks, n d)`` gradients at the features; those of the heads go into ``.grad``."""
-        if L.requires_grad:
-            leaves = [leaf for leaves in step.apart for leaf in leaves if leaf.requires_grad]
-            torch.autograd.backward(L, u, inputs=None if update.inputs is None else [*leaves, *update.inputs])
+        if loss.requires_grad:
+            leaves = [leaf for leaf in step.apart if leaf.requires_grad]
+            loss.backward(inputs=None if update.inputs is None else [*leaves, *update.inputs])
         blocks = []
         for number, f in enumerate(step.shared):
-            if f.requires_grad:  # a task that came before this pass has no leaf of it
-                found = [leaves[number].grad if number < len(leaves) else None for leaves in step.apart]
-                blocks.append(torch.stack([torch.zeros_like(f) if g is None else g for g in found]).flatten(1))
-        step.apart.clear()  # the gradients would lie in memory twice
+            if f.requires_grad:  # no task may have read what another term has
+                found = step.apart[number].grad if number < len(step.apart) else None
+                blocks.append(f.new_zeros(tasks, f.numel()) if found is None else found.flatten(1))
+        for leaf in step.apart:
+            leaf.grad = None  # it would lie in memory twice
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
 
     def _agreed(
-        self, step: Step, tasks: Sequence[Term], L: Tensor, weights: Mapping[Term, float], D: Tensor
+        self, step: Step, tasks: Sequence[Term], values: Mapping[Term, Tensor], weights: Mapping[Term, float], D: Tensor
     ) -> tuple[Tensor, Tensor]:
         r"""Losses, NaN where a task is absent, and the Gramian at the features: the same on every rank, one collective.
 
         The loss is the mean over W ranks, so its gradient at a row is 1 / W of what that rank has, and other ranks' rows are
         other coordinates: :math:`G = \sum_r D_r D_r^\top / W^2`.
         """
-        L = L.to(D.dtype)
+        L = torch.stack([values[t].detach() for t in tasks]).to(D.dtype)
         if step.absent:
             none = torch.zeros((), dtype=torch.bool, device=L.device)
             L = L.masked_fill(torch.stack([step.absent.get(id(t.loss), none) for t in tasks]), torch.nan)
@@ -179,9 +183,11 @@ class Balancing(nn.Module):
             L = L.masked_fill(torch.tensor([weights[t] == 0 for t in tasks], device=L.device), torch.nan)
         if not self._needs_gram and not step.logging:
             return runtime.average(L), L
-        both = runtime.average(torch.cat([L, (D @ D.T).flatten()]))
-        T = len(tasks)
-        return both[:T], raw(both[T:].view(T, T) / runtime.world_size(), weights, tasks)
+        gram, T, world = D @ D.T, len(tasks), runtime.world_size()
+        if world > 1:
+            both = runtime.average(torch.cat([L, gram.flatten()]))
+            L, gram = both[:T], both[T:].view(T, T) / world
+        return L, raw(gram, weights, tasks)
 
 
 def one_by_one(
@@ -201,6 +207,8 @@ def one_by_one(
 
 def like(row: Tensor, shared: Sequence[Tensor]) -> list[Tensor]:
     """A row of numbers cut into tensors of the shapes of `shared`."""
+    if len(shared) == 1:
+        return [row.view_as(shared[0])]
     return [part.view_as(f) for part, f in zip(row.split([f.numel() for f in shared]), shared, strict=True)]
 
 

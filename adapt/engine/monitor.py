@@ -28,7 +28,7 @@ def monitor(
         scalars[f"weighted/{prefix}{term.name}"] = weights[term] * value.detach()
         scalars[f"weight/{prefix}{term.name}"] = weights[term]
     scalars[f"loss/{prefix}total"] = torch.stack([weights[t] * v.detach() for t, v in values.items()]).sum()
-    features = [*step.shared, *(leaf for leaves in step.apart for leaf in leaves)]
+    features = [*step.shared, *step.apart]
     norms = {term: gradient_norm(weights[term] * value, features) for term, value in values.items()}
     total = torch.stack(list(norms.values())).sum()
     for term, norm in norms.items():

@@ -44,9 +44,12 @@ class Step:
         self.reports: dict[str, Tensor | float] = {}
         self.absent: dict[int, Tensor] = {}  # by the id of a loss: whether none of its rows, on any rank, has a label
         self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
-        self.apart: list[list[Tensor]] = []  # for each call of `read_apart`, leaves with the values of these
+        # for each of these a leaf ``(tasks, *its shape)`` with its values: a row is what a task reads
+        self.apart: list[Tensor] = []
+        self._rows: list[Sequence[Tensor]] = []  # of each leaf
         self._passed: list[list[View]] = []  # the views that each of them is split into
-        self._read = self.shared  # these, or leaves
+        self._task: int | None = None  # who reads
+        self._tasks = 0  # of how many
         self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
         # passes of the encoder as it is now, from phases it does not learn in; with their graph for a later one it does
         self._kept, self._keep_graph = {} if kept is None else kept, keep_graph
@@ -67,23 +70,29 @@ class Step:
             self._generator = torch.Generator().manual_seed(key(self._seed, "step", self.number))
         return self._generator
 
-    def read_apart(self, apart: bool = True) -> None:
-        """From here on features are new leaves with the same values, so that the gradient at them is that of one term alone.
+    def read_apart(self, task: int | None, tasks: int) -> None:
+        """From here on features are what task number `task` of `tasks` reads, so that the gradient there is that of it alone.
 
-        With False they are again what the encoder returned. The encoder is not run again; heads are.
+        With None they are again what the encoder returned. The encoder is not run again; heads are.
         """
-        self._outputs, self._read = {}, [] if apart else self.shared
-        if apart:
-            self.apart.append(self._read)
+        self._outputs, self._task, self._tasks = {}, task, tasks
         for number in range(len(self.shared)):
             self._show(number)
 
+    def _read(self, number: int) -> Tensor:
+        """The features of a pass: what the encoder returned, or the row of a leaf."""
+        if self._task is None:
+            return self.shared[number]
+        if number == len(self.apart):
+            features = self.shared[number]
+            leaf = features.detach().expand(self._tasks, *features.shape).requires_grad_(features.requires_grad)
+            self.apart.append(leaf)
+            self._rows.append(leaf.unbind())  # its backward lays the gradients of all tasks behind each other
+        return self._rows[number][self._task]
+
     def _show(self, number: int) -> None:
         """Give the views of a pass their rows."""
-        views, features = self._passed[number], self.shared[number]
-        if self._read is not self.shared:
-            features = features.detach().requires_grad_(features.requires_grad)
-            self._read.append(features)
+        views, features = self._passed[number], self._read(number)
         parts = features.split([len(v.index) for v in views]) if len(views) > 1 else [features]
         for v, part in zip(views, parts, strict=True):
             v.cached = part
@@ -110,7 +119,8 @@ class Step:
     def features(self, *streams: str) -> Tensor:
         """The features of several streams behind each other: without a copy where the encoder returned just these."""
         parts = [self[name].features for name in streams]
-        return self._read[-1] if tuple(v.name for v in self._passed[-1]) == streams else torch.cat(parts)
+        whole = tuple(v.name for v in self._passed[-1]) == streams
+        return self._read(len(self.shared) - 1) if whole else torch.cat(parts)
 
     def report(self, name: str, value: Tensor | float) -> None:
         """Show a scalar in TensorBoard. Ask `step.logging` before computing one: it is read only on logging steps."""
@@ -137,7 +147,7 @@ class Step:
             features = features.detach()
         self.shared.append(features)
         self._passed.append(views)
-        self._show(-1)
+        self._show(len(self.shared) - 1)
         for name in self._layers:
             for v, part in zip(views, _rows_of(outputs, name, rows), strict=True):
                 v.layers[name] = part if self._encoder_learns else part.detach()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian
+from adapt.multitask.gramian import At, FromGramian, eigh
 
-SCALES: dict[str, Callable] = {"min": numpy.min, "median": numpy.median, "rmse": lambda values: values.mean()}
+SCALES: dict[str, Callable] = {"min": min, "median": numpy.median, "rmse": lambda values: values.mean()}
 
 
 def aligned_mtl(*, scale: str = "min", at: At = "features") -> FromGramian:
@@ -36,7 +36,7 @@ def aligned_mtl(*, scale: str = "min", at: At = "features") -> FromGramian:
 
 
 def align(G: ndarray, scale: str) -> ndarray:
-    values, V = numpy.linalg.eigh(G)
-    kept = values > 1e-10 * values[-1]
-    values, V = values[kept], V[:, kept]
-    return numpy.sqrt(SCALES[scale](values)) * (V / numpy.sqrt(values)) @ V.sum(0)
+    values, V = eigh(G)
+    none = sum(values <= 1e-10 * values[-1])
+    values, V = values[none:], V[:, none:]
+    return V @ (numpy.ones(len(G)) @ V * numpy.sqrt(SCALES[scale](values) / values))

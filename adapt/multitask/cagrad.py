@@ -1,10 +1,12 @@
 """Conflict-averse descent."""
 
+import math
+
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, root
-from adapt.multitask.mgda import least_norm
+from adapt.multitask.gramian import At, FromGramian, norms_and_cosines
+from adapt.multitask.mgda import shortest
 
 
 def cagrad(radius: float = 0.5, *, at: At = "parameters") -> FromGramian:
@@ -32,27 +34,27 @@ def cagrad(radius: float = 0.5, *, at: At = "parameters") -> FromGramian:
 def combine(G: ndarray, c: float) -> ndarray:
     r"""Weights of d.
 
-    With :math:`\|g_w\| = \min_\tau (\|g_w\|^2 / \tau + \tau) / 2` the dual is, for a given :math:`\tau`, the point of least norm
-    between the gradients shifted by :math:`\tau g_0 / (c \|g_0\|)`; and :math:`\tau` is where the length of :math:`g_w` is it.
+    The shortest step from :math:`g_0` after which every task gains :math:`\nu` is a combination :math:`g_y`, :math:`y \ge 0`. Its length is convex in
+    :math:`\nu`, with slope :math:`1^\top y / \|g_y\|`: Newton's method that starts above falls onto the :math:`\nu` where it is the radius.
+    Solved for unit gradients, in units of the radius. Where the gradients cancel, no task gains, and none needs to lose.
     """
-    from scipy.optimize import brentq  # when it is used: `import adapt` does not import scipy
-
-    B, T = root(G), len(G)
-    g0 = B.mean(1)
-    reach = c * numpy.linalg.norm(g0)
-    longest = numpy.linalg.norm(B, axis=0).max()
-    if reach <= 1e-12 * longest:
+    d, C = norms_and_cosines(G)
+    T = len(G)
+    along = C @ d / T  # g_0's product with each unit gradient
+    reach = c * math.sqrt(max(d @ along, 0.0) / T)
+    if reach <= 1e-7 * max(d):  # rounding
         return numpy.full(T, 1 / T)
-
-    def optimum(tau: float) -> ndarray:
-        return least_norm(B + tau / reach * g0[:, None])
-
-    def excess(tau: float) -> float:
-        return float(numpy.linalg.norm(B @ optimum(tau)) - tau)
-
-    shortest = 1e-8 * longest
-    if excess(shortest) <= 0:  # the gradients cancel: nothing to gain beyond the mean
-        return numpy.full(T, 1 / T)
-    tau = brentq(excess, shortest, 2 * longest, xtol=1e-12 * longest, rtol=1e-12)
-    w = optimum(tau)
-    return 1 / T + reach / numpy.linalg.norm(B @ w) * w
+    along /= reach
+    gain = min(d * (along + 1))  # no more is possible for the worst task
+    for _ in range(100):
+        h = gain / d - along
+        v = shortest(C, h)
+        rest = min(max(1 - h @ v, 1e-15), 1.0)
+        if rest < 1e-12 and gain > 0:  # no direction is a gain for all
+            gain = 0.0
+            continue
+        y, length = v / rest, math.sqrt((1 - rest) / rest)
+        if length <= 1 + 1e-10:
+            break
+        gain -= (length - 1) * length / sum(y / d)
+    return 1 / T + reach * y / d

@@ -3,7 +3,7 @@
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, root
+from adapt.multitask.gramian import At, FromGramian, definite, norms_and_cosines, root, solve
 
 
 def mgda(*, at: At = "features") -> FromGramian:
@@ -23,20 +23,30 @@ def mgda(*, at: At = "features") -> FromGramian:
     >>> mgda()(torch.ones(2), torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
     tensor([1.5000, 0.5000])
     """
-    return FromGramian(lambda G: len(G) * least_norm(root(G)), at)
+    return FromGramian(lambda G: len(G) * least_norm(G), at)
 
 
-def least_norm(B: ndarray) -> ndarray:
-    r"""Weights on the simplex of the shortest combination of the columns of `B`, exactly.
+def least_norm(G: ndarray) -> ndarray:
+    r"""Weights on the simplex of the shortest combination, exactly: those of the shortest vector whose product with each gradient is 1."""
+    d, C = norms_and_cosines(G)
+    v = shortest(C, min(d) / d) / d
+    return v / sum(v)
 
-    .. math:: \min_{v \ge 0} \|B v\|^2 + (1^\top v - 1)^2
 
-    has its optimum at :math:`v = s w` for these weights w: with :math:`q = \|B w\|^2` the best s leaves :math:`q / (1 + q)`, which
-    grows with q. So non-negative least squares solves it.
+def shortest(C: ndarray, h: ndarray) -> ndarray:
+    r"""Of the shortest z whose product with each of several unit vectors is at least h, weights :math:`v \ge 0`: z is a multiple of their sum.
+
+    .. math:: \min_{v \ge 0} v^\top C v + (h^\top v - 1)^2, \qquad z = \sum_i y_i u_i, \quad y = \frac{v}{1 - h^\top v}
+
+    with their cosines C. Where no z will do, both summands become 0. Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23.
     """
     from scipy.optimize import nnls  # when it is used: `import adapt` does not import scipy
 
-    size = numpy.sqrt(numpy.square(B).sum(0).min())  # of the shortest: q is then at most 1
-    rows = numpy.vstack([B / (size or 1.0), numpy.ones(B.shape[1])])
-    v = nnls(rows, numpy.eye(len(rows))[-1], maxiter=100 * B.shape[1])[0]
-    return v / v.sum()
+    if definite(C, 1e-10):
+        y = solve(C, h)
+        if min(y) >= 0:  # all count: equations
+            return y / (1 + h @ y)
+    T = len(h)
+    rows, one = numpy.empty((T + 1, T)), numpy.zeros(T + 1)
+    rows[:T], rows[T], one[T] = root(C), h, 1.0
+    return nnls(rows, one, maxiter=100 * T)[0]

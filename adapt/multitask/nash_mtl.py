@@ -3,7 +3,7 @@
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, norms_and_cosines
+from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, solve
 
 
 def nash_mtl(*, at: At = "features") -> FromGramian:
@@ -52,27 +52,29 @@ def bargain(G: ndarray, alpha: float, *, largest: float = 100.0) -> ndarray:
     .. math:: A v = e^2 v^{-p}, \qquad A = \mathrm{diag}(e) \, C \, \mathrm{diag}(e)
 
     where :math:`v = 1` for orthogonal gradients: the stationary point of the strictly convex
-    :math:`\tfrac12 v^\top A v - \sum_i e_i^2 \phi(v_i)` with :math:`\phi' = v^{-p}`. Damped Newton in relative steps, 5 to 6 of them.
+    :math:`\tfrac12 v^\top A v - \sum_i e_i^2 \phi(v_i)` with :math:`\phi' = v^{-p}`. Newton in relative steps, 5 to 6 of them, each
+    halved until the slope along it is not much steeper than it was.
     """
-    p = 1 / alpha
+    p, one = 1 / alpha, numpy.eye(len(G))
     d, C = norms_and_cosines(G)
     e = d ** ((p - 1) / (p + 1))
-    A = numpy.outer(e, e) * (C + 1e-11 * numpy.eye(len(G)))
+    A = e * (C + 1e-11 * one) * e[:, None]
 
-    def objective(v: ndarray) -> float:
-        gain = numpy.log(v) if p == 1 else v ** (1 - p) / (1 - p)
-        return float(v @ A @ v / 2 - e**2 @ gain)
+    def slopes(v: ndarray) -> tuple[ndarray, ndarray]:
+        gain = e * e * v ** (1 - p)
+        return v * (A @ v) - gain, gain
 
     v = numpy.ones(len(G))
+    slope, gain = slopes(v)
     for _ in range(100):
-        slope = v * (A @ v - e**2 * v**-p)
-        if numpy.abs(slope / (e**2 * v ** (1 - p))).max() < 1e-10:
+        if max(abs(slope / gain)) < 1e-10:
             break
-        curvature = v[:, None] * A * v + numpy.diag(p * e**2 * v ** (1 - p))
-        u = -numpy.linalg.solve(curvature, slope)
-        t = min(1.0, 0.95 / max(-u.min(), 1e-300))  # v stays positive
-        now = objective(v)
-        while objective(v * (1 + t * u)) > now + 1e-4 * t * (slope @ u) + 1e-13 * abs(now) and t > 1e-10:
+        u = -solve(v * A * v[:, None] + p * gain * one, slope)
+        t = min(1.0, 0.95 / max(-min(u), 1e-300))  # v stays positive
+        start = slope @ u
+        slope, gain = slopes(v * (1 + t * u))
+        while slope @ (u / (1 + t * u)) > -0.5 * start and t > 1e-10:
             t /= 2
+            slope, gain = slopes(v * (1 + t * u))
         v = v * (1 + t * u)
-    return v * min(1.0, largest / v.max()) * d ** (-2 / (1 + p))
+    return v * min(1.0, largest / max(v)) * d ** (-2 / (1 + p))

@@ -3,7 +3,7 @@
 import numpy
 from numpy import ndarray
 
-from adapt.multitask.gramian import At, FromGramian, norms_and_cosines
+from adapt.multitask.gramian import At, FromGramian, norms_and_cosines, root
 
 
 def upgrad(*, at: At = "parameters") -> FromGramian:
@@ -54,6 +54,6 @@ def project(G: ndarray, U: ndarray) -> ndarray:
     d, C = norms_and_cosines(G)
     if C.min() >= 0:
         return U.astype(float)
-    L = numpy.linalg.cholesky(C + 1e-11 * numpy.eye(len(G))).T
-    V = [u + nnls(L, -L @ u, maxiter=100 * len(G))[0] for u in U * d]
+    B = root(C)
+    V = [u + nnls(B, b, maxiter=100 * len(G))[0] for u, b in zip(U * d, U * -d @ B.T, strict=True)]
     return numpy.array(V) / d

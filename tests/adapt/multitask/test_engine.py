@@ -301,6 +301,31 @@ def test_an_absent_task_is_neither_an_error_nor_a_zero():
     assert first.isfinite().all() and second[0].isnan() and second[1:].isfinite().all() and gram[0].eq(0).all()
 
 
+def test_what_stands_at_an_absent_task_is_not_looked_at():
+    data = labels(missing=0.0)
+    data.tensors[1][4:, 0] = torch.nan
+    streams = {"rows": Stream(data, 4, shuffle=False)}
+    balance = lambda losses: torch.where(losses.isnan(), torch.nan, 1.0)  # noqa: E731
+    made = Trainer(
+        network(), three_tasks(), streams, balance=lambda L, gram=None: balance(L), progress=False, device="cpu"
+    )
+    assert weights(made.fit(3)).isfinite().all()
+
+
+def test_a_stream_that_no_task_reads():
+    data = labels(missing=0.0)
+    streams = {"rows": Stream(data, 6), "other": Stream(labels(seed=1), 6, labels=False)}
+    other = Term("other", lambda s: s["other"].features.square().mean(), streams=["other"])
+    options = {"passes": "separate", "progress": False, "device": "cpu"}
+    for first in (True, False):
+        found = []
+        for balance in (None, Spy([1.0, 1.0, 1.0], "features")):
+            terms = [other, *three_tasks()] if first else [*three_tasks(), other]
+            made = Trainer(network(), terms, streams, balance=balance, **options)
+            found.append([p.grad for p in made.fit(1).encoder.parameters()])
+        torch.testing.assert_close(*found)
+
+
 def test_diagnostics_in_tensorboard(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -8,7 +8,9 @@ import torch
 from scipy.optimize import minimize
 
 from adapt import multitask
+from adapt.multitask.cagrad import combine
 from adapt.multitask.imtl_g import project as equal_projections
+from adapt.multitask.mgda import shortest
 from adapt.multitask.nash_mtl import bargain
 from adapt.multitask.pcgrad import project as surgery
 from adapt.multitask.upgrad import project
@@ -96,6 +98,48 @@ def test_cagrad_against_a_generic_solver():
         assert numpy.linalg.norm(d - g0) <= reach * (1 + 1e-8)
         # strong duality: the worst task gains what the dual says
         assert (unit @ d).min() == pytest.approx(found.fun, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("dimensions", [50, 4], ids=["independent", "more tasks than dimensions"])
+def test_the_shortest_vector_with_given_products(dimensions):
+    """Its optimality conditions: only gradients whose product is no more than asked for have a weight."""
+    counted = 0
+    for J in jacobians(200, seed=12, dimensions=dimensions):
+        U = J / numpy.linalg.norm(J, axis=1, keepdims=True)
+        h = numpy.random.default_rng(len(J)).normal(size=len(J))
+        v = shortest(U @ U.T, h)
+        if 1 - h @ v < 1e-8:  # no vector has these products: a combination that cancels shows it
+            assert numpy.linalg.norm(v @ U) < 1e-6 * v.sum()
+            continue
+        y = v / (1 - h @ v)
+        room = U @ (y @ U) - h
+        assert y.min() >= 0 and room.min() > -1e-7 * y.max()
+        assert numpy.abs(y * room).max() < 1e-7 * y.max() ** 2
+        counted += 1
+    assert counted > 50
+
+
+@pytest.mark.parametrize("c", [0.1, 0.5, 0.9])
+def test_cagrad_satisfies_its_optimality_conditions(c):
+    """On ill-scaled gradients: on the sphere, and who has a weight gains the least."""
+    for J in jacobians(300, seed=13):
+        J = J / numpy.sqrt(numpy.square(J).sum(1).mean())
+        norms, g0 = numpy.linalg.norm(J, axis=1), J.mean(0)
+        w = combine(J @ J.T, c)
+        reach = c * numpy.linalg.norm(g0)
+        assert numpy.linalg.norm(w @ J - g0) == pytest.approx(reach, rel=1e-6)
+        y = (w - 1 / len(J)) * norms
+        gains = J @ (w @ J)
+        least = gains.min()
+        assert y.min() >= -1e-12
+        assert (numpy.minimum(y / y.max(), (gains - least) / norms / reach) < 1e-6).all()
+
+
+def test_cagrad_where_the_gradients_cancel_hurts_no_task():
+    J = numpy.array([[1.0, 0.0], [-0.5, 0.1], [0.0, -3.0]])
+    for c in (1.5, 2.0):
+        w = weigh(multitask.cagrad(c), J)
+        assert (J @ (w @ J) > -1e-6).all()
 
 
 def test_imtl_g_projects_equally_on_every_gradient():

@@ -65,7 +65,10 @@ def check_features(features: Tensor, dim: int) -> None:
 
 
 def confusion(logits: Tensor, labels: Tensor) -> Tensor:
-    """``(classes, classes)`` counts: row the true class, column the predicted one."""
-    classes = logits.shape[1]
-    pairs = labels * classes + logits.argmax(1)
+    """``(classes, classes)`` counts: row the true class, column the predicted one; of rows, or of tokens.
+
+    Labels outside of the classes, such as -1 for padding, are not counted.
+    """
+    classes = logits.shape[-1]
+    pairs = (labels * classes + logits.argmax(-1))[(labels >= 0) & (labels < classes)]
     return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)

@@ -75,11 +75,11 @@ def token_cross_entropy(logits: Tensor, labels: Tensor, missing: int = -1) -> Te
     """The mean over the labelled tokens of all ranks.
 
     Args:
-        logits: ``(n, length, classes)``.
-        labels: ``(n, length)``.
+        logits: ``(..., classes)``, say ``(n, length, classes)``.
+        labels: ``(...)``.
         missing: of a token that does not count.
     """
     counts = gather((labels != missing).sum()[None])
-    total = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=missing, reduction="sum")
+    total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=missing, reduction="sum")
     # this rank's share: the mean over the ranks is then the mean over all tokens
     return total * len(counts) / counts.sum().clamp_min(1)

@@ -60,7 +60,9 @@ class Task(nn.Module):
         self.inside = hasattr(head, "missing")  # within a row labels may be missing, and the head's loss knows
         self.missing = head.missing if self.inside else missing
         if missing not in (-1, self.missing):
-            raise ValueError(f"`missing` of task `{name}` is {missing}, and {self.missing} for its head: give it to the head alone.")
+            raise ValueError(
+                f"`missing` of task `{name}` is {missing}, and {self.missing} for its head: give it to the head alone."
+            )
         self.name, self.head, self.on, self.label, self.scale = name, head, on, label, scale
         self.checked = self.complete = False
 

@@ -95,7 +95,9 @@ def test_gradients_and_gramian_of_token_features(at):
     z, losses = slow_losses(slow, batch)
     shared = list(slow.encoder.parameters())
     J = [
-        torch.cat([g.flatten() for g in torch.autograd.grad(loss, [z] if at == "features" else shared, retain_graph=True)])
+        torch.cat(
+            [g.flatten() for g in torch.autograd.grad(loss, [z] if at == "features" else shared, retain_graph=True)]
+        )
         for loss in losses
     ]
     J = torch.stack(J)

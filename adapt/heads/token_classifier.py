@@ -1,6 +1,5 @@
 """A class for each token."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -58,7 +58,7 @@ class Task(nn.Module):
         super().__init__()
         check_scale(scale, name)
         self.inside = hasattr(head, "missing")  # within a row labels may be missing, and the head's loss knows
-        self.missing = head.missing if self.inside else missing
+        self.missing: int = head.missing if self.inside else missing  # type: ignore[assignment]
         if missing not in (-1, self.missing):
             raise ValueError(
                 f"`missing` of task `{name}` is {missing}, and {self.missing} for its head: give it to the head alone."

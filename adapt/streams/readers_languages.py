@@ -67,14 +67,14 @@ def ud_pud(root: str | Path | None = None) -> UdPud:
     Zeman et al., CoNLL 2017 Shared Task: Multilingual Parsing from Raw Text to Universal Dependencies, 2017,
     https://aclanthology.org/K17-3001
     """
-    parts, ids = zip(*(_treebank(language, root) for language in ("en", "de", "fr")), strict=True)
-    if not ids[0] == ids[1] == ids[2]:
+    (english, ids), *others = (_treebank(language, root) for language in ("en", "de", "fr"))
+    if any(other != ids for _, other in others):
         raise ValueError("`ud_pud` has other sentences in one language than in another: expected the same `sent_id`s.")
-    return UdPud(*parts, documents=[name[:6] for name in ids[0]])
+    return UdPud(english, others[0][0], others[1][0], [name[:6] for name in ids])
 
 
 def _captions(part: str, root: str | Path | None) -> Captions:
-    texts = []
+    texts: list[list[str]] = []
     for language in ("en", "de", "fr"):
         path = data_file("multi30k", f"{part}.{language}.gz", root=root)
         with whole(path, "gzip text, a caption a line"):

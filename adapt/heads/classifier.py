@@ -44,8 +44,9 @@ class Classifier(nn.Module):
     def check(self, labels: Tensor) -> None:
         """Raise unless `labels` are integers in [0, classes). Reads their extremes: a host synchronisation on a GPU."""
         if labels.is_floating_point() or labels.ndim != 1:
+            tokens = "; for a class a token there is heads.TokenClassifier" if labels.ndim == 2 else ""
             raise ValueError(
-                f"`labels` of a classifier must be (n,) integers, got shape {tuple(labels.shape)} of {labels.dtype}."
+                f"`labels` of a classifier must be (n,) integers, got shape {tuple(labels.shape)} of {labels.dtype}{tokens}."
             )
         low, high = (int(v) for v in labels.aminmax())
         if low < 0 or high >= self.classes:

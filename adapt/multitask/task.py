@@ -179,6 +179,11 @@ def only(dataset: TensorDataset, label: int, *, missing: int = -1, classes: bool
         missing: as in :func:`task`.
         classes: the labels are classes that stand in a matrix of floating point numbers.
 
+    Labels of tokens need no such choice, since the score of a token head leaves missing ones out: ``TensorDataset(inputs, labels[:, label])``.
+
+    Raises:
+        ValueError: integer labels of which a row has some and misses others.
+
     >>> data = TensorDataset(torch.zeros(3, 1), torch.tensor([[0.0, torch.nan], [1.0, 2.0], [torch.nan, 3.0]]))
     >>> only(data, 1).tensors[1]
     tensor([2., 3.])
@@ -186,4 +191,9 @@ def only(dataset: TensorDataset, label: int, *, missing: int = -1, classes: bool
     inputs, labels = dataset.tensors
     y = labels[:, label]
     there = labelled(y, missing)
+    if not y.is_floating_point() and y.ndim > 1 and ((y != missing).flatten(1).any(1) & ~there).any():
+        raise ValueError(
+            f"label {label} is there for some tokens of a row and {missing} for others: a token head's score knows this, so "
+            "evaluate it on `TensorDataset(inputs, labels[:, label])`."
+        )
     return TensorDataset(inputs[there], y[there].long() if classes else y[there])

@@ -115,7 +115,10 @@ def test_discriminator():
         (lambda: heads.Classifier(3, 2)(torch.zeros(5, 4)), "must have size 3, got 4.*encoder.dim"),
         (lambda: heads.Classifier(3, 2).check(torch.tensor([0, 2])), r"in \[0, 2\).*found 0 to 2"),
         (lambda: heads.Classifier(3, 2).check(torch.tensor([-1, 1])), "found -1 to 1"),
-        (lambda: heads.Classifier(3, 2).check(torch.tensor([[0], [1]])), r"integers, got shape \(2, 1\)"),
+        (
+            lambda: heads.Classifier(3, 2).check(torch.tensor([[0], [1]])),
+            r"integers, got shape \(2, 1\).*TokenClassifier",
+        ),
         (lambda: heads.Regressor(3).check(torch.zeros(5, 1)), r"must be \(5,\), got \(5, 1\)"),
         (lambda: heads.Regressor(3, 2).check(torch.zeros(5)), r"must be \(5, 2\)"),
         (lambda: heads.MultiLabel(3, 2).check(torch.tensor([[0, 2]])), r"\(1, 2\) of 0 and 1.*0 to 2"),

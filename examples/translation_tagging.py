@@ -232,8 +232,9 @@ def train(
     if "captions" in tasks:
         sources["captions"] = Stream(data.captions, settings.captions_batch)
     trainer = Trainer(
-        encoder, [terms[t] for t in tasks], sources, balance=balance and balance(), seed=seed, schedule=cosine(), progress=progress, log_every=10,
-        optimizer=lambda groups: torch.optim.AdamW(groups, settings.learning_rate, fused=True), clip=1.0,
+        encoder, [terms[t] for t in tasks], sources, balance=balance and balance(), seed=seed, schedule=cosine(), clip=1.0,
+        progress=progress, log_every=10, device="cpu",
+        optimizer=lambda groups: torch.optim.AdamW(groups, settings.learning_rate, fused=True),
     )  # fmt: skip
     trainer.fit(settings.steps)  # with a bar, it ends with a sentence on the tasks' gradients
     trainer.model.eval()  # the decoder's score asks its dropout

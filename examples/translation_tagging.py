@@ -1,6 +1,11 @@
 """Translation and part-of-speech tagging of the same text, by one encoder of English words.
 
 ADAPT_DATA=... python examples/translation_tagging.py
+
+Five seeds, 11 minutes of processor time. Tagging from 100 sentences: 83.5 % of the words alone, 83.2 % beside translation; from 500: 89.8 and
+89.4 %. Translation: 3.45 nats a word alone, 3.47 beside tagging; 3.40 and 3.38. Nothing is gained, and no balance changes that.
+
+220 steps on 29,000 captions make no translator: the decoder is given the true words before each and scored by its cross-entropy per known word.
 """
 
 import argparse

@@ -61,13 +61,13 @@ class Log:
         """
         features, domains, classes = [], [], []
         for name, (predictions, head) in found.items():
-            names = getattr(head, "names", None)
+            names = head.names if hasattr(head, "classes") and hasattr(head, "names") else None
             labels = predictions.labels[:rows].tolist()
             if names is not None:
                 self.confusion(f"confusion/{name}", confusion(predictions.outputs, predictions.labels), names, step)
             features.append(predictions.features[:rows].flatten(1))
             domains += [name] * len(labels)
-            classes += [names[y] if names else str(y) for y in labels]
+            classes += [names[y] if names and isinstance(y, int) else str(y) for y in labels]
         if len({f.shape[1] for f in features}) == 1:
             self.embedding(torch.cat(features), domains, classes, step)
 

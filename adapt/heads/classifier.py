@@ -44,8 +44,9 @@ class Classifier(nn.Module):
     def check(self, labels: Tensor) -> None:
         """Raise unless `labels` are integers in [0, classes). Reads their extremes: a host synchronisation on a GPU."""
         if labels.is_floating_point() or labels.ndim != 1:
+            tokens = "; for a class a token there is heads.TokenClassifier" if labels.ndim == 2 else ""
             raise ValueError(
-                f"`labels` of a classifier must be (n,) integers, got shape {tuple(labels.shape)} of {labels.dtype}."
+                f"`labels` of a classifier must be (n,) integers, got shape {tuple(labels.shape)} of {labels.dtype}{tokens}."
             )
         low, high = (int(v) for v in labels.aminmax())
         if low < 0 or high >= self.classes:
@@ -65,7 +66,10 @@ def check_features(features: Tensor, dim: int) -> None:
 
 
 def confusion(logits: Tensor, labels: Tensor) -> Tensor:
-    """``(classes, classes)`` counts: row the true class, column the predicted one."""
-    classes = logits.shape[1]
-    pairs = labels * classes + logits.argmax(1)
+    """``(classes, classes)`` counts: row the true class, column the predicted one; of rows, or of tokens.
+
+    Labels outside of the classes, such as -1 for padding, are not counted.
+    """
+    classes = logits.shape[-1]
+    pairs = (labels * classes + logits.argmax(-1))[(labels >= 0) & (labels < classes)]
     return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)

@@ -46,3 +46,27 @@ def average(metric: str, values: Tensor, *, higher_is_better: bool) -> Score:
     mean = values.double().mean().item()
     half = 1.959964 * values.double().std().item() / math.sqrt(n) if n > 1 else math.inf
     return Score(metric, mean, mean - half, mean + half, n, higher_is_better)
+
+
+def ratio(metric: str, totals: Tensor, counts: Tensor, *, higher_is_better: bool = True) -> Score:
+    r"""A mean over parts of rows, such as tokens of sentences, with the 95 % interval of a ratio of two sums over rows.
+
+    .. math:: R = \frac{\sum_i t_i}{\sum_i c_i}, \qquad
+        R \pm 1.96 \, \frac{1}{\sum_i c_i} \sqrt{\frac{n}{n - 1} \sum_i (t_i - R c_i)^2}
+
+    The parts of a row need not be independent; an interval over parts as if they were would be too narrow. Infinite for one row.
+
+    Args:
+        totals: t ``(n,)``, summed over the parts of a row.
+        counts: c ``(n,)``, how many parts a row has; rows without any are left out.
+
+    Cochran, Sampling Techniques, third edition, 1977, chapter 6.
+    """
+    t, c = totals.double()[counts > 0], counts.double()[counts > 0]
+    n = len(c)
+    if n == 0:
+        raise ValueError("`counts` are all zero: a score needs at least one labelled row.")
+    value = (t.sum() / c.sum()).item()
+    spread = (t - value * c).square().sum().item()
+    half = 1.959964 * math.sqrt(n / (n - 1) * spread) / c.sum().item() if n > 1 else math.inf
+    return Score(metric, value, value - half, value + half, n, higher_is_better)

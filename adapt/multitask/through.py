@@ -40,6 +40,10 @@ class Through(nn.Module):
     def names(self) -> list[str]:
         return self.head.names  # type: ignore[return-value]
 
+    @property
+    def missing(self) -> int:
+        return self.head.missing  # type: ignore[return-value]
+
 
 class Bottleneck(nn.Module):
     r"""A small residual network of one task: :math:`z + U \, \mathrm{relu}(V z)`; the identity at first.

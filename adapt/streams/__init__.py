@@ -7,6 +7,7 @@ from adapt.streams.order import key
 from adapt.streams.readers import data_file
 from adapt.streams.readers_features import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.streams.readers_images import CIFAR10_CLASSES, cifar10_jpg, mnist, mnist_m, semeion, usps
+from adapt.streams.readers_languages import UPOS, Captions, Multi30k, Tagged, UdPud, multi30k, ud_pud
 from adapt.streams.readers_several import FSDD_RATE, FSDD_SPEAKERS, FSDD_TASKS, OMNIGLOT_TASKS, Omniglot, fsdd, omniglot
 from adapt.streams.readers_tables import HEART_COLUMNS, WISDM_CLASSES, HeartDisease, heart_disease, wisdm_transformed
 from adapt.streams.readers_tasks import SARCOS_TASKS, School, sarcos, school
@@ -21,18 +22,23 @@ __all__ = [
     "HEART_COLUMNS",
     "OMNIGLOT_TASKS",
     "SARCOS_TASKS",
+    "UPOS",
     "WISDM_CLASSES",
     "AmazonReviews",
     "Batch",
+    "Captions",
     "Digits",
     "HeartDisease",
     "MnistUsps",
+    "Multi30k",
     "OfficeCaltech",
     "Omniglot",
     "Reviews",
     "School",
     "Splits",
     "Stream",
+    "Tagged",
+    "UdPud",
     "amazon_reviews_text",
     "cifar10_jpg",
     "data_file",
@@ -44,6 +50,7 @@ __all__ = [
     "mnist",
     "mnist_m",
     "mnist_usps_jda",
+    "multi30k",
     "office_caltech10_surf",
     "omniglot",
     "ring",
@@ -52,6 +59,7 @@ __all__ = [
     "semeion",
     "splits",
     "standardize",
+    "ud_pud",
     "usps",
     "wisdm_transformed",
 ]

@@ -18,6 +18,7 @@ ORIGINS = {
     "mnist_m": "MNIST-M as in github.com/joffery/M-ADA, its first 5,000 test images in one npz file",
     "mnist_t10k": "the two t10k files of MNIST (LeCun, Cortes), as in github.com/unixpickle/mnistlite",
     "mnist_usps_jda": "`data/MNIST_vs_USPS.mat` of github.com/chamwen/JPDA, as one npz file",
+    "multi30k": "`data/task1/raw/{train,val,test_2016_flickr,test_2017_mscoco}.{en,de,fr}.gz` of github.com/multi30k/dataset",
     "office_caltech10_surf": "`data/Office/*_SURF_L10.mat` of github.com/chamwen/JPDA",
     "olivetti_faces": "`olivettifaces.mat` of github.com/sjgershm/DBM",
     "omniglot_small": "`images_background_small1.zip` and `...small2.zip` of github.com/brendenlake/omniglot, its folder `python`",
@@ -25,6 +26,7 @@ ORIGINS = {
     "sarcos_test": "`sarcos_inv_test.mat` (gaussianprocess.org/gpml/data), as in github.com/probml/pmtkdata",
     "school": "`data/school.mat` of github.com/jiayuzhou/MALSAR",
     "semeion": "UCI Semeion (archive.ics.uci.edu/dataset/178), as one npz file",
+    "ud_pud": "`*_pud-ud-test.conllu` of github.com/UniversalDependencies/UD_{English,German,French}-PUD, gzipped",
     "usps": "USPS, as in github.com/niuers/Learning-From-Data-A-Short-Course, as one npz file",
     "wisdm_transformed": "`WISDM_ar_v1.1_transformed.arff` of WISDM's activity recognition data 1.1 (www.cis.fordham.edu/wisdm)",
 }

@@ -37,7 +37,7 @@ def from_timm(name: str, weights: str | Path | None = None, **options: Any) -> E
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:3]
         raise ValueError(f"`{name}` is no model of timm; some that are: {', '.join(near) or 'see timm.list_models()'}.")
-    model = timm.create_model(name, pretrained=weights == "pretrained", **options)
+    model: Any = timm.create_model(name, pretrained=weights == "pretrained", **options)
     if weights is not None and weights != "pretrained":
         load_weights(model, weights)
     classifier = model.get_classifier()

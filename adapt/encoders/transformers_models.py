@@ -82,12 +82,13 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
     from transformers import PreTrainedModel  # which sentence-transformers brings along
 
     layers = None
-    for where, inner in network.named_modules():
-        if isinstance(inner, PreTrainedModel):
-            if isinstance(getattr(inner, "pooler", None), nn.Module):
-                inner.pooler = None
-            layers = [f"model.{where}.{name}" for name in _layers(inner)]
-            break
+    inside: list[tuple[str, Any]] = [
+        found for found in network.named_modules() if isinstance(found[1], PreTrainedModel)
+    ]
+    for where, inner in inside[:1]:
+        if isinstance(getattr(inner, "pooler", None), nn.Module):
+            inner.pooler = None
+        layers = [f"model.{where}.{name}" for name in _layers(inner)]
     dim = getattr(network, "get_embedding_dimension", None) or network.get_sentence_embedding_dimension
     source = None if network is model else str(model)
     return Encoder(_Sentences(network), int(dim()), layers=layers, source=source)

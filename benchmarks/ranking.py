@@ -1,6 +1,6 @@
 """Was the ranking right? Every pretrained encoder at hand on four targets: ten scores beside the accuracy after fine-tuning.
 
-    python benchmarks/ranking.py [--targets olivetti ...] [--quick]      # docs/models.md has what it found
+    python benchmarks/ranking.py [--targets olivetti ...] [--quick]      # benchmarks/ranking.md has what it found
 
 Encoders: the ResNets of CIFAR-10, 20 to 56 layers deep, and the MobileNet of ImageNet on images of 32, 64 and 96 pixels. Targets:
 cifar10_jpg, the ResNets' own task, whose training images they have seen; MNIST-M; Semeion, binary digits; Olivetti, 40 faces. Each seed
@@ -251,17 +251,21 @@ def tables(found: dict) -> str:
 
 
 def picture(found: dict) -> Figure:
-    """The default score against the truth, a point an encoder."""
-    figure = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
-    for axes, (target, (true, by_seed)) in zip(
-        figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True
-    ):
-        for name, accuracy in true.items():
+    """The default score against the truth, a point an encoder: ResNets in blue, the deeper the darker, MobileNets in orange."""
+    colours = ("#9ecae1", "#6baed6", "#3182bd", "#08519c", "#fdbe85", "#fd8d3c", "#d94701")
+    figure = Figure(figsize=(2.9 * len(found) + 1.6, 3), layout="constrained")
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, (target, (true, by_seed)) in zip(panels, found.items(), strict=True):
+        for name, colour in zip(CANDIDATES, colours, strict=True):
             score = numpy.mean([s[name]["knn"] for s in by_seed])
-            axes.plot(score, accuracy, "o", color="#0072b2" if name.startswith("ResNet") else "#d55e00")
-            axes.annotate(name, (score, accuracy), xytext=(4, 3), textcoords="offset points", fontsize=6)
-        axes.set(title=target, xlabel="leave-one-out k-NN accuracy", ylabel="accuracy after fine-tuning")
+            marker = "o" if name.startswith("ResNet") else "s"
+            axes.plot(
+                score, true[name], marker, color=colour, markeredgecolor="#444444", markeredgewidth=0.4, label=name
+            )
+        axes.set(title=target, xlabel="leave-one-out k-NN accuracy")
         axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("accuracy after fine-tuning")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
     return figure
 
 

@@ -51,6 +51,23 @@ def test_projections_satisfy_their_optimality_conditions():
             assert kkt_violation(G, u, v) < 1e-8
 
 
+def test_opposite_gradients_in_float32_get_no_endless_weights():
+    """Two gradients that rounding leaves not quite opposite, and one or two more."""
+    rng = numpy.random.default_rng(21)
+    for turn in range(200):
+        J = rng.standard_normal((3 + turn % 2, rng.choice([2, 3, 10, 200])))
+        J[1] = -J[0]
+        J = torch.from_numpy(J * numpy.exp(rng.uniform(-3, 3, (len(J), 1)))).float()
+        norms, G = J.norm(dim=1), J @ J.T
+        for balance in (multitask.upgrad(), multitask.dualproj()):
+            direction = balance(torch.ones(len(J)), G) @ J
+            assert (J @ direction / norms).min() > -1e-3 * norms.max()
+            assert direction.norm() < 2 * norms.sum()  # a projection is no longer than the gradient
+        mean = J.mean(0)
+        away = multitask.cagrad(0.5)(torch.ones(len(J)), G) @ J / len(J) - mean
+        assert away.norm() < 0.501 * mean.norm() + 1e-4 * norms.max()
+
+
 def test_mgda_against_brute_force():
     grid2 = numpy.linspace(0, 1, 2001)
     simplex2 = numpy.stack([grid2, 1 - grid2], 1)

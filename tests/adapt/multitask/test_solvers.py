@@ -26,6 +26,19 @@ def test_bargaining_solves_its_equation(alpha):
         assert numpy.abs((G @ w) * w ** (1 / alpha) - 1).max() < 1e-6
 
 
+def test_bargaining_near_the_largest_smallest_gain_goes_on_until_it_is_solved():
+    """With a large alpha, unless weights are held; a weight of a task that gains more than others may vanish."""
+    solved = 0
+    for J in jacobians(100):
+        G = J @ J.T
+        w = bargain(G, 100.0)
+        if (w * G.diagonal() ** (1 / 1.01)).max() < 99.99:
+            counts = w > 1e-12
+            assert numpy.abs((G @ w) * w**0.01 - 1)[counts].max() < 1e-6
+            solved += 1
+    assert solved > 90
+
+
 def test_upgrad_and_dualproj_conflict_with_no_task():
     for J in jacobians(1000, seed=1, dimensions=12):
         norms = numpy.linalg.norm(J, axis=1)

@@ -55,7 +55,7 @@ def ladder(
         folds: of the cross-validation, each with its share of every class; 3. Each strategy is trained `folds` times, the chosen
             one once more on all rows.
         seed: of folds and training.
-        options: more for :func:`inductive.transfer`.
+        options: more for :func:`inductive.transfer`. A folder `log` gets the training of the chosen strategy on all rows.
 
     Returns:
         The rung with the best score on held-out rows; of equal ones the one nearest to the probe. ``model.held_out`` was used to choose, so it
@@ -84,8 +84,9 @@ def ladder(
         raise ValueError("`train` has no class with two rows, so none can be held out: take the probe.")
     settings = {"classes": classes, "seed": seed} | options
     found: dict[tuple[str, float], list[Predictions]] = {}
+    unseen = settings | {"log": None}  # a folder holds one run
     for out in parts:
-        for strategy, share, model in _rungs(encoder, _rows(train, ~out), learn, shares, settings):
+        for strategy, share, model in _rungs(encoder, _rows(train, ~out), learn, shares, unseen):
             found.setdefault((str(strategy), share), []).append(model.predict(_rows(train, out)))
     scores = {
         rung: model.head.score(torch.cat([p.outputs for p in some]), torch.cat([p.labels for p in some]))  # type: ignore[operator, misc]

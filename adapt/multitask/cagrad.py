@@ -28,7 +28,7 @@ def cagrad(radius: float = 0.5, *, at: At = "parameters") -> FromGramian:
     """
     if radius < 0:
         raise ValueError(f"`radius` must not be negative, got {radius}.")
-    return FromGramian(lambda G: len(G) * combine(G, radius), at)
+    return FromGramian(lambda G: len(G) * combine(G, radius), at, independent=True)
 
 
 def combine(G: ndarray, c: float) -> ndarray:

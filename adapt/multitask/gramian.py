@@ -16,6 +16,8 @@ class FromGramian:
     Args:
         solve: from a Gramian, symmetric positive semidefinite float64 with diagonal of mean 1, to weights.
         at: where the gradients are taken: ``"features"``, ``"parameters"`` or a module inside of the encoder.
+        independent: dependent gradients are moved apart by what rounding may hide. For a method whose weights have no bound: a combination
+            of gradients that is 0 but for rounding would get as much weight as that rounding asks for.
 
     Tasks that are absent or whose gradient vanishes (its norm below 1e-10 of the largest) sit out: a finished task would
     otherwise hold up the others (MGDA) or have an infinite weight (IMTL-G, Nash). Theirs is 1, and changes nothing. A common
@@ -27,8 +29,8 @@ class FromGramian:
         ValueError: no Gramian.
     """
 
-    def __init__(self, solve: Callable[[ndarray], ndarray], at: At):
-        self.solve, self.at = solve, at
+    def __init__(self, solve: Callable[[ndarray], ndarray], at: At, *, independent: bool = False):
+        self.solve, self.at, self.independent = solve, at, independent
 
     def __call__(self, losses: Tensor, gram: Tensor | None = None) -> Tensor:
         if gram is None:
@@ -43,7 +45,7 @@ class FromGramian:
         squares = [square if t else 0.0 for square, t in zip(G.diagonal().tolist(), there, strict=True)]
         live = [square > 1e-20 * max(squares) for square in squares]
         if all(live):
-            return self.solve(without_noise((G + G.T) * (len(G) / 2 / sum(squares)), rounding))
+            return self.solve(without_noise((G + G.T) * (len(G) / 2 / sum(squares)), rounding, self.independent))
         w = numpy.ones(len(G))
         if any(live):
             w[live] = self.weigh(G[live][:, live], [True] * sum(live), rounding)
@@ -54,18 +56,19 @@ class FromGramian:
 # numpy's functions each costs 20 to 100 microseconds then instead of 1, its `linalg` twice as much as LAPACK alone.
 
 
-def without_noise(G: ndarray, rounding: float) -> ndarray:
+def without_noise(G: ndarray, rounding: float, independent: bool = False) -> ndarray:
     """The Gramian without what the rounding of its entries adds: gradients that depend on each other linearly do so exactly.
 
     Eigenvalues of the cosines below ten times tasks x `rounding` become 0. They are noise of either sign, and one over it would be most of
-    a pseudo-inverse.
+    a pseudo-inverse. With `independent` they become that bound. (The angle between opposite gradients is rounded to either side of 180 degrees,
+    and 1e10 times both was then a step along what they seemed to differ by.)
     """
     d, C = norms_and_cosines(G)
     noise = 10 * len(G) * rounding
     if definite(C, noise):  # a tenth of the time of eigenvalues
         return G
     values, vectors = eigh(C)
-    return numpy.outer(d, d) * (vectors * numpy.where(values > noise, values, 0.0) @ vectors.T)
+    return numpy.outer(d, d) * (vectors * numpy.where(values > noise, values, noise * independent) @ vectors.T)
 
 
 def norms_and_cosines(G: ndarray) -> tuple[ndarray, ndarray]:

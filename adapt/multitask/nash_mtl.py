@@ -52,8 +52,8 @@ def bargain(G: ndarray, alpha: float, *, largest: float = 100.0) -> ndarray:
     .. math:: A v = e^2 v^{-p}, \qquad A = \mathrm{diag}(e) \, C \, \mathrm{diag}(e)
 
     where :math:`v = 1` for orthogonal gradients: the stationary point of the strictly convex
-    :math:`\tfrac12 v^\top A v - \sum_i e_i^2 \phi(v_i)` with :math:`\phi' = v^{-p}`. Newton in relative steps, 5 to 6 of them, each
-    halved until the slope along it is not much steeper than it was.
+    :math:`\tfrac12 v^\top A v - \sum_i e_i^2 \phi(v_i)` with :math:`\phi' = v^{-p}`. Newton in relative steps, 5 to 6 of them and hundreds
+    for an alpha of 100, each halved until the slope along it is not much steeper than it was.
     """
     p, one = 1 / alpha, numpy.eye(len(G))
     d, C = norms_and_cosines(G)
@@ -66,7 +66,7 @@ def bargain(G: ndarray, alpha: float, *, largest: float = 100.0) -> ndarray:
 
     v = numpy.ones(len(G))
     slope, gain = slopes(v)
-    for _ in range(100):
+    for _ in range(1000):
         if max(abs(slope / gain)) < 1e-10:
             break
         u = -solve(v * A * v[:, None] + p * gain * one, slope)

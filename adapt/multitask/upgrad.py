@@ -22,7 +22,7 @@ def upgrad(*, at: At = "parameters") -> FromGramian:
     >>> upgrad()(torch.ones(2), torch.tensor([[1.0, -0.5], [-0.5, 1.0]]))
     tensor([1.5000, 1.5000])
     """
-    return FromGramian(lambda G: project(G, numpy.eye(len(G))).sum(0), at)
+    return FromGramian(lambda G: project(G, numpy.eye(len(G))).sum(0), at, independent=True)
 
 
 def dualproj(*, at: At = "parameters") -> FromGramian:
@@ -40,7 +40,7 @@ def dualproj(*, at: At = "parameters") -> FromGramian:
     >>> dualproj()(torch.ones(2), torch.tensor([[1.0, -2.0], [-2.0, 9.0]]))
     tensor([2., 1.])
     """
-    return FromGramian(lambda G: project(G, numpy.ones((1, len(G))))[0], at)
+    return FromGramian(lambda G: project(G, numpy.ones((1, len(G))))[0], at, independent=True)
 
 
 def project(G: ndarray, U: ndarray) -> ndarray:

@@ -67,7 +67,10 @@ def _recording(raw: bytes, name: str, samples: int) -> Tensor:
         kind = file.getframerate(), file.getnchannels(), file.getsampwidth()
         if kind != (FSDD_RATE, 1, 2) or file.getnframes() == 0:
             raise ValueError(f"`{name}` has rate, channels, bytes {kind} and {file.getnframes()} samples")
-        heard = numpy.frombuffer(file.readframes(file.getnframes()), "<i2")[:samples]
+        heard = numpy.frombuffer(file.readframes(file.getnframes()), "<i2")
+        if len(heard) < file.getnframes():  # it would end in zeros
+            raise ValueError(f"`{name}` holds {len(heard)} of {file.getnframes()} samples")
+    heard = heard[:samples]
     return torch.from_numpy(numpy.pad(heard, (0, samples - len(heard)))).float() / 2**15
 
 

@@ -191,6 +191,13 @@ def test_of_equal_rungs_the_one_nearest_to_the_probe_is_kept(monkeypatch):
     assert torch.equal(chosen.head.linear.weight, model.head.linear.weight)
 
 
+def test_the_log_of_a_ladder_is_that_of_the_chosen_strategy_on_all_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(heads.Classifier, "score", prefer_the_last(heads.Classifier.score))
+    chosen = inductive.ladder(encoder(), cloud(30), [1, "full"], classes=3, epochs=1, folds=2, log=tmp_path / "run")
+    steps = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert chosen.learn == "full" and len(steps) == 1
+
+
 def test_the_ladder_climbs_where_the_features_are_no_use():
     """An encoder that sees two inputs only, and a task that lies in the others."""
     g = torch.Generator().manual_seed(1)

@@ -26,6 +26,19 @@ def test_bargaining_solves_its_equation(alpha):
         assert numpy.abs((G @ w) * w ** (1 / alpha) - 1).max() < 1e-6
 
 
+def test_bargaining_near_the_largest_smallest_gain_goes_on_until_it_is_solved():
+    """With a large alpha, unless weights are held; a weight of a task that gains more than others may vanish."""
+    solved = 0
+    for J in jacobians(100):
+        G = J @ J.T
+        w = bargain(G, 100.0)
+        if (w * G.diagonal() ** (1 / 1.01)).max() < 99.99:
+            counts = w > 1e-12
+            assert numpy.abs((G @ w) * w**0.01 - 1)[counts].max() < 1e-6
+            solved += 1
+    assert solved > 90
+
+
 def test_upgrad_and_dualproj_conflict_with_no_task():
     for J in jacobians(1000, seed=1, dimensions=12):
         norms = numpy.linalg.norm(J, axis=1)
@@ -49,6 +62,23 @@ def test_projections_satisfy_their_optimality_conditions():
         G /= G.diagonal().mean()
         for u, v in zip(numpy.eye(len(G)), project(G, numpy.eye(len(G))), strict=True):
             assert kkt_violation(G, u, v) < 1e-8
+
+
+def test_opposite_gradients_in_float32_get_no_endless_weights():
+    """Two gradients that rounding leaves not quite opposite, and one or two more."""
+    rng = numpy.random.default_rng(21)
+    for turn in range(200):
+        J = rng.standard_normal((3 + turn % 2, rng.choice([2, 3, 10, 200])))
+        J[1] = -J[0]
+        J = torch.from_numpy(J * numpy.exp(rng.uniform(-3, 3, (len(J), 1)))).float()
+        norms, G = J.norm(dim=1), J @ J.T
+        for balance in (multitask.upgrad(), multitask.dualproj()):
+            direction = balance(torch.ones(len(J)), G) @ J
+            assert (J @ direction / norms).min() > -1e-3 * norms.max()
+            assert direction.norm() < 2 * norms.sum()  # a projection is no longer than the gradient
+        mean = J.mean(0)
+        away = multitask.cagrad(0.5)(torch.ones(len(J)), G) @ J / len(J) - mean
+        assert away.norm() < 0.501 * mean.norm() + 1e-4 * norms.max()
 
 
 def test_mgda_against_brute_force():

@@ -91,6 +91,7 @@ def test_drawings_and_their_three_labels(tmp_path):
         ({"1_theo_0.wav": recording([1, 2], rate=16000)}, "16000"),
         ({"1_theo_0.wav": recording([1, 2], channels=2)}, "channels"),
         ({"1_theo_0.wav": recording([])}, "0 samples"),
+        ({"1_theo_0.wav": recording([1, 2, 3])[:-2]}, "2 of 3 samples"),
         ({"1_nobody_0.wav": recording([1])}, "nobody"),
     ],
 )

@@ -53,12 +53,14 @@ def bargain(G: ndarray, alpha: float, *, largest: float = 100.0) -> ndarray:
 
     where :math:`v = 1` for orthogonal gradients: the stationary point of the strictly convex
     :math:`\tfrac12 v^\top A v - \sum_i e_i^2 \phi(v_i)` with :math:`\phi' = v^{-p}`. Newton in relative steps, 5 to 6 of them and hundreds
-    for an alpha of 100, each halved until the slope along it is not much steeper than it was.
+    for an alpha of 100, each halved until the slope along it is not much steeper than it was; until the equation holds to 1e-10, or to the
+    rounding of A v, which is coarser where gradients cancel.
     """
     p, one = 1 / alpha, numpy.eye(len(G))
     d, C = norms_and_cosines(G)
     e = d ** ((p - 1) / (p + 1))
     A = e * (C + 1e-11 * one) * e[:, None]
+    rounding = 1e-15 * abs(A)
 
     def slopes(v: ndarray) -> tuple[ndarray, ndarray]:
         gain = e * e * v ** (1 - p)
@@ -67,7 +69,7 @@ def bargain(G: ndarray, alpha: float, *, largest: float = 100.0) -> ndarray:
     v = numpy.ones(len(G))
     slope, gain = slopes(v)
     for _ in range(1000):
-        if max(abs(slope / gain)) < 1e-10:
+        if max((abs(slope) - v * (rounding @ v)) / gain) < 1e-10:
             break
         u = -solve(v * A * v[:, None] + p * gain * one, slope)
         t = min(1.0, 0.95 / max(-min(u), 1e-300))  # v stays positive

@@ -1,6 +1,7 @@
 """Each solver against its equation, brute force, a generic solver, or torchjd."""
 
 import itertools
+import sys
 
 import numpy
 import pytest
@@ -259,3 +260,17 @@ def test_torchjd_aggregators_are_taken_by_their_weighting():
     torch.testing.assert_close(found, torch.tensor([1.5, 1.5]), rtol=1e-2, atol=0)
     with pytest.raises(TypeError, match="needs the whole Jacobian"):
         multitask.torchjd(peers.GradDrop())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0, 2.0])
+def test_bargaining_ends_where_gradients_cancel(alpha, dtype, monkeypatch):
+    """There is no solution there but for the ridge, and its equation holds to its rounding only."""
+    module, calls = sys.modules["adapt.multitask.nash_mtl"], []
+    solve = module.solve
+    monkeypatch.setattr(module, "solve", lambda *a: (calls.append(None), solve(*a))[1])
+    g = torch.randn(4, 8, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    for gram in (torch.tensor([[1.0, -1], [-1, 1]], dtype=dtype), (g - g.mean(0)) @ (g - g.mean(0)).T):
+        w = multitask.fairgrad(alpha)(torch.ones(len(gram)), gram)
+        assert len(calls) < 60 and w.isfinite().all() and w.min() > 0
+        calls.clear()

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Dataset
 
+from adapt.encoders.evaluating import evaluating
 from adapt.streams.stream import split
 
 
@@ -30,22 +31,20 @@ def adabn(encoder: nn.Module, dataset: Dataset, *, batch_size: int = 256) -> nn.
     rows = len(dataset)  # type: ignore[arg-type]
     if not layers or rows == 0:
         raise ValueError(f"adabn needs BatchNorm layers and target rows, got {len(layers)} layers and {rows} rows.")
-    modes, momenta = [(m, m.training) for m in encoder.modules()], [layer.momentum for layer in layers]
+    momenta = [layer.momentum for layer in layers]
     device = next(encoder.parameters()).device
     passes = -(-rows // batch_size)
-    encoder.eval()
     try:
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # a plain average over the passes
-            layer.train()
-        for inputs in DataLoader(dataset, -(-rows // passes), collate_fn=_inputs, generator=torch.Generator()):
-            encoder(inputs.to(device))
+        with evaluating(encoder):
+            for layer in layers:
+                layer.reset_running_stats()
+                layer.momentum = None  # a plain average over the passes
+                layer.train()
+            for inputs in DataLoader(dataset, -(-rows // passes), collate_fn=_inputs, generator=torch.Generator()):
+                encoder(inputs.to(device))
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-        for module, training in modes:
-            module.training = training
     return encoder
 
 

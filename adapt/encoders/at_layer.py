@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from adapt.encoders.encoder import Encoder
+from adapt.encoders.evaluating import evaluating
 
 
 def at_layer(encoder: Encoder, layer: str, *, example: Any, level: str = "pooled") -> Encoder:
@@ -30,11 +30,8 @@ def at_layer(encoder: Encoder, layer: str, *, example: Any, level: str = "pooled
     if level not in ("pooled", "map", "tokens"):
         raise ValueError(f'`level` must be "pooled", "map" or "tokens", got {level!r}.')
     body = _AtLayer(encoder.body, layer, level)
-    modes = [(module, module.training) for module in body.modules()]
-    with torch.no_grad():
-        features = body.eval()(example)
-    for module, training in modes:
-        module.training = training
+    with evaluating(body):
+        features = body(example)
     dim = features.shape[-1] if level != "map" else features.shape[1]
     found = Encoder(
         body, dim, layers=[f"whole.{name}" for name in names[: names.index(layer) + 1]],

@@ -3,6 +3,7 @@
 from torch import fx, nn
 
 from adapt.encoders.encoder import Encoder
+from adapt.encoders.evaluating import evaluating
 from adapt.encoders.normalization import GlobalBatchNorm
 
 
@@ -31,14 +32,11 @@ def cut(encoder: Encoder, after: str) -> tuple[nn.Module, Encoder]:
     if after not in names[:-1]:
         raise ValueError(f"`after` must name a layer before the last, one of {names[:-1]}, got `{after}`.")
     later = names[names.index(after) + 1 :]
-    modes = [(module, module.training) for module in encoder.body.modules()]
     try:
-        graph, training = (_Tracer(names).trace(encoder.body.train(mode)) for mode in (False, True))
+        with evaluating(encoder.body):
+            graph, training = (_Tracer(names).trace(encoder.body.train(mode)) for mode in (False, True))
     except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"the forward of this encoder cannot be traced, so it cannot be cut: {error}") from error
-    finally:
-        for module, mode in modes:
-            module.training = mode
     nodes = list(graph.nodes)
     fixed = [n.format_node() for n, m in zip(nodes, training.nodes, strict=False) if n.format_node() != m.format_node()]
     if fixed or len(nodes) != len(training.nodes):

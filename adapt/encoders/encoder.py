@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from adapt.encoders.evaluating import evaluating
 
 
 class Encoder(nn.Module):
@@ -137,11 +138,8 @@ def wrap(
     if dim is None:
         if example is None:
             raise ValueError("`dim` is not known: give the feature size, or an `example` batch to read it from.")
-        modes = {module: module.training for module in body.modules()}
-        with torch.no_grad():
-            features = body.eval()(example)
-        for module, training in modes.items():
-            module.training = training
+        with evaluating(body):
+            features = body(example)
         if features.ndim != 2:
             raise ValueError(
                 f"`body` must return (n, dim) features, got {tuple(features.shape)}: pool or flatten them."

@@ -1,7 +1,7 @@
 """One engine for any mixture of terms: it knows no method, and a method knows no loop."""
 
 from adapt.engine.checkpoint import CheckpointError, TornCheckpoint
-from adapt.engine.evaluate import Predictions, predict
+from adapt.engine.evaluate import Predictions, predict, score
 from adapt.engine.runtime import gather, rank, world_size
 from adapt.engine.schedule import cosine, inverse, ramp, switch
 from adapt.engine.step import Step, View
@@ -23,6 +23,7 @@ __all__ = [
     "predict",
     "ramp",
     "rank",
+    "score",
     "switch",
     "world_size",
 ]

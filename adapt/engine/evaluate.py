@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
+from adapt.encoders.evaluating import evaluating
 from adapt.engine import runtime
 from adapt.engine.step import Step
+from adapt.heads import Score
 from adapt.streams import Batch
 from adapt.streams.stream import split
 
@@ -48,19 +50,20 @@ def predict(
     # every rank gets as many rows: the last ones again where they do not divide
     mine = torch.arange(rank, rank + world * -(-rows // world), world).clamp_max(rows - 1)
     name = stream or UNNAMED
-    modes = [(module, module.training) for part in (encoder, head) for module in part.modules()]
-    encoder.eval(), head.eval()
     parts: list[tuple[Tensor, ...]] = []
-    try:
+    with evaluating(encoder, head):
         for index, inputs, labels in _read(dataset, mine, batch_size):
             batch = Batch(inputs, None, index).map(lambda x: x.to(device))
             step = Step({name: batch}, encoder, autocast=autocast)
             parts.append((step.output(head, name).cpu(), step[name].features.cpu(), labels))
-    finally:
-        for module, training in modes:
-            module.training = training
     columns = [torch.cat(p) if p[0] is not None else None for p in zip(*parts, strict=True)]
     return Predictions(*(None if x is None else _in_order(x, rows, device) for x in columns))  # type: ignore[arg-type]
+
+
+def score(head: nn.Module, predictions: Predictions) -> Score:
+    """The head's own score, in evaluation mode: it may ask layers of the head."""
+    with evaluating(head):
+        return head.score(predictions.outputs, predictions.labels)  # type: ignore[operator]
 
 
 def check_labelled(what: str, dataset: Dataset) -> None:

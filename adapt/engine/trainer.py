@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from adapt.encoders.normalization import synchronize_batch_norm
 from adapt.engine import checkpoint, runtime
 from adapt.engine.balance import Balancing
-from adapt.engine.evaluate import Predictions, check_labelled, predict
+from adapt.engine.evaluate import Predictions, check_labelled, predict, score
 from adapt.engine.finite import FiniteCheck
 from adapt.engine.log import Log
 from adapt.engine.monitor import monitor
@@ -289,8 +289,7 @@ class Trainer:
     def evaluate(self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256) -> Score:
         """The head's own score on a labelled dataset, with its 95 % interval. `stream` as in :meth:`predict`."""
         check_labelled("`dataset`", dataset)
-        outputs, _, labels = self.predict(head, dataset, stream, batch_size=batch_size)
-        return head.score(outputs, labels)  # type: ignore[operator]
+        return score(head, self.predict(head, dataset, stream, batch_size=batch_size))
 
     def _watch(self, log: Log | None, *, final: bool = False) -> None:
         if self.folder is None:
@@ -298,7 +297,7 @@ class Trainer:
         found = {name: (self.predict(*of), of[0]) for name, of in self.watch.items()}
         if not log:  # another rank than 0
             return
-        scores = {n: head.score(p.outputs, p.labels) for n, (p, head) in found.items()}  # type: ignore[operator]
+        scores = {n: score(head, p) for n, (p, head) in found.items()}
         log.scalars({f"{s.metric.replace(' ', '_')}/{n}": s.value for n, s in scores.items()}, self.step)
         if self.step == 0:
             log.text("settings", self.settings, 0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
-from adapt.engine import Trainer
+from adapt.engine import Trainer, score
 from adapt.heads import Score, average
 from adapt.inductive.supervised import supervised
 from adapt.inductive.transfer import Model, take_average
@@ -84,12 +84,12 @@ def develop(
     )
     trainer.fit(steps=steps)
     take_average(trainer)
-    outputs, _, labels = trainer.predict(head, held_out)
+    found = trainer.predict(head, held_out)
+    outputs, labels = found.outputs, found.labels
     if labels is None:
         raise ValueError("`held_out` has no labels: a comparison needs labelled rows.")
     gains = {name: _gain(outputs, guess, labels) for name, guess in _naive(source, held_out).items()}
-    score = head.score(outputs, labels)  # type: ignore[operator]
-    model = SourceModel(encoder.eval(), head.eval(), device, score, gains)
+    model = SourceModel(encoder.eval(), head.eval(), device, score(head, found), gains)
     if not model.better:
         warnings.warn(f"the source model does not beat every naive model; {model}.", stacklevel=2)
     return model

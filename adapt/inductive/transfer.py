@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from adapt.encoders import Encoder
-from adapt.engine import Predictions, Trainer, cosine, predict
+from adapt.engine import Predictions, Trainer, cosine, predict, score
 from adapt.heads import Classifier, Score
 from adapt.inductive.direct import direct
 from adapt.inductive.probe import probe
@@ -34,8 +34,7 @@ class Model:
 
     def evaluate(self, dataset: Dataset, *, batch_size: int = 256) -> Score:
         """The head's own score on a labelled dataset, with its 95 % interval."""
-        outputs, _, labels = self.predict(dataset, batch_size=batch_size)
-        return self.head.score(outputs, labels)  # type: ignore[operator]
+        return score(self.head, self.predict(dataset, batch_size=batch_size))
 
 
 def transfer(

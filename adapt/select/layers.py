@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from adapt.encoders import Encoder
 from adapt.encoders.at_layer import pooled
-from adapt.select.models.cost import Cost, clock, evaluating
+from adapt.encoders.evaluating import evaluating
+from adapt.select.models.cost import Cost, clock
 from adapt.select.models.rank import Pretrained, Scorer
 from adapt.select.models.rank import rank as rank_models
 from adapt.select.models.ranking import Ranking

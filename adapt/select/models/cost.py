@@ -2,13 +2,13 @@
 
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+
+from adapt.encoders.evaluating import evaluating
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,6 @@ def cost(encoder: nn.Module, inputs: Any, *, repeats: int = 5) -> Cost:
     n = len(inputs)
     parameters = sum(p.numel() for p in encoder.parameters())
     return Cost(parameters, counter.get_total_flops() / n, 1000 * statistics.median(times) / n)
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradient; afterwards every part is in the mode it was in."""
-    modes = {part: part.training for part in module.modules()}
-    try:
-        with torch.no_grad():
-            module.eval()
-            yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
 
 
 def clock(inputs: torch.Tensor) -> float:

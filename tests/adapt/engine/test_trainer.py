@@ -204,6 +204,28 @@ def test_learns_and_adapts():
     assert score.low > untrained.high and score.value > 0.8 and score.n == 300
 
 
+class Late(heads.Classifier):
+    """Its score asks its layers."""
+
+    def forward(self, features):
+        return features
+
+    def loss(self, output, labels):
+        return F.cross_entropy(self.linear(self.dropout(output)), labels)
+
+    def score(self, output, labels):
+        assert not self.training and not torch.is_grad_enabled()
+        return super().score(self.linear(self.dropout(output)), labels)
+
+
+def test_a_score_that_asks_layers_of_the_head_asks_them_in_evaluation_mode():
+    encoder, source, head = network()[0], cloud(60), Late(8, 3, dropout=0.9)
+    made = Trainer(encoder, [inductive.supervised(head, "source")], {"source": Stream(source, 20)}, progress=False)
+    made.fit(2)
+    made.model.train()
+    assert made.evaluate(head, source) == made.evaluate(head, source) and head.training and head.dropout.training
+
+
 def test_regressor():
     g = torch.Generator().manual_seed(0)
     x = torch.randn(200, 6, generator=g)

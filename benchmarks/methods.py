@@ -199,7 +199,9 @@ def mean_teacher(p: Parts) -> Loss:
             for mine, theirs in zip(*buffers, strict=True):
                 mine.copy_(theirs)
             taught = teacher(b.z)
-        return weight(b.progress) * losses.consistency(logits[N:], taught)
+        sure = taught.softmax(1).amax(1) >= 0.968
+        kept = torch.where(sure[:, None], taught, logits[N:].detach())
+        return weight(b.progress) * losses.consistency(logits[N:], kept)
 
     return loss
 

@@ -256,7 +256,7 @@ def picture(found: dict) -> Figure:
     figure = Figure(figsize=(2.9 * len(found) + 1.6, 3), layout="constrained")
     panels = figure.subplots(1, len(found), squeeze=False)[0]
     for axes, (target, (true, by_seed)) in zip(panels, found.items(), strict=True):
-        for name, colour in zip(CANDIDATES, colours, strict=True):
+        for name, colour in zip(CANDIDATES, colours, strict=False):
             score = numpy.mean([s[name]["knn"] for s in by_seed])
             marker = "o" if name.startswith("ResNet") else "s"
             axes.plot(

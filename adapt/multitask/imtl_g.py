@@ -19,8 +19,8 @@ def imtl_g(*, at: At = "features") -> FromGramian:
             measured on a small network, and cost nothing.
 
     Invariant to the scale of each loss: :math:`w_i \nabla L_i` does not change but for a common factor. Where the equation has
-    no solution (opposite gradients), weights :math:`1 / \|\nabla L_i\|`. The direction is that of :func:`config` but for the
-    clamp.
+    no solution, the least-squares one; where that is zero (two opposite gradients), weights :math:`1 / \|\nabla L_i\|`. The
+    direction is that of :func:`config` but for the clamp.
 
     Liu et al., Towards Impartial Multi-Task Learning, 2021, https://openreview.net/forum?id=IMPnRXEWpvr
 

@@ -8,8 +8,21 @@ if getattr(losses, "__distribution__", None) != "adapt-losses":
         "on: a file or folder named `losses` comes before it on the import path. Rename that one, or run from elsewhere."
     )
 
-from adapt import domain, encoders, engine, heads, inductive, multitask, report, select, streams
-from adapt.engine import Phase, Term, Trainer, ramp
+from adapt import (
+    bridges,
+    datasets,
+    domain,
+    encoders,
+    engine,
+    heads,
+    inductive,
+    multitask,
+    ranking,
+    report,
+    select,
+    streams,
+)
+from adapt.engine import Phase, Term, Trainer, ramp, supervised
 from adapt.streams import Stream
 from adapt.version import VERSION
 
@@ -18,6 +31,8 @@ __all__ = [
     "Stream",
     "Term",
     "Trainer",
+    "bridges",
+    "datasets",
     "domain",
     "encoders",
     "engine",
@@ -25,9 +40,11 @@ __all__ = [
     "inductive",
     "multitask",
     "ramp",
+    "ranking",
     "report",
     "select",
     "streams",
+    "supervised",
 ]
 
 __version__ = VERSION

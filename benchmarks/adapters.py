@@ -3,7 +3,7 @@
 What a training step holds in memory under each strategy, and what is saved afterwards, for one encoder.
 
 Counted, not measured: the bytes that autograd keeps for the backward pass (each storage once, parameters left out), the gradients,
-AdamW's two averages, and the file of :func:`encoders.save_learned`. The weights themselves, held by all, are given in the first line.
+AdamW's two averages, and the file of :func:`encoders.save_trainable_state`. The weights themselves, held by all, are given in the first line.
 The step is one forward pass on random images, a linear head and its cross-entropy.
 """
 
@@ -81,7 +81,7 @@ def main() -> None:
         saved = 0.0
         if learn != "probe":
             with tempfile.TemporaryDirectory() as folder:
-                saved = encoders.save_learned(encoder, Path(folder) / "w.safetensors").stat().st_size / 1e6
+                saved = encoders.save_trainable_state(encoder, Path(folder) / "w.safetensors").stat().st_size / 1e6
         name = f"last {learn}" if isinstance(learn, int) else learn
         cells = [f"{v:.1f}" for v in (*parts.values(), together)] + [f"{together / whole:.2f}", f"{saved:.1f}"]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)

@@ -36,8 +36,8 @@ sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import digits as example
 
-from adapt.streams import Digits, Splits, mnist
-from adapt.streams.digits import CROPS, blend, enlarge
+from adapt.datasets import Digits, Splits, mnist
+from adapt.datasets._digits import CROPS, blend, enlarge
 
 GRID = (0.3, 1.0, 3.0)
 

@@ -46,7 +46,8 @@ sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide 
 sys.path.append(str(Path(__file__).parent))
 import domain_digits
 
-from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp, streams
+import adapt
+from adapt import Stream, Trainer, bridges, datasets, domain, encoders, heads, ramp
 from adapt.engine import cosine
 
 BASELINE, ORACLE = "source only", "target only"
@@ -82,7 +83,7 @@ def pairs_of(group: str, domains: dict, classes: int, prepare=lambda source, tar
 
 def scaled(source: TensorDataset, target: TensorDataset) -> tuple[TensorDataset, TensorDataset]:
     """Columns on the source's scale; five deviations are far, and a sensor's outlier need not be farther."""
-    both = streams.standardize(source, target)
+    both = datasets.standardize(source, target)
     first, second = (TensorDataset(d.tensors[0].clamp(-5, 5), d.tensors[1]) for d in both)
     return first, second
 
@@ -96,18 +97,18 @@ def centred(source: TensorDataset, target: TensorDataset) -> tuple[TensorDataset
 
 
 def office() -> list[Task]:
-    return pairs_of("office", streams.office_caltech10_surf()._asdict(), 10, centred)
+    return pairs_of("office", datasets.office_caltech10_surf()._asdict(), 10, centred)
 
 
 def heart() -> list[Task]:
-    return pairs_of("heart", streams.heart_disease()._asdict(), 2, scaled)
+    return pairs_of("heart", datasets.heart_disease()._asdict(), 2, scaled)
 
 
 def wisdm() -> list[Task]:
-    users = streams.wisdm_transformed()
+    users = datasets.wisdm_transformed()
     return [
-        Task("wisdm", f"{a} to {b}", len(streams.WISDM_CLASSES), partial(scaled, users[a], users[b]))
-        for a, b in streams.ring(users, 10)
+        Task("wisdm", f"{a} to {b}", len(datasets.WISDM_CLASSES), partial(scaled, users[a], users[b]))
+        for a, b in datasets.adaptation_pairs(users, 10)
     ]
 
 
@@ -115,7 +116,7 @@ def amazon() -> list[Task]:
     folder = Path(os.environ.get("ADAPT_CACHE", Path.home() / ".cache" / "adapt"))
     sets = {
         name: TensorDataset(encoders.sentences(reviews.texts, folder), reviews.labels)
-        for name, reviews in streams.amazon_reviews_text()._asdict().items()
+        for name, reviews in datasets.amazon_reviews_text()._asdict().items()
     }
     return pairs_of("amazon", sets, 2, scaled)
 
@@ -126,7 +127,7 @@ def digits() -> list[Task]:
 
 def jda() -> list[Task]:
     """A development task: not in the benchmark."""
-    return pairs_of("jda", streams.mnist_usps_jda()._asdict(), 10, centred)
+    return pairs_of("jda", datasets.mnist_usps_jda()._asdict(), 10, centred)
 
 
 def shifts() -> list[Task]:
@@ -182,7 +183,7 @@ class Parts:
         return self.target.norm(dim=1).mean().item()
 
     def learn(self, *classifiers: nn.Module) -> list:
-        return [inductive.supervised(h, on="source", name=f"learn_{i}") for i, h in enumerate(classifiers)]
+        return [adapt.supervised(h, on="source", name=f"learn_{i}") for i, h in enumerate(classifiers)]
 
     def two_heads(self, method: Callable, factor: float) -> list:
         """Beside a second head. The two phases against each other are taken in steps of `factor` times the rate."""
@@ -241,7 +242,7 @@ PHASES = {
     "swd": Method(lambda p, w: p.two_heads(domain.swd, w), 0.003, (0.003, 0.01, 0.03, 0.1)),
     "wdgrl": Method(lambda p, w: domain.wdgrl(p.encoder, DIM, p.learn(p.head), weight=w), 0.1, (0.01, 0.1, 1.0)),
 }
-CLASSICAL = {  # rows of the report and names in `domain.classical`
+CLASSICAL = {  # rows of the report and names in `bridges.skada`
     "source only (linear)": "source_only",
     "coral (linear)": "coral",
     "subspace alignment": "subspace_alignment",
@@ -284,7 +285,7 @@ def train(
         what = {"phases": PHASES[method].make(parts, setting)}
     else:
         own = TERMS[method].make(parts, setting) if method in TERMS else []
-        what = {"terms": [inductive.supervised(head, on="source"), *own]}
+        what = {"terms": [adapt.supervised(head, on="source"), *own]}
     trainer = Trainer(
         encoder, streams=data, optimizer=optimizer(RATE), schedule=cosine(),
         seed=seed, progress=False, **what,
@@ -297,7 +298,7 @@ def run(method: str, task: Task, seed: int, steps: int, setting: float | None = 
     if task.group == "digits":
         return domain_digits.run(method, task.name, seed, steps * domain_digits.STEPS // STEPS)
     source, target = task.read()
-    parts = streams.splits(source, task.name, test=0.0, seed=seed)
+    parts = datasets.splits(source, task.name, test=0.0, seed=seed)
     labels = target.tensors[1]
     setting = SETTINGS.get(method, 0.0) if setting is None else setting
     found: dict[str, Tensor] = {}
@@ -311,7 +312,7 @@ def run(method: str, task: Task, seed: int, steps: int, setting: float | None = 
             hits[test_rows] = trainer.predict(head, target).outputs[test_rows].argmax(1) == labels[test_rows]
     elif method in CLASSICAL:
         name = CLASSICAL[method]
-        hits = domain.classical.run([name], *parts.train.tensors, target.tensors[0])[name] == labels
+        hits = bridges.skada.run([name], *parts.train.tensors, target.tensors[0])[name] == labels
     else:
         trainer, head = train(method, setting, task, parts.train, target, seed, steps)
         on_source, on_target = trainer.predict(head, parts.validation), trainer.predict(head, target)

@@ -27,9 +27,10 @@ from torch.utils.data import TensorDataset
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
-from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp, streams
+import adapt
+from adapt import Stream, Trainer, datasets, domain, encoders, heads, ramp
+from adapt.datasets._digits import blend, enlarge
 from adapt.engine import cosine
-from adapt.streams.digits import blend, enlarge
 
 SIZE, DIM, BATCH, RATE, STEPS = 28, 128, 64, 2e-3, 800
 BASELINE, ORACLE = "source only", "target only"
@@ -45,15 +46,15 @@ def coloured(data: TensorDataset) -> TensorDataset:
 
 def read(name: str) -> tuple[TensorDataset, TensorDataset, TensorDataset]:
     """Source, the target to learn from, and the target to score on."""
-    mnist, usps = (coloured(d) for d in (streams.mnist(), streams.usps()))
+    mnist, usps = (coloured(d) for d in (datasets.mnist(), datasets.usps()))
     if name == "mnist to usps":
-        return mnist, usps, coloured(streams.usps("test"))
+        return mnist, usps, coloured(datasets.usps("test"))
     source, target = {
         "usps to mnist": lambda: (usps, mnist),
-        "mnist to mnist-m": lambda: (TensorDataset(*mnist[5000:]), coloured(streams.mnist_m())),
-        "usps to semeion": lambda: (usps, coloured(streams.semeion())),
+        "mnist to mnist-m": lambda: (TensorDataset(*mnist[5000:]), coloured(datasets.mnist_m())),
+        "usps to semeion": lambda: (usps, coloured(datasets.semeion())),
     }[name]()
-    parts = streams.splits(target, f"{name}, target", validation=0.0)
+    parts = datasets.splits(target, f"{name}, target", validation=0.0)
     return source, parts.train, parts.test
 
 
@@ -114,7 +115,7 @@ def terms(method: str, head: nn.Module) -> list:
         "mcc": lambda: domain.mcc(head, weight=ramp(1.0)),
         "fixmatch": lambda: domain.fixmatch(head, weight=ramp(1.0)),
     }
-    return [inductive.supervised(head, on="source")] + [parts[p]() for p in method.split(" + ") if p in parts]
+    return [adapt.supervised(head, on="source")] + [parts[p]() for p in method.split(" + ") if p in parts]
 
 
 METHODS = [BASELINE, "dann", "mcc", "fixmatch + dsbn", "mcc + fixmatch + dsbn", ORACLE]
@@ -140,7 +141,7 @@ def train(
 def run(method: str, name: str, seed: int, steps: int) -> dict[str, numpy.ndarray]:
     """What the model says of held-out source rows and of the target's test rows, and how often it is right there."""
     source, target, test = read(name)
-    parts = streams.splits(source, name, validation=0.1, test=0.0, seed=seed)
+    parts = datasets.splits(source, name, validation=0.1, test=0.0, seed=seed)
     start = time.perf_counter()
     trainer, head = train(method, target if method == ORACLE else parts.train, target, seed, steps)
     on_target = trainer.predict(head, test)

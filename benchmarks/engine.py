@@ -45,9 +45,10 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
+import adapt
 import losses
-from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp
-from adapt.streams.order import permutation
+from adapt import Stream, Trainer, domain, encoders, heads, ramp
+from adapt.randomness import permutation
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def trainer(case: Case, network: Network, data: Data, settings: Settings) -> Run
     dann.loss.discriminator = discriminator  # the same initial weights for all contestants
     trainer = Trainer(
         encoder,
-        [inductive.supervised(classifier, "source"), dann],
+        [adapt.supervised(classifier, "source"), dann],
         {"source": Stream(data.source, case.batch), "target": Stream(data.target, case.batch, labels=False)},
         optimizer=partial(torch.optim.AdamW, lr=settings.learning_rate, fused=True),
         seed=settings.seed,

@@ -35,10 +35,10 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
+import adapt
 import losses
-from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp
-from adapt.streams import key
-from adapt.streams.order import permutation
+from adapt import Stream, Trainer, domain, encoders, heads, ramp
+from adapt.randomness import keyed_seed, permutation
 
 N, BATCHES, CLASSES, RATE = 64, 16, 10, 1e-3  # rows of a domain in a batch, batches an epoch
 
@@ -95,7 +95,7 @@ class Parts:
 
     def same_draws(self) -> None:
         if self.exact:  # as `step.generator`; otherwise the hand has no reason to
-            self.generator.manual_seed(key(0, "step", self.step))
+            self.generator.manual_seed(keyed_seed(0, "step", self.step))
 
 
 # ---- by hand ----
@@ -265,7 +265,7 @@ ONE_PHASE: dict[str, tuple[Callable[[Parts], Any], Callable[[Parts], Loss]]] = {
 
 
 def learn(*classifiers: nn.Module) -> list:
-    return [inductive.supervised(head, on="source", name=f"learn_{i}") for i, head in enumerate(classifiers)]
+    return [adapt.supervised(head, on="source", name=f"learn_{i}") for i, head in enumerate(classifiers)]
 
 
 def two_heads(method: Callable) -> Callable[[Parts], list]:
@@ -436,7 +436,7 @@ def trainer(method: str, network: Network, parts: Parts) -> Run:
     if method in PHASES:
         terms, phases = None, PHASES[method][0](parts)
     else:
-        terms, phases = [inductive.supervised(parts.head, on="source"), ONE_PHASE[method][0](parts)], None
+        terms, phases = [adapt.supervised(parts.head, on="source"), ONE_PHASE[method][0](parts)], None
     streams = {"source": Stream(source, N), "target": Stream(target, N, labels=False)}
     optimizer = partial(torch.optim.AdamW, lr=RATE, fused=True)
     run = Trainer(parts.encoder, terms, streams, phases=phases, optimizer=optimizer, device="cpu", progress=False)

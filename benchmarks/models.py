@@ -9,7 +9,7 @@ compiled parts run as plain numpy (the table says which). Without a path, a row 
 
 The features are made up: 5,000 x 768 in float32, 100 classes, as many encoders as `--encoders`, each of another strength.
 Contenders take turns encoder by encoder, and the table has the sums of processor seconds; ours includes making the
-:class:`adapt.select.models.Sample`. For `alone` it is made anew for each score; `together` shares it among all scores.
+:class:`adapt.ranking.Sample`. For `alone` it is made anew for each score; `together` shares it among all scores.
 
 `agreement` is for scripts that have fine-tuned accuracies: ``agreement(ranking, {"resnet18": 0.91, ...})``.
 """
@@ -27,7 +27,7 @@ import numpy
 import torch
 
 sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
-from adapt.select import models
+from adapt import ranking
 
 CLASSES, SOURCE = 100, 1000
 
@@ -43,13 +43,13 @@ class Contest(NamedTuple):
     """One score: ours, the peer's, and the largest difference that counts as the same answer (None: another definition)."""
 
     peer: str
-    ours: Callable[[models.Sample], torch.Tensor]
+    ours: Callable[[ranking.Sample], torch.Tensor]
     theirs: Callable[[Target], float] | None
     same: float | None
     note: str = ""
 
 
-def agreement(ranking: models.Ranking, accuracies: Mapping[str, float]) -> dict[str, float]:
+def agreement(ranking: ranking.Ranking, accuracies: Mapping[str, float]) -> dict[str, float]:
     """Weighted Kendall tau of each score with the accuracies after fine-tuning: 1 the same order, pairs near the top count more.
 
     Args:
@@ -78,7 +78,7 @@ def weighted_kendall(scores: Mapping[str, float], accuracies: Mapping[str, float
     )
 
 
-def _scores(rows: list[models.Row]) -> list[str]:
+def _scores(rows: list[ranking.Row]) -> list[str]:
     return list(dict.fromkeys(score for row in rows for score in row.scores))
 
 
@@ -101,28 +101,28 @@ def contests(logme: Path | None, tllib: Path | None) -> dict[str, Contest]:
 
     return {
         "logme": Contest(
-            "thuml/LogME", models.logme,
+            "thuml/LogME", ranking.logme,
             theirs(logme, "LogME.py", lambda m: lambda t: m.LogME().fit(t.features, t.labels)), 1e-3,
         ),
         "logme, tllib": Contest(
-            "tllib", models.logme,
+            "tllib", ranking.logme,
             theirs(tllib, "logme.py", lambda m: lambda t: m.log_maximum_evidence(t.features, t.labels)), 1e-3,
         ),
         "h_score": Contest(
-            "tllib", models.h_score,
+            "tllib", ranking.h_score,
             theirs(tllib, "hscore.py", lambda m: lambda t: m.regularized_h_score(t.features, t.labels)), 0.05,
             "they divide one of two covariances by n - 1",
         ),
         "transrate": Contest(
-            "tllib", models.transrate, theirs(tllib, "transrate.py", lambda m: lambda t: m.transrate(t.features, t.labels)),
+            "tllib", ranking.transrate, theirs(tllib, "transrate.py", lambda m: lambda t: m.transrate(t.features, t.labels)),
             None, "ours is normalised and weighs classes",
         ),
         "leep": Contest(
-            "tllib", models.leep,
+            "tllib", ranking.leep,
             theirs(tllib, "leep.py", lambda m: lambda t: m.log_expected_empirical_prediction(t.source, t.labels)), 1e-4,
         ),
         "nce": Contest(
-            "tllib", models.nce,
+            "tllib", ranking.nce,
             theirs(tllib, "nce.py", lambda m: lambda t: m.negative_conditional_entropy(t.predicted, t.labels)), 1e-4,
         ),
     }  # fmt: skip
@@ -156,7 +156,7 @@ def run(name: str, contest: Contest, targets: list[Target]) -> str:
         features = t.features[:, :2] if name in ("leep", "nce") else t.features
         source = {"leep": t.source, "nce": t.predicted}.get(name)
         spent, mine = seconds(
-            lambda t=t, f=features, s=source: contest.ours(models.Sample(f, t.labels, source=s)).mean()
+            lambda t=t, f=features, s=source: contest.ours(ranking.Sample(f, t.labels, source=s)).mean()
         )
         ours += spent
         if contest.theirs:
@@ -173,8 +173,8 @@ def run(name: str, contest: Contest, targets: list[Target]) -> str:
 
 def together(targets: list[Target]) -> str:
     """All default scores of one table, intervals left out and in."""
-    given = {f"encoder {k}": models.Pretrained(t.features, t.source) for k, t in enumerate(targets)}
-    plain, _ = seconds(lambda: len(models.rank(given, targets[0].labels, halves=0).rows))
+    given = {f"encoder {k}": ranking.Pretrained(t.features, t.source) for k, t in enumerate(targets)}
+    plain, _ = seconds(lambda: len(ranking.rank(given, targets[0].labels, halves=0).rows))
     n, d = targets[0].features.shape
     return f"`rank` of {len(targets)} x {n} x {d}, default scores, bootstrap intervals, no halves: {plain:.3g} s"
 

@@ -34,12 +34,11 @@ sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide 
 sys.path.append(str(Path(__file__).parent))
 from models import weighted_kendall
 
-from adapt import encoders, inductive, report, streams
-from adapt.select import models
+from adapt import datasets, encoders, engine, inductive, ranking, report
 
 SCORES = (
-    models.knn, models.ridge, models.logme, models.h_score, models.n_leep, models.transrate, models.gbc, models.parc,
-    models.leep, models.nce,
+    ranking.knn, ranking.ridge, ranking.logme, ranking.h_score, ranking.n_leep, ranking.transrate, ranking.gbc, ranking.parc,
+    ranking.leep, ranking.nce,
 )  # fmt: skip
 COLUMNS = (*(score.__name__ for score in SCORES), "parameters")
 IMAGENET = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -58,12 +57,12 @@ class Candidate(NamedTuple):
 
 def resnet(depth: int, file: str) -> Candidate:
     path = f"resnet_cifar10_weights/{file}.th"
-    return Candidate(lambda: encoders.cifar_resnet(depth, streams.data_file(path)), 32, IMAGENET)
+    return Candidate(lambda: encoders.cifar_resnet(depth, datasets.data_file(path)), 32, IMAGENET)
 
 
 def mobilenet(size: int) -> Candidate:
     path = "mobilenet025_imagenet/mobilenet025_224_notop.npz"
-    return Candidate(lambda: encoders.mobilenet(0.25, streams.data_file(path)), size, HALF)
+    return Candidate(lambda: encoders.mobilenet(0.25, datasets.data_file(path)), size, HALF)
 
 
 CANDIDATES = {
@@ -103,21 +102,21 @@ def olivetti() -> TensorDataset:
     """400 faces of 40 people, 64 x 64."""
     from scipy.io import loadmat
 
-    columns = loadmat(streams.data_file("olivetti_faces", "olivettifaces.mat"))["faces"]
+    columns = loadmat(datasets.data_file("olivetti_faces", "olivettifaces.mat"))["faces"]
     faces = torch.from_numpy(columns.T.reshape(400, 1, 64, 64).swapaxes(2, 3).copy()) / 255
     return TensorDataset(faces, torch.arange(40).repeat_interleave(10))
 
 
 def cifar() -> TensorDataset:
     """Training rows, then test rows."""
-    both = streams.cifar10_jpg("train"), streams.cifar10_jpg("test")
+    both = datasets.cifar10_jpg("train"), datasets.cifar10_jpg("test")
     return TensorDataset(*(torch.cat(parts) for parts in zip(*(d.tensors for d in both), strict=True)))
 
 
 TARGETS = {
     "cifar10_jpg": Target(cifar, 50, 4, 2000),
-    "mnist_m": Target(streams.mnist_m, 50, 4, 1000),
-    "semeion": Target(streams.semeion, 50, 4, 1000),
+    "mnist_m": Target(datasets.mnist_m, 50, 4, 1000),
+    "semeion": Target(datasets.semeion, 50, 4, 1000),
     "olivetti": Target(olivetti, 5, 10, 200),
 }
 
@@ -150,23 +149,23 @@ def prepared(data: TensorDataset, name: str) -> TensorDataset:
 # runs ----------------------------------------------------------------------------------------------------------------
 
 
-def ranking(target: str, seed: int, quick: bool) -> models.Ranking:
+def ranked(target: str, seed: int, quick: bool) -> ranking.Ranking:
     """All scores of all encoders on the rows to train on."""
     given = {}
     train, _ = parts(target, seed, quick)
     for name in CANDIDATES:
         encoder = load(name)
-        rows = streams.features(encoder, prepared(train, name)).tensors[0]
+        rows = engine.features(encoder, prepared(train, name)).tensors[0]
         with torch.no_grad():
             source = None if encoder.head is None else encoder.head(rows).softmax(1)
-        cost = models.cost(encoder, prepared(train, name).tensors[0][:32], repeats=1)
-        given[name] = models.Pretrained(rows, source, cost)
-    return models.rank(given, train.tensors[1], scores=SCORES, resamples=0, halves=0)
+        cost = ranking.cost(encoder, prepared(train, name).tensors[0][:32], repeats=1)
+        given[name] = ranking.Pretrained(rows, source, cost)
+    return ranking.rank(given, train.tensors[1], scores=SCORES, resamples=0, halves=0)
 
 
 def scored(target: str, seed: int, quick: bool) -> dict:
     """The ranking as plain numbers."""
-    rows = ranking(target, seed, quick).rows
+    rows = ranked(target, seed, quick).rows
     return {
         row.name: {s: score.value for s, score in row.scores.items()} | {"parameters": row.cost.parameters}
         for row in rows

@@ -10,7 +10,7 @@ task and seed under `--folder`, written whole or not at all. Needs ADAPT_DATA wi
 
 Many configurations are harmful on purpose. The rule was picked on seeds 0 and 1; each of its two versions was run on
 seed 2 once, after that. Heart
-disease is read as it was then, 13 columns with codes as numbers; `streams.heart_disease` now has a column for each
+disease is read as it was then, 13 columns with codes as numbers; `datasets.heart_disease` now has a column for each
 code, which gives other models.
 """
 
@@ -43,9 +43,9 @@ from tqdm import tqdm
 
 sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
 import losses
-from adapt import select, streams
+from adapt import datasets, select
+from adapt.datasets.files import data_file
 from adapt.engine import Predictions
-from adapt.streams.readers import data_file
 
 WEIGHTS: dict[str, tuple[float, ...]] = {
     "mmd": (0.1, 1, 10), "coral": (1, 30, 1000), "dann": (0.1, 1), "mcc": (0.1, 1), "im": (0.1, 1), "bnm": (0.3, 3),
@@ -104,7 +104,7 @@ def heart() -> Iterator[Task]:
 
 
 def jda() -> Iterator[Task]:
-    domains = [(x.numpy(), y.numpy()) for x, y in (d.tensors for d in streams.mnist_usps_jda(raw=True))]
+    domains = [(x.numpy(), y.numpy()) for x, y in (d.tensors for d in datasets.mnist_usps_jda(raw=True))]
     (m, y_m), (u, y_u) = ((x / numpy.linalg.norm(x, axis=1, keepdims=True) * 8, y) for x, y in domains)
     yield Task("jda_m_u", m, y_m, u, y_u, 10)
     yield Task("jda_u_m", u, y_u, m, y_m, 10)

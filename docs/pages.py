@@ -14,6 +14,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # else `docs/losses` would hide the package
 import losses
 
 DOCS = Path(__file__).parent

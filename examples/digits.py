@@ -19,7 +19,8 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp, report, streams
+import adapt
+from adapt import Stream, Trainer, datasets, domain, encoders, heads, ramp, report
 from adapt.engine import cosine
 
 
@@ -53,13 +54,13 @@ def vary(image: torch.Tensor) -> torch.Tensor:
 
 
 def train(
-    method: str, seed: int, digits: streams.Digits, settings: Settings, top: float
+    method: str, seed: int, digits: datasets.Digits, settings: Settings, top: float
 ) -> tuple[Trainer, heads.Classifier]:
     torch.manual_seed(seed)
     encoder = encoders.small_conv()
     classify = heads.Classifier(encoder.dim, classes=10)
     learn_from = "target" if method == "target only" else "source"
-    terms = [inductive.supervised(classify, on=learn_from), *METHODS[method](encoder.dim, classify, top)]
+    terms = [adapt.supervised(classify, on=learn_from), *METHODS[method](encoder.dim, classify, top)]
     data = {"source": Stream(digits.paper.train, settings.batch_size, transform=vary)}
     if method != BASELINE:
         labelled = method == "target only"
@@ -83,7 +84,7 @@ def train(
     return trainer.fit(settings.steps), classify
 
 
-def features(trainer: Trainer, head: heads.Classifier, digits: streams.Digits) -> dict:
+def features(trainer: Trainer, head: heads.Classifier, digits: datasets.Digits) -> dict:
     """Features and labels of both domains' test splits, for the picture."""
     clouds = {}
     for name, data in (("paper", digits.paper.test), ("photo", digits.photo.test)):
@@ -112,7 +113,7 @@ def main() -> None:
         sys.exit(f"`{out}` holds the results of another run: move it away, or choose another folder with --out.")
     torch.set_num_threads(settings.threads)
 
-    digits = streams.digits()
+    digits = datasets.digits()
     accuracy: dict[str, list[float]] = {method: [] for method in METHODS}
     clouds = {}
     runs = [(seed, method) for seed in range(settings.seeds) for method in METHODS]

@@ -34,8 +34,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
-from adapt import encoders, inductive, report, streams
-from adapt.streams import CIFAR10_CLASSES, data_file
+from adapt import datasets, encoders, engine, inductive, report
+from adapt.datasets import CIFAR10_CLASSES, data_file
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def load(name: str, *, pretrained: bool) -> encoders.Encoder:
     return encoders.Encoder(body, plain.dim, layers=layers, head=plain.head, classes=plain.classes)
 
 
-pixels = cache(streams.cifar10_jpg)
+pixels = cache(datasets.cifar10_jpg)
 
 
 def images(name: str, split: str, each: int) -> TensorDataset:
@@ -115,13 +115,13 @@ def cut(name: str, frozen: str) -> tuple[nn.Module, encoders.Encoder]:
     encoder = load(name, pretrained=True)
     if frozen == "everything":
         return encoder, encoders.wrap(nn.Identity(), encoder.dim)
-    return encoders.cut(encoder, f"network.{SOURCES[name].after}")
+    return encoders.split_at(encoder, f"network.{SOURCES[name].after}")
 
 
 @cache
 def kept(name: str, frozen: str, split: str, each: int, folder: str) -> TensorDataset:
     """What the frozen prefix makes of the images."""
-    return streams.features(cut(name, frozen)[0], images(name, split, each), folder)
+    return engine.features(cut(name, frozen)[0], images(name, split, each), folder)
 
 
 def drawn(data: TensorDataset, each: int, seed: int) -> TensorDataset:
@@ -147,7 +147,7 @@ def run(settings: Settings, out: str, name: str, labels: int, strategy: str, see
     }  # fmt: skip
     train, start, chosen = drawn(pool, labels, seed), time.process_time(), None
     if strategy == LADDER:
-        model = inductive.ladder(encoder, train, **options)
+        model = inductive.interpolated_fine_tuning(encoder, train, **options)
         chosen = model.share
     else:
         model = inductive.transfer(encoder, train, learn, **options)

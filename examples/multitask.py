@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from adapt import Stream, Trainer, encoders, heads, multitask, streams
+from adapt import Stream, Trainer, datasets, encoders, heads, multitask, protocols
 from adapt.engine import cosine
 from adapt.report import delta_m, mean_interval
 
@@ -36,7 +36,7 @@ class Settings:
 
 def school(settings: Settings) -> dict[str, list]:
     """By method, a pair a split: share of the variance of all test pupils that is explained, and errors by school."""
-    (x, y), number = streams.school().pupils.tensors, streams.school().school
+    (x, y), number = datasets.school().pupils.tensors, datasets.school().school
     found: dict[str, list] = {}
     for split in range(settings.splits):
         train, test = halves(len(x), split, share=0.75, groups=number)
@@ -73,7 +73,7 @@ def school(settings: Settings) -> dict[str, list]:
 
 def sarcos(settings: Settings) -> dict[str, list]:
     """By method, a pair a split: mean share of the variance of a torque that is explained, and errors by torque."""
-    x, y = streams.sarcos().tensors
+    x, y = datasets.sarcos().tensors
     found: dict[str, list] = {}
     for split in range(settings.splits):
         train, test = halves(len(x), split, share=0.5)
@@ -98,7 +98,7 @@ def sarcos(settings: Settings) -> dict[str, list]:
 
 
 def torques(
-    parts: tuple, tasks: Sequence[int], balance: multitask.Balance | None = None, weights: Sequence[float] | None = None
+    parts: tuple, tasks: Sequence[int], balance: protocols.Balance | None = None, weights: Sequence[float] | None = None
 ):
     """Predictions of one network for some of the torques."""
     data, test, split, settings = parts
@@ -106,7 +106,7 @@ def torques(
     encoder = network(test.shape[1], 64, 64)
     tops = [heads.Regressor(encoder.dim) for _ in tasks]
     terms = [
-        multitask.task(streams.SARCOS_TASKS[t], top, "rows", label=t, weight=1.0 if weights is None else weights[t])
+        multitask.task(datasets.SARCOS_TASKS[t], top, "rows", label=t, weight=1.0 if weights is None else weights[t])
         for t, top in zip(tasks, tops, strict=True)
     ]
     trainer = Trainer(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from adapt import Stream, Trainer, encoders, heads, multitask, streams
+from adapt import Stream, Trainer, datasets, encoders, heads, multitask, protocols
 from adapt.engine import cosine
 from adapt.report import delta_m, mean_interval
 
@@ -48,7 +48,7 @@ class Labelled(NamedTuple):
 
 
 DEFAULT = "default: equal, natural scale"
-METHODS: dict[str, Callable[[], multitask.Balance | None]] = {
+METHODS: dict[str, Callable[[], protocols.Balance | None]] = {
     DEFAULT: lambda: None,
     "random weights (RLW)": multitask.rlw,
     "uncertainty": multitask.uncertainty,
@@ -60,14 +60,14 @@ Accuracies = dict[str, float]  # by task
 
 def speech(settings: Settings) -> Labelled:
     """1,200 recordings: the digit, and which of six people says it."""
-    waves, labels = streams.fsdd(seconds=0.8).tensors
-    tasks = {"digit": 10, "speaker": len(streams.FSDD_SPEAKERS)}
+    waves, labels = datasets.fsdd(seconds=0.8).tensors
+    tasks = {"digit": 10, "speaker": len(datasets.FSDD_SPEAKERS)}
     return Labelled(TensorDataset(log_mel(waves), labels), tasks, None, settings.speech_steps, settings.speech_batch)
 
 
 def characters(settings: Settings) -> Labelled:
     """2,720 images: which of five alphabets, of 136 characters, and of 100 people that drew them."""
-    images, alphabets, names = streams.omniglot()
+    images, alphabets, names = datasets.omniglot()
     drawers = 1 + int(images.tensors[1][:, 2].max())
     tasks = {"alphabet": len(alphabets), "character": len(names), "drawer": drawers}
     return Labelled(images, tasks, "drawer", settings.characters_steps, settings.characters_batch)
@@ -76,9 +76,9 @@ def characters(settings: Settings) -> Labelled:
 def log_mel(waves: Tensor, *, bands: int = 32, window: int = 256, hop: int = 200) -> Tensor:
     """``(n, 1, bands, frames)`` logarithms of the power in bands that are equally wide in mel, each a triangle."""
     frames = torch.stft(waves, window, hop, window=torch.hann_window(window), center=False, return_complex=True)
-    highest = 2595 * numpy.log10(1 + streams.FSDD_RATE / 2 / 700)
+    highest = 2595 * numpy.log10(1 + datasets.FSDD_RATE / 2 / 700)
     corners = 700 * (10 ** (torch.linspace(0, highest, bands + 2)[:, None] / 2595) - 1)
-    hertz = torch.linspace(0, streams.FSDD_RATE / 2, window // 2 + 1)
+    hertz = torch.linspace(0, datasets.FSDD_RATE / 2, window // 2 + 1)
     rising = (hertz - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - hertz) / (corners[2:] - corners[1:-1])
     power = torch.minimum(rising, falling).clamp_min(0) @ frames.abs().square()
@@ -107,12 +107,12 @@ def fitted(
     tasks: list[str],
     split: int,
     settings: Settings,
-    balance: multitask.Balance | None = None,
+    balance: protocols.Balance | None = None,
     log: Path | None = None,
     progress: bool = False,
 ) -> Accuracies:
     """Test accuracies of one network for some of the tasks."""
-    parts = streams.splits(labelled.data, "rows", validation=0, test=1 - settings.train, seed=split)
+    parts = datasets.splits(labelled.data, "rows", validation=0, test=1 - settings.train, seed=split)
     (x, y), (x_test, y_test) = parts.train.tensors, parts.test.tensors
     mean, deviation = x.mean(), x.std()
     train = TensorDataset((x - mean) / deviation, y)
@@ -121,7 +121,7 @@ def fitted(
     encoder = encoders.small_conv(1, dim=64, width=8)
     tops = {task: heads.Classifier(encoder.dim, labelled.tasks[task]) for task in tasks}
     column = {task: number for number, task in enumerate(labelled.tasks)}
-    unseen = {task: (top, multitask.only(test, column[task])) for task, top in tops.items()}
+    unseen = {task: (top, multitask.rows_with_label(test, column[task])) for task, top in tops.items()}
     trainer = Trainer(
         encoder, [multitask.task(task, top, "rows", label=column[task]) for task, top in tops.items()],
         {"rows": Stream(train, labelled.batch)}, balance=balance, seed=split, schedule=cosine(), watch=unseen,

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
-from adapt import encoders, inductive, report, streams
+from adapt import datasets, encoders, inductive, report
 
 CLASSES = ["negative", "positive"]
 BASELINE = "from scratch"
@@ -44,7 +44,7 @@ class Settings:
 
 
 def word_vectors() -> encoders.WordVectors:
-    with numpy.load(streams.data_file("word2vec_1000", "word2vec_1000.npz")) as file:
+    with numpy.load(datasets.data_file("word2vec_1000", "word2vec_1000.npz")) as file:
         return encoders.WordVectors(file["words"].tolist(), torch.from_numpy(file["vectors"]))
 
 
@@ -122,7 +122,7 @@ def main() -> None:
         labels: {} for labels in settings.labels
     }  # a list a product, a number a seed
     coverage = {}
-    products = streams.amazon_reviews_text()._asdict()
+    products = datasets.amazon_reviews_text()._asdict()
     bar = tqdm(total=len(products) * len(settings.labels) * settings.seeds, unit="seed", desc="text")
     for product, (texts, y) in products.items():
         rows = torch.cat([(y == c).nonzero().squeeze(1)[: settings.reviews] for c in range(2)])
@@ -130,7 +130,7 @@ def main() -> None:
         coverage[product] = vectors.coverage(texts)
         ids = vectors.ids(texts, settings.words)
         ways = methods(vectors, ids, sentences(texts))
-        parts = streams.splits(TensorDataset(ids, torch.arange(len(y))), product, validation=0.0, test=0.5)
+        parts = datasets.splits(TensorDataset(ids, torch.arange(len(y))), product, validation=0.0, test=0.5)
         pool, test = parts.train.tensors[1], parts.test.tensors[1]  # reviews with equal words stay together
         for labels in settings.labels:
             for name in ways:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import TensorDataset
 
-from adapt import Stream, Trainer, encoders, heads, multitask, streams
+from adapt import Stream, Trainer, datasets, encoders, heads, multitask
 from adapt.engine import cosine
 from adapt.report import delta_m, mean_interval
 
@@ -140,7 +140,7 @@ class Data:
     """All texts as numbers."""
 
     def __init__(self, settings: Settings):
-        (train, _, test, _), pud = streams.multi30k(), streams.ud_pud()
+        (train, _, test, _), pud = datasets.multi30k(), datasets.ud_pud()
         english, german = [split(t) for t in train.english], [split(t.lower()) for t in train.german]
         self.words = frequent([w.lower() for s in english + pud.english.words for w in s], 2)
         self.endings = frequent([w.lower()[-3:] for s in english + pud.english.words for w in s], 5)
@@ -224,7 +224,7 @@ def train(
     encoder = encoders.wrap(
         Sentences(len(data.words) + 1, len(data.endings) + 1, settings.dim, settings.dropout), settings.dim
     )
-    tagger = heads.TokenClassifier(settings.dim, list(streams.UPOS))
+    tagger = heads.TokenClassifier(settings.dim, list(datasets.UPOS))
     decoder = Decoder(settings.dim, ["", *data.vocabulary], settings.dropout)
     terms = {
         "tags": multitask.task("tags", tagger, "news", label=0),

@@ -54,13 +54,7 @@ from losses.contrastive import (
     uniformity,
     vicreg,
 )
-from losses.dense import (
-    dice,
-    gaussian_likelihood,
-    lovasz_hinge,
-    lovasz_softmax,
-    quantile,
-)
+from losses.dense import dice, lovasz_hinge, lovasz_softmax
 from losses.discrepancy import (
     batch_spectral_penalization,
     central_moment_discrepancy,
@@ -72,12 +66,7 @@ from losses.discrepancy import (
     mmd,
     representation_subspace_distance,
 )
-from losses.episodic import (
-    prototypes,
-    prototypical,
-    ridge,
-    ridge_weights,
-)
+from losses.episodic import prototypes, prototypical, ridge, ridge_weights
 from losses.fine_tuning import (
     attention_transfer,
     batch_spectral_shrinkage,
@@ -93,6 +82,7 @@ from losses.fine_tuning import (
     stepwise_feature_norm,
 )
 from losses.gather import gather
+from losses.regression import gaussian_likelihood, quantile
 from losses.supervised import (
     balanced_class_weights,
     binary_focal,

@@ -9,17 +9,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("inductive", "transductive", "unsupervised", "domain", "multitask", "fewshot", "zeroshot")
+FIRST = {"losses", "adapt.randomness", "adapt.store", "adapt.evaluating", "adapt.protocols"}
+BLOCKS = ("datasets", "streams", "encoders", "heads")
 # what each room may import of ours, besides itself
-ARROWS = {
-    "losses": set(),
-    "adapt.encoders": {"losses"},
-    "adapt.heads": {"losses"},
-    "adapt.streams": {"losses"},
-    "adapt.engine": {"losses", "adapt.encoders", "adapt.heads", "adapt.streams"},
-    **{f"adapt.{k}": {"losses", "adapt.encoders", "adapt.heads", "adapt.streams", "adapt.engine"} for k in KINDS},
-}
-ARROWS["adapt.select"] = ARROWS["adapt.domain"] | {f"adapt.{k}" for k in KINDS}
-ARROWS["adapt.report"] = ARROWS["adapt.select"] | {"adapt.select"}
+ARROWS = {name: FIRST if name == "adapt.protocols" else {"losses"} for name in FIRST} | {"losses": set()}
+ARROWS |= {f"adapt.{name}": FIRST for name in BLOCKS}
+ARROWS["adapt.engine"] = FIRST | {f"adapt.{name}" for name in BLOCKS}
+ARROWS |= {f"adapt.{k}": ARROWS["adapt.engine"] | {"adapt.engine"} for k in KINDS}
+ARROWS["adapt.fewshot"] = ARROWS["adapt.fewshot"] | {"adapt.inductive", "adapt.zeroshot"}
+ARROWS["adapt.transductive"] = ARROWS["adapt.transductive"] | {"adapt.inductive", "adapt.zeroshot", "adapt.fewshot"}
+ARROWS["adapt.ranking"] = ARROWS["adapt.domain"] | {f"adapt.{k}" for k in KINDS}
+ARROWS["adapt.select"] = ARROWS["adapt.ranking"] | {"adapt.ranking"}
+ARROWS["adapt.report"] = ARROWS["adapt.bridges"] = ARROWS["adapt.select"] | {"adapt.select"}
 LOSSES_MAY_IMPORT = {
     "torch",
     "ot",

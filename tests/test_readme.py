@@ -18,7 +18,7 @@ def test_ten_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code = next(block for block in BLOCKS if "Trainer(" in block)
     assert "steps=600" in code
-    names = {name: getattr(adapt, name) for name in adapt.__all__}
+    names = {"adapt": adapt} | {name: getattr(adapt, name) for name in adapt.__all__}
     torch.manual_seed(0)
     exec(code.replace("steps=600", "steps=3"), names)
     assert re.search(r"accuracy 0\.\d+ \(95 % interval .* n = 400\)", capsys.readouterr().out)

@@ -11,7 +11,7 @@ from adapt.engine import Step
 Level = Literal["rows", "pooled", "places"] | Callable[[Tensor], Tensor]
 
 
-def at_level(features: Tensor, level: Level) -> Tensor:
+def as_rows(features: Tensor, level: Level) -> Tensor:
     """The rows that are aligned.
 
     Args:
@@ -40,13 +40,13 @@ def at_level(features: Tensor, level: Level) -> Tensor:
 
 def both(step: Step, source: str, target: str, level: Level) -> tuple[Tensor, Tensor]:
     """The rows of two streams at one level."""
-    return at_level(step[source].features, level), at_level(step[target].features, level)
+    return as_rows(step[source].features, level), as_rows(step[target].features, level)
 
 
 def joined(step: Step, source: str, target: str, level: Level) -> tuple[Tensor, int]:
     """The rows of two streams behind each other, and how many are the source's."""
     n, m = len(step[source].index), len(step[target].index)
-    rows = at_level(step.features(source, target), level)
+    rows = as_rows(step.features(source, target), level)
     return rows, len(rows) // (n + m) * n
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from adapt.encoders.evaluating import evaluating
+from adapt.evaluating import evaluating
 
 
 class Encoder(nn.Module):
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
             if name not in known:
                 raise ValueError(f"`layers` names `{name}`, which the body does not have; it has {', '.join(known)}.")
         self._layers = tuple(layers)
-        self._held: tuple[str, ...] = ()
+        self._kept_in_eval: tuple[str, ...] = ()
 
     def forward(self, inputs: Any) -> Tensor:
         return self.body(inputs)
@@ -101,19 +101,19 @@ class Encoder(nn.Module):
                     seen.add(id(parameter))
         return found
 
-    def hold(self, modules: Iterable[str]) -> None:
+    def keep_in_eval(self, modules: Iterable[str]) -> None:
         """Keep modules inside `body` in evaluation mode through every ``train()``: their BatchNorm statistics stay as
         they are and their dropout is off. Replaces what was held before."""
-        self._held = tuple(modules)
+        self._kept_in_eval = tuple(modules)
         self.train(self.training)
 
     @property
-    def held(self) -> tuple[str, ...]:
-        return self._held
+    def kept_in_eval(self) -> tuple[str, ...]:
+        return self._kept_in_eval
 
     def train(self, mode: bool = True) -> "Encoder":
         super().train(mode)
-        for name in self._held:
+        for name in self._kept_in_eval:
             self.body.get_submodule(name).training = False
         return self
 

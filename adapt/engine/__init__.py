@@ -1,12 +1,14 @@
 """One engine for any mixture of terms: it knows no method, and a method knows no loop."""
 
+from adapt.engine._features import features
+from adapt.engine._supervised import supervised
+from adapt.engine._trainer import Trainer
 from adapt.engine.checkpoint import CheckpointError, TornCheckpoint
 from adapt.engine.evaluate import Predictions, predict, score
 from adapt.engine.runtime import gather, rank, world_size
 from adapt.engine.schedule import cosine, inverse, ramp, switch
 from adapt.engine.step import Step, View
 from adapt.engine.term import Phase, Term
-from adapt.engine.trainer import Trainer
 
 __all__ = [
     "CheckpointError",
@@ -18,12 +20,14 @@ __all__ = [
     "Trainer",
     "View",
     "cosine",
+    "features",
     "gather",
     "inverse",
     "predict",
     "ramp",
     "rank",
     "score",
+    "supervised",
     "switch",
     "world_size",
 ]

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
-from adapt.encoders.evaluating import evaluating
 from adapt.engine import runtime
 from adapt.engine.step import Step
+from adapt.evaluating import evaluating
 from adapt.heads import Score
 from adapt.streams import Batch
 from adapt.streams.stream import split

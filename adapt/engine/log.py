@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapt.engine.conflicts import Conflicts, affinity_figure
+from adapt.engine.tasks.conflicts import Conflicts, affinity_figure
 from adapt.heads import confusion
 
 

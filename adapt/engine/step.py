@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapt.streams import Batch, key
+from adapt.randomness import keyed_seed
+from adapt.streams import Batch
 
 # what the encoder and its asked layers returned, by the ids of its inputs: the batches outlive it
 Passes = dict[tuple[int, ...], tuple[Tensor, dict[str, Any]]]
@@ -67,7 +68,7 @@ class Step:
     @property
     def generator(self) -> torch.Generator:
         if self._generator is None:
-            self._generator = torch.Generator().manual_seed(key(self._seed, "step", self.number))
+            self._generator = torch.Generator().manual_seed(keyed_seed(self._seed, "step", self.number))
         return self._generator
 
     def read_apart(self, task: int | None, tasks: int) -> None:
@@ -155,8 +156,8 @@ class Step:
     def _pass(self, views: list["View"]) -> tuple[Tensor, dict[str, Any]]:
         """Features, and what the asked layers of the encoder return on the way."""
         inputs = join([v.inputs for v in views], [v.name for v in views])
-        if hasattr(self.encoder, "enter"):  # an encoder that treats streams differently
-            self.encoder.enter([(v.name, len(v.index)) for v in views])  # type: ignore[operator]
+        if hasattr(self.encoder, "announce_rows"):  # an encoder that treats streams differently
+            self.encoder.announce_rows([(v.name, len(v.index)) for v in views])  # type: ignore[operator]
         outputs: dict[str, Any] = {}
         hooks = [
             _layer(self.encoder, name).register_forward_hook(lambda _, __, out, name=name: outputs.update({name: out}))

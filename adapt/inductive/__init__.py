@@ -1,21 +1,20 @@
 """Another task, with labels: how much of a pretrained encoder to use, and how far to move it."""
 
-from adapt.inductive.bss import bss
-from adapt.inductive.co_tuning import co_tuning, relationship
-from adapt.inductive.delta import channel_attention, delta
-from adapt.inductive.develop import SourceModel, develop
-from adapt.inductive.direct import direct
-from adapt.inductive.feature_distillation import feature_distillation
-from adapt.inductive.l2_sp import l2_sp
-from adapt.inductive.ladder import Chosen, ladder
-from adapt.inductive.lwf import distillation, lwf
-from adapt.inductive.probe import Probe, probe
+from adapt.inductive._bss import bss
+from adapt.inductive._co_tuning import co_tuning, relationship
+from adapt.inductive._delta import channel_attention, delta
+from adapt.inductive._develop import SourceModel, develop
+from adapt.inductive._direct import direct
+from adapt.inductive._feature_distillation import feature_distillation
+from adapt.inductive._interpolated_fine_tuning import Chosen, interpolated_fine_tuning
+from adapt.inductive._l2_sp import l2_sp
+from adapt.inductive._lwf import distillation, lwf
+from adapt.inductive._probe import Probe, probe
+from adapt.inductive._strategy import strategy
+from adapt.inductive._supervised_contrastive import supervised_contrastive
+from adapt.inductive._surgical import surgical
+from adapt.inductive._transfer import Model, transfer
 from adapt.inductive.rates import gradual, layer_decay
-from adapt.inductive.strategy import strategy
-from adapt.inductive.supervised import supervised
-from adapt.inductive.supervised_contrastive import supervised_contrastive
-from adapt.inductive.surgical import surgical
-from adapt.inductive.transfer import Model, transfer
 
 __all__ = [
     "Chosen",
@@ -31,14 +30,13 @@ __all__ = [
     "distillation",
     "feature_distillation",
     "gradual",
+    "interpolated_fine_tuning",
     "l2_sp",
-    "ladder",
     "layer_decay",
     "lwf",
     "probe",
     "relationship",
     "strategy",
-    "supervised",
     "supervised_contrastive",
     "surgical",
     "transfer",

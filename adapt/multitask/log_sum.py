@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from adapt.multitask.protocol import Balance
-from adapt.multitask.weights import present
+from adapt.multitask.task_weights import present
+from adapt.protocols import Balance
 
 
 def gls(*, floor: float = 1e-8) -> Balance:

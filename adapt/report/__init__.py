@@ -1,6 +1,6 @@
 """Did the transfer help, what did it cost, whom did it harm."""
 
-from adapt.report.delta_m import delta_m
+from adapt.report._delta_m import delta_m
 from adapt.report.figures import accuracy_bars, feature_map, save
 from adapt.report.paired import Comparison, as_dicts, compare, mean_interval, table
 

@@ -1,16 +1,15 @@
 """Choosing without target labels: validators, a collapse detector, and a choice that would rather do nothing than harm."""
 
-from adapt.select import layers, models
+from adapt.select._candidate import Candidate
+from adapt.select._choose import Choice, choose
+from adapt.select._class_ami import class_ami
+from adapt.select._collapse import collapse, effective_classes
+from adapt.select._neighbourhood import soft_neighbourhood_density
+from adapt.select._reverse_validation import reverse_validation
+from adapt.select._source_accuracy import source_accuracy
 from adapt.select.agreement import ensemble_agreement, seed_agreement, weighted_vote
-from adapt.select.candidate import Candidate
-from adapt.select.choose import Choice, choose
-from adapt.select.class_ami import class_ami
-from adapt.select.collapse import collapse, effective_classes
 from adapt.select.confidence import batch_nuclear_norm, diversity, entropy, information_maximization
 from adapt.select.density_ratio import dev, effective_rows, importance_weighted, importance_weights
-from adapt.select.neighbourhood import soft_neighbourhood_density
-from adapt.select.reverse_validation import reverse_validation
-from adapt.select.source_accuracy import source_accuracy
 
 __all__ = [
     "Candidate",
@@ -27,8 +26,6 @@ __all__ = [
     "entropy",
     "importance_weighted",
     "importance_weights",
-    "layers",
-    "models",
     "information_maximization",
     "reverse_validation",
     "seed_agreement",

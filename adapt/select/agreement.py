@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapt.select import arrays
+from adapt.ranking import arrays
 
 
 def ensemble_agreement(target_logits: Sequence[Any]) -> list[float]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import losses
-from adapt.select import arrays
+from adapt.ranking import arrays
 
 
 def entropy(target_logits: Any) -> float:

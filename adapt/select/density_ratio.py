@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapt.select import arrays
+from adapt.ranking import arrays
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # of the discriminator, inverse penalties; the least log loss of held-out rows wins
 

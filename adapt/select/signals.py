@@ -7,14 +7,15 @@ from math import log, sqrt
 import torch
 from torch import Tensor
 
-from adapt.select import arrays, confidence
+from adapt.ranking import arrays
+from adapt.select import confidence
+from adapt.select._candidate import Candidate
+from adapt.select._class_ami import clusters, mutual_information
+from adapt.select._neighbourhood import soft_neighbourhood_density
+from adapt.select._reverse_validation import reverse_validation
+from adapt.select._source_accuracy import source_accuracy
 from adapt.select.agreement import weighted_vote
-from adapt.select.candidate import Candidate
-from adapt.select.class_ami import clusters, mutual_information
 from adapt.select.density_ratio import dev, effective_rows, importance_weighted, importance_weights
-from adapt.select.neighbourhood import soft_neighbourhood_density
-from adapt.select.reverse_validation import reverse_validation
-from adapt.select.source_accuracy import source_accuracy
 
 CLUSTERED = 2000  # target rows that are clustered: k-means of every candidate is the cost of a choice
 

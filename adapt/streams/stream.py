@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
-from adapt.streams.order import key, permutation, seed_cpu, untouched_randomness
+from adapt.randomness import keyed_seed, permutation, seed_cpu, untouched_randomness
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class _KeyedRows(Dataset):
         views = [inputs, inputs]
         for view, transform in enumerate((self.transform, self.second)):
             if transform is not None:
-                seed_cpu(key(self.seed, self.name, epoch, index, view))
+                seed_cpu(keyed_seed(self.seed, self.name, epoch, index, view))
                 views[view] = transform(inputs)
         return index, label, *views
 

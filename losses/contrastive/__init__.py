@@ -1,18 +1,18 @@
 """What two views or two members of a class have in common."""
 
-from losses.contrastive.alignment import alignment
-from losses.contrastive.barlow_twins import barlow_twins
-from losses.contrastive.byol import byol
-from losses.contrastive.info_nce import info_nce
-from losses.contrastive.neighbourhood_components import neighbourhood_components
-from losses.contrastive.nt_xent import nt_xent
-from losses.contrastive.self_distillation import Centre, self_distillation
-from losses.contrastive.semantic_alignment import semantic_alignment
-from losses.contrastive.supervised_contrastive import supervised_contrastive
-from losses.contrastive.swapped_prediction import sinkhorn_assignment, swapped_prediction
-from losses.contrastive.triplet import triplet
-from losses.contrastive.uniformity import uniformity
-from losses.contrastive.vicreg import vicreg
+from losses.contrastive._alignment import alignment
+from losses.contrastive._barlow_twins import barlow_twins
+from losses.contrastive._byol import byol
+from losses.contrastive._info_nce import info_nce
+from losses.contrastive._neighbourhood_components import neighbourhood_components
+from losses.contrastive._nt_xent import nt_xent
+from losses.contrastive._self_distillation import Centre, self_distillation
+from losses.contrastive._semantic_alignment import semantic_alignment
+from losses.contrastive._supervised_contrastive import supervised_contrastive
+from losses.contrastive._swapped_prediction import sinkhorn_assignment, swapped_prediction
+from losses.contrastive._triplet import triplet
+from losses.contrastive._uniformity import uniformity
+from losses.contrastive._vicreg import vicreg
 
 __all__ = [
     "Centre",

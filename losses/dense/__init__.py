@@ -1,8 +1,6 @@
-"""Masks, forecasts and other outputs with many places a row."""
+"""Masks and other outputs with many places per row."""
 
-from losses.dense.dice import dice
-from losses.dense.gaussian_likelihood import gaussian_likelihood
+from losses.dense._dice import dice
 from losses.dense.lovasz import lovasz_hinge, lovasz_softmax
-from losses.dense.quantile import quantile
 
-__all__ = ["dice", "gaussian_likelihood", "lovasz_hinge", "lovasz_softmax", "quantile"]
+__all__ = ["dice", "lovasz_hinge", "lovasz_softmax"]

@@ -1,13 +1,13 @@
 """What a pretrained network should keep."""
 
-from losses.fine_tuning.batch_spectral_shrinkage import batch_spectral_shrinkage
-from losses.fine_tuning.co_tuning import calibrate_temperature, co_tuning, learn_relationship
-from losses.fine_tuning.delta import delta
-from losses.fine_tuning.distillation import distillation
-from losses.fine_tuning.feature_distillation import attention_transfer, feature_distillation
+from losses.fine_tuning._batch_spectral_shrinkage import batch_spectral_shrinkage
+from losses.fine_tuning._co_tuning import calibrate_temperature, co_tuning, learn_relationship
+from losses.fine_tuning._delta import delta
+from losses.fine_tuning._distillation import distillation
+from losses.fine_tuning._feature_distillation import attention_transfer, feature_distillation
+from losses.fine_tuning._l2_sp import l2_sp
+from losses.fine_tuning._relational_distillation import relational_distillation
 from losses.fine_tuning.feature_norm import hard_feature_norm, stepwise_feature_norm
-from losses.fine_tuning.l2_sp import l2_sp
-from losses.fine_tuning.relational_distillation import relational_distillation
 
 __all__ = [
     "attention_transfer",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapt import streams
+from adapt import datasets
 
 spec = importlib.util.spec_from_file_location(
     "translation_tagging", Path(__file__).parents[2] / "examples" / "translation_tagging.py"
@@ -36,7 +36,7 @@ def test_a_document_is_on_one_side():
     learn, test = data.parts(0)
     assert len(learn) >= 500 and sorted([*learn.tolist(), *test.tolist()]) == list(range(1000))
     assert not set(data.document[learn].tolist()) & set(data.document[test].tolist())
-    documents = streams.ud_pud().documents
+    documents = datasets.ud_pud().documents
     assert (documents[0] == documents[1]) == bool(data.document[0] == data.document[1])
 
 

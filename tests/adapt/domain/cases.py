@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from adapt import Phase, Stream, Term, Trainer, domain, heads, inductive
+import adapt
+from adapt import Phase, Stream, Term, Trainer, domain, heads
 from tests.adapt.engine.tiny import cloud, jitter, network
 
 SOURCE, TARGET = 48, 40  # rows
@@ -28,7 +29,7 @@ def wide(features):
 
 
 def learn(*classifiers):
-    return [inductive.supervised(head, "source", name=f"learn_{i}") for i, head in enumerate(classifiers)]
+    return [adapt.supervised(head, "source", name=f"learn_{i}") for i, head in enumerate(classifiers)]
 
 
 CASES = {
@@ -55,7 +56,7 @@ CASES = {
     "mean_teacher": Case(lambda e, h: [domain.mean_teacher(e, h, weight=1.0, threshold=0.0)]),
     "atdoc": Case(lambda e, h: [domain.atdoc(h, 8, TARGET, weight=1.0)]),
     "deep_jdot": Case(lambda e, h: [domain.deep_jdot(h, plan="sinkhorn")], source_labels=True),
-    "ccsa": Case(lambda e, h: [domain.ccsa(), inductive.supervised(h, "few")], source_labels=True, few=True),
+    "ccsa": Case(lambda e, h: [domain.ccsa(), adapt.supervised(h, "few")], source_labels=True, few=True),
     "mcd": Case(lambda e, h: _two_heads(domain.mcd, e, h), phases=True),
     "swd": Case(lambda e, h: _two_heads(domain.swd, e, h), phases=True),
     "wdgrl": Case(lambda e, h: domain.wdgrl(e, 8, learn(h), hidden=16, repeat=2), phases=True),
@@ -86,7 +87,7 @@ def made(name: str, *, dtype=torch.float32, network_options=None, **options) -> 
     }
     if case.few:
         streams["few"] = Stream(cloud(12, seed=2, shift=0.7, dtype=dtype), 4)
-    kind = {"phases": parts} if case.phases else {"terms": [inductive.supervised(head, "source"), *parts]}
+    kind = {"phases": parts} if case.phases else {"terms": [adapt.supervised(head, "source"), *parts]}
     return Trainer(encoder, streams=streams, progress=False, device="cpu", **kind, **options), head
 
 

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from adapt import Stream, Trainer, domain, encoders, heads, inductive
+import adapt
+from adapt import Stream, Trainer, domain, encoders, heads
 from adapt.engine import Step
 from adapt.streams import Batch
 from tests.adapt.engine.tiny import DIM, cloud
@@ -61,7 +62,7 @@ def step(encoder, *, rows=ROWS, labels=None, dtype=torch.float32, **options):
 def supervised(name, head):
     """The terms that belong beside a method's own."""
     sources = () if name in ALONE else SOURCES[:1] if name in ONE_SOURCE else SOURCES
-    return [inductive.supervised(head, source) for source in sources]
+    return [adapt.supervised(head, source) for source in sources]
 
 
 def trainer(name, *, dtype=torch.float32, **options):

@@ -14,8 +14,9 @@ from sklearn.datasets import make_moons
 from torch import nn
 from torch.utils.data import TensorDataset
 
+import adapt
 import losses
-from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp
+from adapt import Stream, Trainer, domain, encoders, heads, ramp
 
 WIDTH, ROWS, SEEDS = 64, 300, (0, 1, 2)
 
@@ -52,7 +53,7 @@ def jitter(x):
 
 def two_heads(method, encoder, first, **options):
     second = heads.Classifier(WIDTH, first.classes)
-    learn = [inductive.supervised(h, "source", name=f"learn_{i}") for i, h in enumerate((first, second))]
+    learn = [adapt.supervised(h, "source", name=f"learn_{i}") for i, h in enumerate((first, second))]
     return method(encoder, first, second, learn, **options)
 
 
@@ -83,7 +84,7 @@ PHASES = {
     "mcd": (wheel, 400, lambda e, h: two_heads(domain.mcd, e, h)),
     "swd": (wheel, 400, lambda e, h: two_heads(domain.swd, e, h, weight=100.0)),
     "wdgrl": (shortcut, 250, lambda e, h: domain.wdgrl(
-        e, W, [inductive.supervised(h, "source")], repeat=3, hidden=64
+        e, W, [adapt.supervised(h, "source")], repeat=3, hidden=64
     )),
 }  # fmt: skip
 LEAST = {"deep_coral": 0.9}  # it sees the covariances and not the means
@@ -98,7 +99,7 @@ def accuracy(case, steps, make, seed, *, phases=False):
         "source": Stream(case(False, 1), 64),
         "target": Stream(case(True, 2), 64, labels=False, second=jitter if case is wheel else None),
     }
-    what = {"phases": parts} if phases else {"terms": [inductive.supervised(head, "source"), *parts]}
+    what = {"phases": parts} if phases else {"terms": [adapt.supervised(head, "source"), *parts]}
     optimizer = partial(torch.optim.AdamW, lr=3e-3)
     made = Trainer(encoder, streams=streams, optimizer=optimizer, progress=False, seed=seed, **what).fit(steps)
     return made.evaluate(head, case(True, 3, 1000)).value
@@ -122,7 +123,7 @@ def test_afn_makes_target_features_longer():
         body = nn.Sequential(nn.Linear(2, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
         encoder, head = encoders.Encoder(body, WIDTH), heads.Classifier(WIDTH, 2)
         streams = {"source": Stream(shortcut(False, 1), 64), "target": Stream(shortcut(True, 2), 64, labels=False)}
-        made = Trainer(encoder, [inductive.supervised(head, "source"), *terms], streams, progress=False).fit(200)
+        made = Trainer(encoder, [adapt.supervised(head, "source"), *terms], streams, progress=False).fit(200)
         return made.predict(head, shortcut(True, 3)).features.norm(dim=1).mean()
 
     assert length([domain.afn()]) > length([]) + 1
@@ -134,7 +135,7 @@ def test_rsd_turns_the_subspaces_together():
         body = nn.Sequential(nn.Linear(2, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
         encoder, head = encoders.Encoder(body, WIDTH), heads.Regressor(WIDTH)
         streams = {"source": Stream(lines(False, 1), 32), "target": Stream(lines(True, 2), 32, labels=False)}
-        made = Trainer(encoder, [inductive.supervised(head, "source"), *terms], streams, progress=False).fit(200)
+        made = Trainer(encoder, [adapt.supervised(head, "source"), *terms], streams, progress=False).fit(200)
         features = (made.predict(head, lines(target, 3, 32)).features for target in (False, True))
         return float(losses.representation_subspace_distance(*features, tradeoff=0))
 
@@ -152,7 +153,7 @@ def with_few_labels(terms, seed, *, joint=True):
     body = nn.Sequential(nn.Linear(2, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
     encoder, head = encoders.Encoder(body, WIDTH), heads.Classifier(WIDTH, 2)
     streams = {"source": Stream(shortcut(False, 1), 64), "few": Stream(few(3), 6)}
-    learn = [inductive.supervised(head, "source"), *([inductive.supervised(head, "few")] if joint else [])]
+    learn = [adapt.supervised(head, "source"), *([adapt.supervised(head, "few")] if joint else [])]
     return (
         Trainer(encoder, [*learn, *terms], streams, progress=False, seed=seed)
         .fit(300)
@@ -190,9 +191,7 @@ def test_a_regressor_leaves_the_shortcut(make):
         body = nn.Sequential(nn.Linear(2, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
         encoder, head = encoders.Encoder(body, WIDTH), heads.Regressor(WIDTH)
         streams = {"source": Stream(lines(False, 1), 32), "target": Stream(lines(True, 2), 32, labels=False)}
-        made = Trainer(
-            encoder, [inductive.supervised(head, "source"), *terms(head)], streams, progress=False, seed=seed
-        )
+        made = Trainer(encoder, [adapt.supervised(head, "source"), *terms(head)], streams, progress=False, seed=seed)
         return made.fit(400).evaluate(head, lines(True, 3, 1000)).value
 
     plain = median(error(lambda h: [], seed) for seed in SEEDS)

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import TensorDataset
 
+import adapt
 import losses
-from adapt import Stream, Trainer, domain, encoders, heads, inductive
+from adapt import Stream, Trainer, domain, encoders, heads
 from adapt.engine import switch
 from tests.adapt.domain.several import SOURCES, make, step
 from tests.adapt.domain.test_multi_source import moved
@@ -177,7 +178,7 @@ def fitted(method, data, seed, *, steps=300, lr=1e-2, batch=250):
     body = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.ReLU(), torch.nn.Linear(16, 8))
     encoder, head = encoders.Encoder(body, 8), heads.Classifier(8, 2)
     names = list(data)
-    learn = [inductive.supervised(head, s) for s in names]
+    learn = [adapt.supervised(head, s) for s in names]
     terms = {
         "erm": lambda: learn,
         "irm": lambda: [*learn, domain.irm(head, names, weight=switch(1.0, 1e4, at=0.2))],

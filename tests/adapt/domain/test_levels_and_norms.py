@@ -5,10 +5,11 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+import adapt
 import losses
-from adapt import Stream, Trainer, domain, encoders, heads, inductive
-from adapt.domain.advent import self_information
-from adapt.domain.level import at_level
+from adapt import Stream, Trainer, domain, encoders, heads
+from adapt.domain._advent import self_information
+from adapt.domain.level import as_rows
 from adapt.engine import Step
 from adapt.streams import Batch
 from tests.adapt.engine.tiny import cloud, network, weights
@@ -18,13 +19,13 @@ from tests.ranks import run_ranks
 def test_levels_of_tokens_and_maps():
     g = torch.Generator().manual_seed(0)
     tokens, image = torch.randn(3, 4, 5, generator=g), torch.randn(3, 5, 2, 6, generator=g)
-    torch.testing.assert_close(at_level(tokens, "pooled"), tokens.mean(1))
-    torch.testing.assert_close(at_level(image, "pooled"), image.mean((2, 3)))
-    assert torch.equal(at_level(tokens, "places")[4], tokens[1, 0])
-    assert torch.equal(at_level(image, "places")[12 + 7], image[1, :, 1, 1])
-    assert torch.equal(at_level(image, lambda f: f[:, :, 0, 0]), image[:, :, 0, 0])
+    torch.testing.assert_close(as_rows(tokens, "pooled"), tokens.mean(1))
+    torch.testing.assert_close(as_rows(image, "pooled"), image.mean((2, 3)))
+    assert torch.equal(as_rows(tokens, "places")[4], tokens[1, 0])
+    assert torch.equal(as_rows(image, "places")[12 + 7], image[1, :, 1, 1])
+    assert torch.equal(as_rows(image, lambda f: f[:, :, 0, 0]), image[:, :, 0, 0])
     rows = torch.randn(3, 5)
-    assert at_level(rows, "rows") is rows and at_level(rows, "pooled") is rows
+    assert as_rows(rows, "rows") is rows and as_rows(rows, "pooled") is rows
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_levels_of_tokens_and_maps():
 )
 def test_levels_that_do_not_fit(features, level, message):
     with pytest.raises(ValueError, match=message):
-        at_level(features, level)
+        as_rows(features, level)
 
 
 class Segmenter(nn.Module):
@@ -70,7 +71,7 @@ def segmentation(terms, seed=0, steps=3, **options):
     head = Segmenter()
     streams = {"source": Stream(scenes(1), 4), "target": Stream(scenes(2, 0.4), 4, labels=False)}
     made = Trainer(
-        encoder, [inductive.supervised(head, "source"), *terms(head)], streams, progress=False, seed=seed, **options
+        encoder, [adapt.supervised(head, "source"), *terms(head)], streams, progress=False, seed=seed, **options
     )
     return made.fit(steps), head
 
@@ -145,7 +146,7 @@ def test_adabn_undoes_a_change_of_scale():
     encoder, head = normalized()
     source = cloud(200)
     target = TensorDataset(3 * source.tensors[0] + 5 * torch.arange(6), source.tensors[1])
-    made = Trainer(encoder, [inductive.supervised(head, "source")], {"source": Stream(source, 20)}, progress=False)
+    made = Trainer(encoder, [adapt.supervised(head, "source")], {"source": Stream(source, 20)}, progress=False)
     made.fit(200)
     on_source, before = made.evaluate(head, source).value, made.evaluate(head, target).value
     domain.adabn(encoder, target, batch_size=200)
@@ -167,7 +168,7 @@ def domain_norms(dtype=torch.float32, **options):
         "source": Stream(cloud(dtype=dtype), 12),
         "target": Stream(cloud(40, seed=1, shift=5.0, dtype=dtype), 8, labels=False),
     }
-    terms = [inductive.supervised(head, "source"), domain.im(head), domain.vat(head, "target", radius=1.0)]
+    terms = [adapt.supervised(head, "source"), domain.im(head), domain.vat(head, "target", radius=1.0)]
     return Trainer(shared, terms, data, progress=False, device="cpu", **options), head, shared
 
 
@@ -222,7 +223,10 @@ def test_two_ranks_equal_one():
         (lambda: domain.DomainNorm(network()[0]), "no BatchNorm layer"),
         (lambda: domain.DomainNorm(normalized()[0], ("a",)), "two different streams"),
         (lambda: domain.DomainNorm(normalized()[0], ("a", "a")), "two different streams"),
-        (lambda: domain.DomainNorm(normalized()[0])(torch.zeros(4, 6)), "announced by `enter`; got a pass of 4 rows"),
+        (
+            lambda: domain.DomainNorm(normalized()[0])(torch.zeros(4, 6)),
+            "announced by `announce_rows`; got a pass of 4 rows",
+        ),
     ],
 )
 def test_bad_input(call, message):

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from adapt import Stream, Trainer, domain, encoders, heads, inductive
+import adapt
+from adapt import Stream, Trainer, domain, encoders, heads
 from adapt.engine import Step
 from adapt.streams import Batch
 from tests.adapt.domain.cases import CASES, NOT_A_TERM, flatten_terms, made
@@ -126,7 +127,7 @@ def test_a_regressor_and_a_multi_label_head_are_adapted_as_a_classifier_is(name,
     data = TensorDataset(x, x[:, 0] if labels == "numbers" else (x[:, :3] > 0).long())
     streams = {"source": Stream(data, 12), "target": Stream(cloud(40, seed=1), 8, labels=False)}
     parts = CASES[name].make(encoder, head)
-    kind = {"phases": parts} if CASES[name].phases else {"terms": [inductive.supervised(head, "source"), *parts]}
+    kind = {"phases": parts} if CASES[name].phases else {"terms": [adapt.supervised(head, "source"), *parts]}
     trained = Trainer(encoder, streams=streams, progress=False, **kind).fit(3)
     assert trained.evaluate(head, data).metric == ("mean absolute error" if labels == "numbers" else "label accuracy")
 
@@ -183,7 +184,7 @@ def moved(method, seed):
         "target": Stream(shifted(200, 0.6, 2), 64, labels=False),
     }
     made = Trainer(
-        encoder, [inductive.supervised(head, "source"), *terms], data, progress=False,
+        encoder, [adapt.supervised(head, "source"), *terms], data, progress=False,
         optimizer=lambda groups: torch.optim.AdamW(groups, lr=3e-3), seed=seed,
     ).fit(300)  # fmt: skip
     return made.evaluate(head, shifted(1000, 0.6, 3)).value

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from adapt import Stream, Trainer, domain, encoders, heads, inductive
+import adapt
+from adapt import Stream, Trainer, domain, encoders, heads
 from tests.adapt.domain.several import SOURCES, make, step
 
 F64 = torch.float64
@@ -112,7 +113,7 @@ def accuracy(method, seed, steps=300):
     torch.manual_seed(seed)
     body = torch.nn.Sequential(torch.nn.Linear(2, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
     encoder, head = encoders.Encoder(body, 8), heads.Classifier(8, 2)
-    learn = [inductive.supervised(head, s) for s in SOURCES]
+    learn = [adapt.supervised(head, s) for s in SOURCES]
     terms = {
         "source only": lambda: learn,
         "m3sda": lambda: [*learn, domain.m3sda(SOURCES, weight=1.0)],

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from adapt import Stream, Trainer, domain, encoders, heads, inductive, ramp
+import adapt
+from adapt import Stream, Trainer, domain, encoders, heads, ramp
 from tests.adapt.domain.several import make, step
 
 F64 = torch.float64
@@ -174,7 +175,7 @@ def network(seed):
 def partial(method, seed):
     """Six classes in the source, two of them in the target, and an adversary that is strong."""
     encoder, head = network(seed), heads.Classifier(8, 6)
-    learn, strong = inductive.supervised(head, "source"), {"strength": ramp(3.0), "hidden": 32}
+    learn, strong = adapt.supervised(head, "source"), {"strength": ramp(3.0), "hidden": 32}
     terms = {
         "source only": lambda: [learn],
         "dann": lambda: [learn, domain.dann(8, **strong)],
@@ -202,10 +203,10 @@ def axes(classes, rows, seed, *, known, shift=0.0):
     return TensorDataset(2 * torch.eye(16)[y] + 0.25 * torch.randn(rows, 16, generator=g) + shift, y.clamp_max(known))
 
 
-def recalls(adapt, head, target, known, seed):
+def recalls(terms, head, target, known, seed):
     """Of the known and of the unknown target rows, the share that is found. The target lacks some known classes too."""
     body = torch.nn.Sequential(torch.nn.Linear(16, 64), torch.nn.ReLU(), torch.nn.Linear(64, 16), torch.nn.ReLU())
-    terms, test = [inductive.supervised(head, "source"), *adapt], axes(target, 600, 6, known=known, shift=0.2)
+    terms, test = [adapt.supervised(head, "source"), *terms], axes(target, 600, 6, known=known, shift=0.2)
     made = fitted(
         terms,
         encoders.Encoder(body, 16),
@@ -221,10 +222,10 @@ def recalls(adapt, head, target, known, seed):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_osbp_finds_target_classes_that_the_source_lacks(seed):
-    def found(adapt):
+    def found(adapted):
         torch.manual_seed(seed)
         head = heads.Classifier(16, 5)
-        return recalls([domain.osbp(head, strength=1.0)] if adapt else [], head, (0, 1, 2, 12, 13, 14), 4, seed)
+        return recalls([domain.osbp(head, strength=1.0)] if adapted else [], head, (0, 1, 2, 12, 13, 14), 4, seed)
 
     assert found(False)[1] == 0  # without it nothing is ever unknown
     known, unknown = found(True)
@@ -233,10 +234,10 @@ def test_osbp_finds_target_classes_that_the_source_lacks(seed):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_ovanet_finds_target_classes_that_the_source_lacks(seed):
-    def found(adapt):
+    def found(adapted):
         torch.manual_seed(seed)
         head = heads.OneVsAll(16, 8)
-        return recalls([domain.ovanet(head)] if adapt else [], head, (0, 1, 2, 3, 12, 13, 14, 15), 8, seed)
+        return recalls([domain.ovanet(head)] if adapted else [], head, (0, 1, 2, 3, 12, 13, 14, 15), 8, seed)
 
     known, unknown = found(True)
     assert known > 0.97 and unknown > max(0.97, found(False)[1])

@@ -110,7 +110,7 @@ def test_lora_on_attention_reaches_the_input_projection_in_every_path():
     torch.testing.assert_close(block(x), plain(x), rtol=1e-5, atol=1e-5)
     with torch.no_grad():  # torch's fast path reads weights without calling the layers
         torch.testing.assert_close(block.eval()(x), plain.eval()(x), rtol=1e-5, atol=1e-5)
-    assert encoders.learned(block).keys() == low.keys()
+    assert encoders.trainable_state(block).keys() == low.keys()
 
 
 def test_a_copy_of_an_adapted_module_is_its_own():
@@ -229,7 +229,7 @@ def test_only_what_learns_is_saved(tmp_path):
         net.load_state_dict(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).state_dict())
         encoder = encoders.wrap(net, 2)
         encoders.lora(encoder, 2)
-        encoder.hold(["1"])
+        encoder.keep_in_eval(["1"])
         torch.manual_seed(seed)
         stir(encoder)
         return encoder
@@ -237,24 +237,24 @@ def test_only_what_learns_is_saved(tmp_path):
     first, second = made(1), made(2)
     with torch.no_grad():
         first.body[0].lora_B.add_(1)
-    path = encoders.save_learned(first, tmp_path / "adapters.safetensors")
+    path = encoders.save_trainable_state(first, tmp_path / "adapters.safetensors")
     assert load_file(path).keys() == {f"body.{k}.lora_{part}" for k in (0, 2) for part in "AB"}
     x = torch.randn(5, 3)
     assert not torch.equal(first(x), second(x))
-    encoders.load_learned(second, path)
+    encoders.load_trainable_state(second, path)
     assert torch.equal(first(x), second(x))
     encoders.lora(other := encoders.wrap(nn.Sequential(nn.Linear(3, 4)), 4), 2)
     with pytest.raises(ValueError, match="missing .*body.0.lora|of another shape|not expected"):
-        encoders.load_learned(other, path)
+        encoders.load_trainable_state(other, path)
     with pytest.raises(ValueError, match="nothing to save"):
-        encoders.save_learned(other.requires_grad_(False), tmp_path / "x.safetensors")
+        encoders.save_trainable_state(other.requires_grad_(False), tmp_path / "x.safetensors")
 
 
 def test_statistics_that_are_not_held_are_part_of_what_learns():
     encoder = encoders.wrap(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), 4)
-    assert {"body.1.running_mean", "body.1.running_var"} < encoders.learned(encoder).keys()
-    encoder.hold(["1"])
-    assert not [name for name in encoders.learned(encoder) if "running" in name]
+    assert {"body.1.running_mean", "body.1.running_var"} < encoders.trainable_state(encoder).keys()
+    encoder.keep_in_eval(["1"])
+    assert not [name for name in encoders.trainable_state(encoder) if "running" in name]
 
 
 def test_interpolation_ends_at_both_networks():
@@ -282,4 +282,4 @@ def test_an_encoder_adapted_by_peft_is_taken_as_it_is():
     encoder = encoders.wrap(Mlp(), 5)
     peft.inject_adapter_in_model(peft.LoraConfig(r=2, target_modules=["first", "second"]), encoder.body)
     inductive.strategy(encoder, "adapters")
-    assert len(learned := encoders.learned(encoder)) == 4 and all("lora_" in name for name in learned)
+    assert len(learned := encoders.trainable_state(encoder)) == 4 and all("lora_" in name for name in learned)

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from adapt import Stream, Trainer, encoders, heads, inductive, streams
+import adapt
+from adapt import Stream, Trainer, encoders, engine, heads, inductive
 
 
 def bert(**options):
@@ -99,12 +100,12 @@ def test_a_transformer_learns_in_the_trainer_and_with_adapters():
     before = copy.deepcopy(encoder.state_dict())
     head = heads.Classifier(16, 2)
     Trainer(
-        encoder, [inductive.supervised(head, on="texts")], {"texts": Stream(data, 4)}, progress=False, device="cpu",
+        encoder, [adapt.supervised(head, on="texts")], {"texts": Stream(data, 4)}, progress=False, device="cpu",
         encoder_scale=inductive.layer_decay(encoder),
     ).fit(steps=2)  # fmt: skip
     changed = {n for n, v in encoder.state_dict().items() if not torch.equal(v, before[n])}
     assert changed == {f"{n}.lora_{part}" for n in adapted for part in "AB"}
-    features = streams.features(encoder, data)
+    features = engine.features(encoder, data)
     assert features.tensors[0].shape == (4, 16) and torch.equal(features.tensors[1], data.labels)
 
 
@@ -249,7 +250,7 @@ def test_mobilenet_is_what_keras_computes(tmp_path):
 
 @pytest.mark.data
 def test_real_mobilenet_weights_fit():
-    from adapt.streams import data_file
+    from adapt.datasets import data_file
 
     encoder = encoders.mobilenet(0.25, data_file("mobilenet025_imagenet/mobilenet025_224_notop.npz")).eval()
     with torch.no_grad():
@@ -276,7 +277,7 @@ def test_an_encoder_in_two(after):
     torch.manual_seed(0)
     encoder = encoders.cifar_resnet(8)
     inductive.strategy(encoder, list(encoder.layers)[list(encoder.layers).index(after) + 1 :])
-    first, rest = encoders.cut(encoder, after)
+    first, rest = encoders.split_at(encoder, after)
     x = torch.randn(6, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(rest.eval()(first(x)), encoder.eval()(x))
@@ -285,12 +286,12 @@ def test_an_encoder_in_two(after):
     data = TensorDataset(x, torch.tensor([0, 1, 2, 0, 1, 2]))
     whole = copy.deepcopy(encoder)
     results = []
-    for body, rows in ((whole, data), (rest, streams.features(first, data))):
+    for body, rows in ((whole, data), (rest, engine.features(first, data))):
         torch.manual_seed(1)
         head = heads.Classifier(64, 3)
         Trainer(
             body,
-            [inductive.supervised(head, on="few")],
+            [adapt.supervised(head, on="few")],
             {"few": Stream(rows, 6, shuffle=False)},
             progress=False,
             device="cpu",
@@ -352,15 +353,15 @@ class Depth(Skip):
 )
 def test_encoders_that_cannot_be_cut(body, message):
     with pytest.raises(ValueError, match=message):
-        encoders.cut(encoders.Encoder(body(), 3), "one")
+        encoders.split_at(encoders.Encoder(body(), 3), "one")
     with pytest.raises(ValueError, match="a layer before the last"):
-        encoders.cut(encoders.Encoder(body(), 3), "two")
+        encoders.split_at(encoders.Encoder(body(), 3), "two")
 
 
 def test_a_part_outside_of_the_layers_keeps_its_mode_on_several_ranks():
     body = encoders.synchronize_batch_norm(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)))
     encoder, x = encoders.Encoder(body, 2, layers=["0", "2"]).eval(), torch.randn(5, 3)
-    first, rest = encoders.cut(encoder, "0")
+    first, rest = encoders.split_at(encoder, "0")
     torch.testing.assert_close(rest(first(x)), encoder(x))
     rest.train()(first(x))
     assert body[1].num_batches_tracked == 1 and body[1].running_mean.abs().sum() > 0
@@ -384,7 +385,7 @@ def test_an_encoder_that_ends_at_an_inner_layer():
     assert not body.layer1._forward_hooks
     last = encoders.at_layer(inductive.strategy(encoder, 1), "layer3", example=x)
     last(x).sum().backward()
-    assert body.layer3[0].conv1.weight.grad is not None and "whole.layer1" in last.held
+    assert body.layer3[0].conv1.weight.grad is not None and "whole.layer1" in last.kept_in_eval
     text = encoders.at_layer(
         encoders.from_transformers(bert()), "model.encoder.layer.0", example=tokens(), level="tokens"
     )

@@ -10,9 +10,8 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import TensorDataset
 
 from adapt import Stream, Trainer, domain, encoders, heads, inductive, multitask
-from adapt.engine import Step
+from adapt.engine import Step, features
 from adapt.engine.evaluate import predict
-from adapt.streams import features
 from tests.adapt.engine.tiny import weights
 from tests.ranks import run_ranks
 
@@ -82,7 +81,7 @@ def merged(encoder, stream, x):
 
 
 def together(encoder, rows):
-    encoder.enter([(name, len(x)) for name, x in rows.items()])
+    encoder.announce_rows([(name, len(x)) for name, x in rows.items()])
     return dict(zip(rows, encoder(torch.cat(list(rows.values()))).split([len(x) for x in rows.values()]), strict=True))
 
 
@@ -287,10 +286,10 @@ def test_a_stream_without_adapters_is_an_error_in_the_first_step():
 def test_what_is_announced_is_what_comes():
     encoder, x = network(), images()["tagging"]
     for rows in (2, 3, 8):
-        encoder.enter([("tagging", rows)])
+        encoder.announce_rows([("tagging", rows)])
         with pytest.raises(ValueError, match="numbers must agree|expected rows first"):
             encoder(x)
-    encoder.enter([("tagging.second", 4)])  # another view of its rows
+    encoder.announce_rows([("tagging.second", 4)])  # another view of its rows
     torch.testing.assert_close(encoder(x), merged(encoder, "tagging", x), rtol=1e-12, atol=1e-13)
     with pytest.raises(ValueError, match="nobody said whose"):
         encoder(x)
@@ -312,7 +311,7 @@ class Thrifty(nn.Module):
 def test_activation_checkpoints_are_an_error():
     encoder = Thrifty()
     encoders.task_lora(encoder, ["a"])
-    encoder.enter([("a", 3)])
+    encoder.announce_rows([("a", 3)])
     features = encoder(torch.randn(3, 4))
     with pytest.raises(ValueError, match="activation checkpoints"):
         features.sum().backward()
@@ -329,7 +328,7 @@ def test_the_encoder_of_one_task(shared, tmp_path):
     expected = together(encoder, rows)
     for name, x in rows.items():
         alone = encoders.of_task(encoder, name)
-        assert not hasattr(alone, "enter")
+        assert not hasattr(alone, "announce_rows")
         assert [n for n, p in alone.named_parameters() if p.requires_grad] == [
             f"body.{layer}.lora_{k}" for layer in ("conv", "tokens", "places", "out") for k in "AB"
         ]
@@ -362,8 +361,8 @@ def test_features_are_cached_of_one_task():
 def test_a_copy_has_its_own_rows():
     encoder, rows = network(), images()
     other = copy.deepcopy(encoder)
-    encoder.enter([("speaker", 4)])
-    other.enter([("tagging", 4)])
+    encoder.announce_rows([("speaker", 4)])
+    other.announce_rows([("tagging", 4)])
     x = rows["tagging"]
     torch.testing.assert_close(other(x), merged(encoder, "tagging", x), rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(encoder(x), merged(encoder, "speaker", x), rtol=1e-12, atol=1e-13)
@@ -371,13 +370,13 @@ def test_a_copy_has_its_own_rows():
 
 def test_what_learned_is_saved(tmp_path):
     encoder, rows = network(), images()
-    path = encoders.save_learned(encoder, tmp_path / "learned.safetensors")
+    path = encoders.save_trainable_state(encoder, tmp_path / "learned.safetensors")
     again = network(stirred=False)
-    encoders.load_learned(again, path)
+    encoders.load_trainable_state(again, path)
     expected = together(encoder, rows)
     assert all(torch.equal(z, expected[name]) for name, z in together(again, rows).items())
     inductive.strategy(encoder, "adapters")
-    assert encoders.learned(encoder).keys() == encoders.learned(again).keys()
+    assert encoders.trainable_state(encoder).keys() == encoders.trainable_state(again).keys()
 
 
 def test_transformer_layers():
@@ -388,7 +387,7 @@ def test_transformer_layers():
     stir(block)
     x = torch.randn(5, 3, 8)
     with torch.no_grad():  # torch's fast path reads weights without calling the layers
-        block.enter([("a", 2), ("b", 3)])
+        block.announce_rows([("a", 2), ("b", 3)])
         found = block(x)
     for name, rows in (("a", slice(0, 2)), ("b", slice(2, 5))):
         torch.testing.assert_close(found[rows], encoders.of_task(block, name)(x[rows]), rtol=1e-5, atol=1e-6)
@@ -422,7 +421,9 @@ def test_adapters_are_made_once_and_the_shared_ones_first():
     encoders.lora(encoder, 2)
     encoder.requires_grad_(False)  # trained before, and held
     encoders.task_lora(encoder, ["a"])
-    assert len(encoders.learned(encoder)) == 8 and all(name.endswith("_a") for name in encoders.learned(encoder))
+    assert len(encoders.trainable_state(encoder)) == 8 and all(
+        name.endswith("_a") for name in encoders.trainable_state(encoder)
+    )
 
 
 def test_compiled():

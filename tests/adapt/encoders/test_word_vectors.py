@@ -219,7 +219,7 @@ def test_bad_vectors(words, vectors, oov, message):
 
 @pytest.mark.data
 def test_real_vectors():
-    from adapt.streams import data_file
+    from adapt.datasets import data_file
 
     with numpy.load(data_file("word2vec_1000/word2vec_1000.npz")) as arrays:
         found = encoders.WordVectors([str(w) for w in arrays["words"]], torch.from_numpy(arrays["vectors"]))

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import adapt
 import losses
-from adapt import Trainer, domain, inductive
+from adapt import Trainer, domain
 from adapt.engine import ramp
 from adapt.engine.schedule import at, cosine, inverse
 from tests.adapt.engine.tiny import cloud, network, streams, two_phases
@@ -16,7 +17,7 @@ from tests.adapt.engine.tiny import cloud, network, streams, two_phases
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("log")
     encoder, head = network()
-    terms = [inductive.supervised(head, "source"), domain.dann(8, hidden=16), domain.dan(weight=ramp(2.0))]
+    terms = [adapt.supervised(head, "source"), domain.dann(8, hidden=16), domain.dan(weight=ramp(2.0))]
     watch = {"source": (head, cloud(seed=5)), "target": (head, cloud(seed=6, shift=0.7))}
     made = Trainer(
         encoder, terms, streams(), watch=watch, watch_every=10, log=folder, log_every=5, clip=1.0, progress=False
@@ -58,7 +59,7 @@ def test_share_is_that_of_the_gradient_at_the_features(tmp_path):
     encoder, head = network()
     seen = {}
     made = Trainer(
-        encoder, [inductive.supervised(head, "source"), domain.dan(weight=3.0)], streams(), log=tmp_path, progress=False
+        encoder, [adapt.supervised(head, "source"), domain.dan(weight=3.0)], streams(), log=tmp_path, progress=False
     )
     step_of = made._step
     made._step = lambda *a: seen.update(step_of(*a)) or seen

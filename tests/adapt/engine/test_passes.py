@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import adapt
 import losses
-from adapt import Phase, Term, Trainer, heads, inductive
+from adapt import Phase, Term, Trainer, heads
 from adapt.engine import Step
 from tests.adapt.engine.tiny import network, streams, two_phases, weights
 
@@ -125,7 +126,7 @@ def test_dropout_of_the_encoder_is_drawn_once_a_pass_and_of_the_heads_once_an_up
 
     phases = [
         Phase([Term("head", probe, modules=[head])], update=[head], repeat=2, name="head"),
-        Phase([inductive.supervised(head, "source"), Term("all", probe, modules=[head])], name="all"),
+        Phase([adapt.supervised(head, "source"), Term("all", probe, modules=[head])], name="all"),
     ]
     Trainer(encoder, phases=phases, streams=streams(), progress=False).fit(2)
     first, second = features[:3], features[3:]

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
+import adapt
 import losses
-from adapt import Phase, Stream, Term, Trainer, domain, encoders, heads, inductive, ramp
+from adapt import Phase, Stream, Term, Trainer, domain, encoders, heads, ramp
 from adapt.engine import cosine
 from tests.adapt.engine.tiny import cloud, jitter, network, streams, trainer, two_phases, weights
 
@@ -44,7 +45,7 @@ def test_adding_a_term_of_weight_zero_changes_nothing():
     encoder, head = network()
     more = Trainer(
         encoder,
-        [inductive.supervised(head, "source"), Term("spread", lambda s: s["source"].features.var(), 0.0)],
+        [adapt.supervised(head, "source"), Term("spread", lambda s: s["source"].features.var(), 0.0)],
         streams(),
         progress=False,
     )
@@ -55,11 +56,11 @@ def test_adding_a_term_of_weight_zero_changes_nothing():
 def test_accumulation_averages_the_gradients_of_the_micro_batches():
     encoder, head = network()
     one = Trainer(
-        encoder, [inductive.supervised(head, "source")], {"source": Stream(cloud(), 24, shuffle=False)}, progress=False
+        encoder, [adapt.supervised(head, "source")], {"source": Stream(cloud(), 24, shuffle=False)}, progress=False
     )
     encoder2, head2 = network()
     two = Trainer(
-        encoder2, [inductive.supervised(head2, "source")], {"source": Stream(cloud(), 12, shuffle=False)}, accumulate=2, progress=False
+        encoder2, [adapt.supervised(head2, "source")], {"source": Stream(cloud(), 12, shuffle=False)}, accumulate=2, progress=False
     )  # fmt: skip
     torch.testing.assert_close(weights(one.fit(4)), weights(two.fit(4)), rtol=1e-5, atol=1e-6)
 
@@ -103,7 +104,7 @@ def test_encoder_runs_once_over_what_is_asked_for_and_heads_once_a_stream():
     head.register_forward_hook(lambda m, i, o: calls.append(("head", len(o))))
     made = Trainer(
         encoder,
-        [inductive.supervised(head, "source"), domain.mcc(head, "target"), domain.mcc(head, "source")][:2],
+        [adapt.supervised(head, "source"), domain.mcc(head, "target"), domain.mcc(head, "source")][:2],
         {**streams(), "idle": Stream(cloud(), 5)},
         progress=False,
     )
@@ -115,7 +116,7 @@ def test_separate_passes_give_each_stream_its_own_batch_statistics():
     sizes = []
     encoder, head = network(batch_norm=True)
     encoder.register_forward_hook(lambda m, i, o: sizes.append(len(o)))
-    terms = [inductive.supervised(head, "source"), domain.dan()]
+    terms = [adapt.supervised(head, "source"), domain.dan()]
     Trainer(encoder, terms, streams(), passes="separate", progress=False).fit(1)
     assert sorted(sizes) == [8, 12]
 
@@ -125,7 +126,7 @@ def test_bf16_runs_losses_in_float32_and_stays_close():
     probe = Term("probe", lambda s: (seen.append(s["source"].features.dtype), s["source"].features.mean() * 0)[1])
     encoder, head = network()
     made = Trainer(
-        encoder, [inductive.supervised(head, "source"), domain.dan(), probe], streams(), precision="bf16", progress=False
+        encoder, [adapt.supervised(head, "source"), domain.dan(), probe], streams(), precision="bf16", progress=False
     )  # fmt: skip
     made.fit(10)
     assert set(seen) == {torch.float32} and next(encoder.parameters()).dtype == torch.float32
@@ -197,7 +198,7 @@ def test_learns_and_adapts():
     encoder, head = network()
     source, target = cloud(300), cloud(300, seed=1, shift=0.7)
     data = {"source": Stream(source, 32), "target": Stream(target, 32, labels=False)}
-    made = Trainer(encoder, [inductive.supervised(head, "source"), domain.dan(weight=5.0)], data, progress=False)
+    made = Trainer(encoder, [adapt.supervised(head, "source"), domain.dan(weight=5.0)], data, progress=False)
     untrained = made.evaluate(head, source)
     made.fit(400)
     score = made.evaluate(head, source)
@@ -220,7 +221,7 @@ class Late(heads.Classifier):
 
 def test_a_score_that_asks_layers_of_the_head_asks_them_in_evaluation_mode():
     encoder, source, head = network()[0], cloud(60), Late(8, 3, dropout=0.9)
-    made = Trainer(encoder, [inductive.supervised(head, "source")], {"source": Stream(source, 20)}, progress=False)
+    made = Trainer(encoder, [adapt.supervised(head, "source")], {"source": Stream(source, 20)}, progress=False)
     made.fit(2)
     made.model.train()
     assert made.evaluate(head, source) == made.evaluate(head, source) and head.training and head.dropout.training
@@ -232,7 +233,7 @@ def test_regressor():
     data = TensorDataset(x, x[:, 0] - 2 * x[:, 1])
     encoder, _ = network()
     head = heads.Regressor(8)
-    made = Trainer(encoder, [inductive.supervised(head, "source")], {"source": Stream(data, 50)}, progress=False)
+    made = Trainer(encoder, [adapt.supervised(head, "source")], {"source": Stream(data, 50)}, progress=False)
     before = made.evaluate(head, data)
     made.fit(300)
     assert made.evaluate(head, data).high < 0.5 * before.value
@@ -244,7 +245,7 @@ def test_regressor():
 def build(terms=None, data=None, **options):
     encoder, head = network()
     return Trainer(
-        encoder, terms(head) if terms else [inductive.supervised(head, "source")], data or streams(), progress=False, **options
+        encoder, terms(head) if terms else [adapt.supervised(head, "source")], data or streams(), progress=False, **options
     )  # fmt: skip
 
 
@@ -259,7 +260,7 @@ def relabelled(labels):
     ("make", "error", "message"),
     [
         (lambda: build(data={"target": streams()["target"]}), KeyError, "unknown stream `source`.*`target`"),
-        (lambda: build(lambda h: [inductive.supervised(h, "target")]), ValueError, "labels=False.*supervised"),
+        (lambda: build(lambda h: [adapt.supervised(h, "target")]), ValueError, "labels=False.*supervised"),
         (lambda: build(data=relabelled(torch.full((48,), 3))), ValueError, r"in \[0, 3\).*found 3 to 3"),
         (lambda: build(data=relabelled(torch.randn(48))), ValueError, "integers"),
         (lambda: build(lambda h: [domain.dan(), domain.dan()]), ValueError, "names are unique"),
@@ -281,7 +282,7 @@ def relabelled(labels):
             "names of their own",
         ),
         (
-            lambda: (lambda e, h: Trainer(e, [inductive.supervised(h, "source")], streams(), watch={"x": (h, BARE)}))(
+            lambda: (lambda e, h: Trainer(e, [adapt.supervised(h, "source")], streams(), watch={"x": (h, BARE)}))(
                 *network()
             ),
             ValueError,
@@ -331,9 +332,7 @@ def test_what_goes_wrong_in_a_step_names_the_term_and_leaves_the_weights(terms, 
 def test_nan_in_the_inputs_names_the_stream():
     source = cloud()
     source.tensors[0][17, 2] = float("nan")
-    made = build(
-        lambda h: [inductive.supervised(h, "source"), domain.dan()], {**streams(), "source": Stream(source, 12)}
-    )
+    made = build(lambda h: [adapt.supervised(h, "source"), domain.dan()], {**streams(), "source": Stream(source, 12)})
     with pytest.raises(
         FloatingPointError, match="`supervised_source`, `dan` not finite; the inputs of stream `source`"
     ):
@@ -356,5 +355,5 @@ def test_a_torchvision_encoder_trains():
     encoder = encoders.load("resnet18")
     head = heads.Classifier(encoder.dim, 2)
     data = TensorDataset(torch.randn(8, 3, 32, 32), torch.arange(8) % 2)
-    Trainer(encoder, [inductive.supervised(head, "source")], {"source": Stream(data, 4)}, progress=False).fit(1)
+    Trainer(encoder, [adapt.supervised(head, "source")], {"source": Stream(data, 4)}, progress=False).fit(1)
     assert encoder.dim == 512 and list(encoder.layers)[-1] == "layer4"

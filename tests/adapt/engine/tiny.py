@@ -5,8 +5,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
+import adapt
 import losses
-from adapt import Phase, Stream, Term, Trainer, domain, encoders, heads, inductive
+from adapt import Phase, Stream, Term, Trainer, domain, encoders, heads
 
 DIM = 6
 
@@ -69,7 +70,7 @@ def every_term(head, *, dtype=torch.float32, seed=3):
 def trainer(terms=("dann", "dan"), *, network_options=None, stream_options=None, dtype=torch.float32, **options):
     encoder, head = network(dtype=dtype, **(network_options or {}))
     known = every_term(head)
-    chosen = [inductive.supervised(head, "source"), *(known[name] for name in terms)]
+    chosen = [adapt.supervised(head, "source"), *(known[name] for name in terms)]
     for term in chosen:
         for module in term.modules:
             module.to(dtype)
@@ -94,7 +95,7 @@ def two_phases(*, dtype=torch.float32, network_options=None, **options):
     critic_term, fool = Term("critic", tell, modules=[critic]), Term("fool", swap, modules=[critic])
     phases = [
         Phase([critic_term], update=[critic], repeat=2, name="critic"),
-        Phase([inductive.supervised(head, "source"), fool], update=[encoder, head], name="encoder"),
+        Phase([adapt.supervised(head, "source"), fool], update=[encoder, head], name="encoder"),
     ]
     made = Trainer(encoder, streams=streams(dtype=dtype), phases=phases, progress=False, device="cpu", **options)
     return made, head

@@ -41,7 +41,7 @@ def test_held_out_loss_is_that_of_rows_that_were_not_fitted():
 
 
 def test_folds_share_every_class():
-    from adapt.inductive.probe import folds_of
+    from adapt.inductive._probe import folds_of
 
     y = numpy.array([0] * 11 + [1] * 5 + [2] * 2 + [3])
     fold = folds_of(y, 5, 0)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import adapt
 from adapt import Stream, Trainer, encoders, heads, inductive
 from tests.adapt.engine.tiny import cloud, jitter, weights
 from tests.ranks import run_ranks
@@ -32,7 +33,7 @@ def trainer_of(name, dtype, batch_norm="follow"):
     term.loss.to(dtype) if isinstance(term.loss, nn.Module) else None
     stream = Stream(cloud(dtype=dtype), 12, transform=jitter, second=jitter)
     return Trainer(
-        encoder, [inductive.supervised(head, on="target"), term], {"target": stream}, progress=False, device="cpu",
+        encoder, [adapt.supervised(head, on="target"), term], {"target": stream}, progress=False, device="cpu",
         optimizer=partial(torch.optim.SGD, lr=0.1),
     )  # fmt: skip
 

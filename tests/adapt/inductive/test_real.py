@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from adapt import encoders, inductive, streams
-from adapt.streams import CIFAR10_CLASSES, data_file
+from adapt import datasets, encoders, inductive
+from adapt.datasets import CIFAR10_CLASSES, data_file
 
 pytestmark = [
     pytest.mark.data,
@@ -17,7 +17,7 @@ pytestmark = [
 
 
 def images(split, rows):
-    x, y = streams.cifar10_jpg(split).tensors
+    x, y = datasets.cifar10_jpg(split).tensors
     pick = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:rows]
     return x[pick], y[pick]
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
+import adapt
 from adapt import Stream, Term, Trainer, encoders, heads, inductive
 from tests.adapt.engine.tiny import cloud
 
@@ -33,7 +34,7 @@ def run(encoder, *, steps=3, head=None, terms=(), **options):
     torch.manual_seed(1)
     head = head or heads.Classifier(8, 3)
     trainer = Trainer(
-        encoder, [inductive.supervised(head, on="target"), *terms],
+        encoder, [adapt.supervised(head, on="target"), *terms],
         {"target": Stream(cloud(), 12)}, progress=False, device="cpu", **options,
     )  # fmt: skip
     trainer.fit(steps=steps)
@@ -90,7 +91,7 @@ def test_what_the_strategy_names_learns_and_nothing_else(learn, batch_norm, expe
     found = changed(encoder, before)
     # a bias before a BatchNorm has no gradient but noise
     assert found - {"one.bias", "two.0.bias"} == expected - {"one.bias", "two.0.bias"}
-    assert encoders.learned(encoder).keys() == {f"body.{name}" for name in expected}
+    assert encoders.trainable_state(encoder).keys() == {f"body.{name}" for name in expected}
 
 
 def test_adapters_learn_and_the_rest_is_as_it_was():
@@ -215,7 +216,7 @@ def test_surgical_finds_the_layer_that_was_harmed():
     encoder = encoders.Encoder(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh()), 8)
     head = heads.Classifier(8, 3)
     Trainer(
-        encoder, [inductive.supervised(head, on="source")], {"source": Stream(data, 60)}, progress=False, device="cpu",
+        encoder, [adapt.supervised(head, on="source")], {"source": Stream(data, 60)}, progress=False, device="cpu",
         optimizer=lambda groups: torch.optim.Adam(groups, lr=0.02),
     ).fit(steps=80)  # fmt: skip
     corrupted = TensorDataset(

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import adapt
 import losses
 from adapt import Stream, Trainer, encoders, heads, inductive
 from adapt.engine import Step
@@ -228,7 +229,7 @@ def every_term(encoder):
 def trainer(folder, seed, **options):
     """`seed` makes the start: a resumed run must take it from the checkpoint, wherever it begins."""
     encoder, head = network(seed), heads.Classifier(4, 3)
-    terms = [inductive.supervised(head, on="target"), *every_term(encoder)]
+    terms = [adapt.supervised(head, on="target"), *every_term(encoder)]
     return Trainer(
         encoder,
         terms,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from adapt import encoders, heads, inductive, streams
+from adapt import encoders, engine, heads, inductive
 from tests.adapt.engine.tiny import Items, cloud, jitter
 
 
@@ -36,7 +36,7 @@ def test_every_strategy_in_one_line(learn):
 
 def test_lp_ft_begins_at_the_probe_and_plain_fine_tuning_at_random():
     pretrained, train = encoder(), cloud(60)
-    solved = inductive.probe(*streams.features(pretrained, train).tensors, 3).head.linear.weight
+    solved = inductive.probe(*engine.features(pretrained, train).tensors, 3).head.linear.weight
     state = torch.get_rng_state()
     still = {
         s: inductive.transfer(pretrained, train, "full", classes=3, start=s, epochs=1, rate=1e-12)
@@ -140,14 +140,14 @@ def test_the_ladder_keeps_the_best_rung_by_held_out_training_rows(items, monkeyp
     import sys
 
     pretrained, train, calls = encoder(), cloud(30), []
-    ladder, transfer = sys.modules["adapt.inductive.ladder"], inductive.transfer
+    ladder, transfer = sys.modules["adapt.inductive._interpolated_fine_tuning"], inductive.transfer
 
     def watched(net, rows, learn, **options):
         calls.append((learn, len(rows)))
         return transfer(net, rows, learn, **options)
 
     monkeypatch.setattr(ladder, "transfer", watched)
-    chosen = inductive.ladder(
+    chosen = inductive.interpolated_fine_tuning(
         pretrained, Items(train) if items else train, [1, "full"], classes=3, epochs=2, shares=(0.5, 1.0)
     )
     assert calls[:9] == [("probe", 20), (1, 20), ("full", 20)] * 3 and set(calls[9:]) <= {
@@ -162,7 +162,7 @@ def test_the_ladder_keeps_the_best_rung_by_held_out_training_rows(items, monkeyp
 def test_a_rung_lies_on_the_line_from_the_probe_to_the_tuned_model(share, monkeypatch):
     pretrained, train = encoder(), cloud(60)
     monkeypatch.setattr(heads.Classifier, "score", prefer_the_last(heads.Classifier.score))
-    chosen = inductive.ladder(pretrained, train, classes=3, epochs=2, shares=(share,), folds=2)
+    chosen = inductive.interpolated_fine_tuning(pretrained, train, classes=3, epochs=2, shares=(share,), folds=2)
     assert (chosen.learn, chosen.share) == ("full", share)
     probe, tuned = (inductive.transfer(pretrained, train, learn, classes=3, epochs=2) for learn in ("probe", "full"))
     for part in ("encoder", "head"):
@@ -185,7 +185,7 @@ def prefer_the_last(score):
 def test_of_equal_rungs_the_one_nearest_to_the_probe_is_kept(monkeypatch):
     score = heads.Classifier.score
     monkeypatch.setattr(heads.Classifier, "score", lambda self, o, y: replace(score(self, o, y), value=0.5))
-    chosen = inductive.ladder(encoder(), cloud(30), classes=3, epochs=1)
+    chosen = inductive.interpolated_fine_tuning(encoder(), cloud(30), classes=3, epochs=1)
     assert (chosen.learn, chosen.share) == ("probe", 0.0) and len(chosen.held_out) == 5
     model = inductive.transfer(encoder(), cloud(30), "probe", classes=3)
     assert torch.equal(chosen.head.linear.weight, model.head.linear.weight)
@@ -193,7 +193,9 @@ def test_of_equal_rungs_the_one_nearest_to_the_probe_is_kept(monkeypatch):
 
 def test_the_log_of_a_ladder_is_that_of_the_chosen_strategy_on_all_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(heads.Classifier, "score", prefer_the_last(heads.Classifier.score))
-    chosen = inductive.ladder(encoder(), cloud(30), [1, "full"], classes=3, epochs=1, folds=2, log=tmp_path / "run")
+    chosen = inductive.interpolated_fine_tuning(
+        encoder(), cloud(30), [1, "full"], classes=3, epochs=1, folds=2, log=tmp_path / "run"
+    )
     steps = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
     assert chosen.learn == "full" and len(steps) == 1
 
@@ -206,7 +208,7 @@ def test_the_ladder_climbs_where_the_features_are_no_use():
     pretrained = encoder()
     with torch.no_grad():
         pretrained.body[0].weight[:, 2:] = 0
-    chosen = inductive.ladder(pretrained, data, classes=2, folds=2, epochs=30, rate=0.03)
+    chosen = inductive.interpolated_fine_tuning(pretrained, data, classes=2, folds=2, epochs=30, rate=0.03)
     assert chosen.share >= 0.5 and chosen.held_out["full", 1.0].value > chosen.held_out["probe", 0.0].value + 0.2
 
 
@@ -219,9 +221,9 @@ def test_the_ladder_climbs_where_the_features_are_no_use():
 )  # fmt: skip
 def test_ladders_that_cannot_stand(options, message):
     with pytest.raises(ValueError, match=message):
-        inductive.ladder(encoder(), cloud(30), **{"classes": 3} | options)
+        inductive.interpolated_fine_tuning(encoder(), cloud(30), **{"classes": 3} | options)
 
 
 def test_a_ladder_needs_rows_to_hold_out():
     with pytest.raises(ValueError, match="none can be held out"):
-        inductive.ladder(encoder(), TensorDataset(torch.randn(2, 6), torch.tensor([0, 1])), classes=2)
+        inductive.interpolated_fine_tuning(encoder(), TensorDataset(torch.randn(2, 6), torch.tensor([0, 1])), classes=2)

@@ -15,7 +15,7 @@ FROM_GRAMIAN = {
     "aligned_mtl": multitask.aligned_mtl,
     "upgrad": multitask.upgrad,
     "dualproj": multitask.dualproj,
-    "config": multitask.config,
+    "conflict_free": multitask.conflict_free,
 }
 FROM_LOSSES = {
     "equal": multitask.equal,

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from adapt import Stream, Term, Trainer, encoders, heads, inductive, multitask
-from adapt.engine.gramian import ParameterGramian
+import adapt
+from adapt import Stream, Term, Trainer, encoders, heads, multitask
+from adapt.engine.tasks.parameter_gramian import ParameterGramian
 from tests.adapt.engine.tiny import weights
 from tests.adapt.multitask.cases import METHODS
 from tests.adapt.multitask.tiny import labels, network, three_tasks, trainer
@@ -172,8 +173,8 @@ def test_a_run_goes_on_with_its_balance(tmp_path):
     from adapt.engine.checkpoint import CheckpointError
 
     saved = trainer(multitask.imtl_g()).fit(1).save(tmp_path / "one")
-    for other in (multitask.config(), multitask.equal(), None):
-        with pytest.raises(CheckpointError, match="balance: adapt.multitask.imtl_g.weigh there"):
+    for other in (multitask.conflict_free(), multitask.equal(), None):
+        with pytest.raises(CheckpointError, match="balance: adapt.multitask._imtl_g.weigh there"):
             trainer(other).resume(saved)
 
 
@@ -396,7 +397,7 @@ def test_other_terms_can_be_tasks():
     data = labels(missing=0.0)
     data = torch.utils.data.TensorDataset(data.tensors[0], data.tensors[1][:, 1].long())
     small = Term("small", lambda s: s["rows"].features.square().mean(), task=True)
-    learn = inductive.supervised(head, "rows")
+    learn = adapt.supervised(head, "rows")
     learn.task = True
     balance = Spy([1.0, 2.0], "features")
     Trainer(encoder, [learn, small], {"rows": Stream(data, 12)}, balance=balance, progress=False, device="cpu").fit(2)

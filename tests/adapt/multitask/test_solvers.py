@@ -8,13 +8,13 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from adapt import multitask
-from adapt.multitask.cagrad import combine
-from adapt.multitask.imtl_g import project as equal_projections
-from adapt.multitask.mgda import shortest
-from adapt.multitask.nash_mtl import bargain
-from adapt.multitask.pcgrad import project as surgery
-from adapt.multitask.upgrad import project
+from adapt import bridges, multitask
+from adapt.multitask._cagrad import combine
+from adapt.multitask._imtl_g import project as equal_projections
+from adapt.multitask._mgda import shortest
+from adapt.multitask._nash_mtl import bargain
+from adapt.multitask._pcgrad import project as surgery
+from adapt.multitask._upgrad import project
 from tests.adapt.multitask.cases import FROM_GRAMIAN, jacobians, weigh
 
 
@@ -183,7 +183,7 @@ def test_imtl_g_projects_equally_on_every_gradient():
 
 def test_config_has_equal_cosines_and_the_length_of_the_projections():
     for J in jacobians(200, seed=7):
-        d = weigh(multitask.config(), J) @ J
+        d = weigh(multitask.conflict_free(), J) @ J
         cosines = J @ d / numpy.linalg.norm(J, axis=1) / numpy.linalg.norm(d)
         numpy.testing.assert_allclose(cosines, cosines.mean(), rtol=1e-6)
         assert cosines.min() > 0
@@ -230,7 +230,7 @@ def precise(name):
         "imtl_g": lambda: peers.IMTLGWeighting(),
         "fairgrad": lambda: peers.FairGradWeighting(alpha=2.0),
     }
-    return multitask.torchjd(made[name]())
+    return bridges.torchjd(made[name]())
 
 
 @pytest.mark.parametrize("name", ["upgrad", "dualproj", "aligned_mtl", "fairgrad"])
@@ -256,17 +256,17 @@ def test_torchjd_aggregators_are_taken_by_their_weighting():
     peers = pytest.importorskip("torchjd.aggregation")
     pytest.importorskip("qpsolvers"), pytest.importorskip("quadprog")
     conflict = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
-    found = multitask.torchjd(peers.UPGrad())(torch.ones(2), conflict)
+    found = bridges.torchjd(peers.UPGrad())(torch.ones(2), conflict)
     torch.testing.assert_close(found, torch.tensor([1.5, 1.5]), rtol=1e-2, atol=0)
     with pytest.raises(TypeError, match="needs the whole Jacobian"):
-        multitask.torchjd(peers.GradDrop())
+        bridges.torchjd(peers.GradDrop())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0, 2.0])
 def test_bargaining_ends_where_gradients_cancel(alpha, dtype, monkeypatch):
     """There is no solution there but for the ridge, and its equation holds to its rounding only."""
-    module, calls = sys.modules["adapt.multitask.nash_mtl"], []
+    module, calls = sys.modules["adapt.multitask._nash_mtl"], []
     solve = module.solve
     monkeypatch.setattr(module, "solve", lambda *a: (calls.append(None), solve(*a))[1])
     g = torch.randn(4, 8, dtype=dtype, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from adapt import Stream, Trainer, heads, multitask
 from adapt.engine.step import Step
-from adapt.multitask.task import labelled, natural_scale
+from adapt.multitask._task import labelled, natural_scale
 from tests.adapt.engine.tiny import Items, weights
 from tests.adapt.multitask.cases import METHODS
 from tests.adapt.multitask.tiny import DIM, labels, network, three_tasks, trainer
@@ -26,7 +26,7 @@ def test_exactly_the_loss_of_the_present_rows(column):
     data = labels(missing=0.5)
     encoder, term = network(), three_tasks()[column]
     loss, _ = value(term, encoder, data)
-    x, y = multitask.only(data, column, classes=column == 1).tensors
+    x, y = multitask.rows_with_label(data, column, classes=column == 1).tensors
     there = ~data.tensors[1][:, column].isnan()
     output = term.loss.head(encoder(data.tensors[0]))[there]  # the same batch through the encoder: equal to the bit
     plain = F.cross_entropy(output, y) if column == 1 else F.mse_loss(output, y)
@@ -98,7 +98,7 @@ def test_a_stream_a_task_and_rows_read_one_by_one():
 
 
 def multitask_only(data):
-    return multitask.only(data, 1, classes=True)
+    return multitask.rows_with_label(data, 1, classes=True)
 
 
 def test_natural_scales():

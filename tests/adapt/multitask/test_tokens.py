@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
-from adapt import Stream, Trainer, encoders, heads, inductive, multitask
+import adapt
+from adapt import Stream, Trainer, encoders, heads, multitask
 from adapt.engine.step import Step
 from tests.adapt.engine.tiny import weights
 from tests.ranks import run_ranks
@@ -39,7 +40,7 @@ def make(balance=None, *, dtype=DOUBLE, dataset=None, label=(0, 1), batch=8, **o
     torch.manual_seed(0)
     encoder = encoders.Encoder(Words(), DIM).to(dtype)
     many, two = heads.TokenClassifier(DIM, 3).to(dtype), heads.TokenClassifier(DIM, 2).to(dtype)
-    bottleneck = multitask.Through(multitask.Bottleneck(DIM, hidden=4), two).to(dtype)
+    bottleneck = heads.WithTaskLayers(heads.Bottleneck(DIM, hidden=4), two).to(dtype)
     terms = [
         multitask.task("many", many, "rows", label=label[0]),
         multitask.task("two", bottleneck, "rows", label=label[1]),
@@ -168,7 +169,7 @@ def test_one_task_learns_as_supervised_does():
     found = []
     for term in (
         lambda head: multitask.task("t", head, "rows", scale=1.0),
-        lambda head: inductive.supervised(head, "rows"),
+        lambda head: adapt.supervised(head, "rows"),
     ):
         made = make()
         trainer = Trainer(
@@ -192,7 +193,7 @@ def test_doors():
             term = multitask.task("t", heads.TokenClassifier(DIM, 3), "rows")
             Trainer(make().encoder, [term], {"rows": Stream(TensorDataset(words, wrong), 8)}, device="cpu")
     with pytest.raises(ValueError, match="label 0 is there for some tokens of a row and -1 for others"):
-        multitask.only(sentences(), 0)
+        multitask.rows_with_label(sentences(), 0)
     # read row by row: looked at in each batch
     with pytest.raises(ValueError, match="n, length. integers"):
         make(dataset=Flat(), label=("many", "two")).fit(1)

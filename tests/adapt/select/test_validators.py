@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from adapt import select
-from adapt.select.class_ami import mutual_information
+from adapt.select._class_ami import mutual_information
 
 
 def normal(*shape, seed=0, scale=1.0):

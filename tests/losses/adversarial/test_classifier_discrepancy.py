@@ -68,7 +68,7 @@ def test_global_batch_false_keeps_to_the_rows_of_its_rank(monkeypatch):
     elsewhere = lambda rows: torch.cat([rows, 2 * rows.flip(0)])  # noqa: E731 - as if a second rank held other rows
     for loss in (losses.sliced_wasserstein_discrepancy, losses.sliced_wasserstein, losses.max_sliced_wasserstein):
         alone = loss(z, y, directions=theta)
-        monkeypatch.setattr(sys.modules["losses.transport.sliced_wasserstein"], "gather", elsewhere)
+        monkeypatch.setattr(sys.modules["losses.transport._sliced_wasserstein"], "gather", elsewhere)
         monkeypatch.setattr(sys.modules["losses.transport.weights"], "gather", elsewhere)
         torch.testing.assert_close(loss(z, y, directions=theta, global_batch=False), alone)
         assert (loss(z, y, directions=theta) - alone).abs() > 1e-4

@@ -30,7 +30,7 @@ z = 2 * torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
 def test_the_rows_of_other_ranks_are_asked_for_where_they_should_be(name, monkeypatch):
     loss = getattr(losses, name)
     alone = loss(z)
-    monkeypatch.setattr(sys.modules[f"losses.confidence.{name}"], "gather", elsewhere)
+    monkeypatch.setattr(sys.modules[f"losses.confidence._{name}"], "gather", elsewhere)
     torch.testing.assert_close(loss(z, global_batch=False), alone)
     together = loss(z)
     assert (together - alone).abs() > 1e-3

@@ -5,7 +5,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 import losses
-from losses.discrepancy.representation_subspace_distance import singular_vectors
+from losses.discrepancy._representation_subspace_distance import singular_vectors
 
 rsd = losses.representation_subspace_distance
 g = torch.Generator().manual_seed(0)

@@ -73,7 +73,7 @@ def test_names_of_classes_do_not_matter(loss):
 def test_support_rows_of_other_ranks(loss, monkeypatch):
     elsewhere = lambda rows: torch.cat([rows, rows.flip(0) + (1 if rows.is_floating_point() else 0)])  # noqa: E731
     alone = loss(q, y, x, z, classes=4)
-    for file in ("prototypical", "ridge"):
+    for file in ("_prototypical", "_ridge"):
         monkeypatch.setattr(sys.modules[f"losses.episodic.{file}"], "gather", elsewhere)
     torch.testing.assert_close(loss(q, y, x, z, classes=4, global_batch=False), alone)
     together = loss(q, y, x, z, classes=4)

@@ -19,8 +19,8 @@ x, y = (torch.randn(5, 3, generator=torch.Generator().manual_seed(s)) for s in r
 @pytest.mark.parametrize(
     ("name", "file", "arguments"),
     [
-        ("batch_spectral_shrinkage", "batch_spectral_shrinkage", (x,)),
-        ("relational_distillation", "relational_distillation", (x, y)),
+        ("batch_spectral_shrinkage", "_batch_spectral_shrinkage", (x,)),
+        ("relational_distillation", "_relational_distillation", (x, y)),
         ("hard_feature_norm", "feature_norm", (x,)),
     ],
 )

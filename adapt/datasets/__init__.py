@@ -1,0 +1,77 @@
+"""Published data, the bundled digits, and splits of any data set."""
+
+from adapt.datasets._digits import Digits, Splits, digits
+from adapt.datasets._splits import adaptation_pairs, splits, standardize
+from adapt.datasets.audio import FSDD_RATE, FSDD_SPEAKERS, FSDD_TASKS, fsdd
+from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
+from adapt.datasets.files import data_file
+from adapt.datasets.images import (
+    CIFAR10_CLASSES,
+    OMNIGLOT_TASKS,
+    Omniglot,
+    cifar10_jpg,
+    mnist,
+    mnist_m,
+    omniglot,
+    semeion,
+    usps,
+)
+from adapt.datasets.languages import UPOS, Captions, Multi30k, Tagged, UdPud, multi30k, ud_pud
+from adapt.datasets.reviews import AmazonReviews, Reviews, amazon_reviews_text
+from adapt.datasets.tables import (
+    HEART_COLUMNS,
+    SARCOS_TASKS,
+    WISDM_CLASSES,
+    HeartDisease,
+    School,
+    heart_disease,
+    sarcos,
+    school,
+    wisdm_transformed,
+)
+
+__all__ = [
+    "AmazonReviews",
+    "CIFAR10_CLASSES",
+    "Captions",
+    "Digits",
+    "FSDD_RATE",
+    "FSDD_SPEAKERS",
+    "FSDD_TASKS",
+    "HEART_COLUMNS",
+    "HeartDisease",
+    "MnistUsps",
+    "Multi30k",
+    "OMNIGLOT_TASKS",
+    "OfficeCaltech",
+    "Omniglot",
+    "Reviews",
+    "SARCOS_TASKS",
+    "School",
+    "Splits",
+    "Tagged",
+    "UPOS",
+    "UdPud",
+    "WISDM_CLASSES",
+    "adaptation_pairs",
+    "amazon_reviews_text",
+    "cifar10_jpg",
+    "data_file",
+    "digits",
+    "fsdd",
+    "heart_disease",
+    "mnist",
+    "mnist_m",
+    "mnist_usps_jda",
+    "multi30k",
+    "office_caltech10_surf",
+    "omniglot",
+    "sarcos",
+    "school",
+    "semeion",
+    "splits",
+    "standardize",
+    "ud_pud",
+    "usps",
+    "wisdm_transformed",
+]

@@ -1,0 +1,127 @@
+"""What protocols of domain adaptation do to whole domains: split, standardize, choose pairs. No label is read."""
+
+from collections.abc import Mapping, Sized
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from adapt.datasets._digits import Splits
+from adapt.randomness import permutation
+
+Name = TypeVar("Name", int, str)
+
+
+def splits(dataset: TensorDataset, name: str, *, validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Splits:
+    """Disjoint train, validation and test parts of a domain: a function of (seed, name), the same on every machine.
+
+    Rows with equal inputs stay in one part, so that a text or a window that is in the data twice is not in
+    training and in the test. The parts therefore may differ from the asked sizes by the size of such a group. Labels
+    are not looked at: a rare class may be absent from a small part.
+
+    Args:
+        dataset: inputs first, ``(n, ...)``; whatever other tensors it has are split alike.
+        name: of the domain; two domains of equal size get different orders.
+        validation, test: shares of the rows; 0 leaves that part empty. The rest is `train`. The defaults are
+            the usual 60-20-20.
+        seed: another seed, another split.
+
+    Raises:
+        ValueError: shares that are negative or leave nothing to train on; fewer rows than parts.
+
+    >>> parts = splits(TensorDataset(torch.arange(10.0)[:, None]), "example")
+    >>> [len(part) for part in parts]
+    [6, 2, 2]
+    """
+    if min(validation, test) < 0 or validation + test >= 1:
+        raise ValueError(
+            f"`validation` and `test` are shares of the rows that leave some to train on, got {validation} and {test}."
+        )
+    rows = len(dataset)
+    group = _groups(dataset.tensors[0])
+    rank = permutation(int(group.max()) + 1 if rows else 0, seed, name, "splits").argsort()
+    order = rank[group].argsort(stable=True)
+    first = _boundary(group[order], round(rows * test))
+    second = _boundary(group[order], first + round(rows * validation))
+    parts = {"test": order[:first], "validation": order[first:second], "train": order[second:]}
+    empty = [
+        part
+        for part, share in (("test", test), ("validation", validation), ("train", 1))
+        if share and not len(parts[part])
+    ]
+    if empty:
+        raise ValueError(f"{rows} rows of `{name}` are too few for {' and '.join(empty)}: take another share.")
+    return Splits(*(TensorDataset(*(t[parts[part]] for t in dataset.tensors)) for part in Splits._fields))
+
+
+def standardize(source: TensorDataset, *others: TensorDataset) -> list[TensorDataset]:
+    r"""Columns on the scale of the source, missing values at its mean.
+
+    .. math:: z_{ij} = (x_{ij} - \mu_j) / \sigma_j \text{ with the source's } \mu_j, \sigma_j,
+              \qquad z_{ij} = 0 \text{ where } x_{ij} \text{ is missing or } \sigma_j = 0
+
+    Mean and population deviation are those of the values that are there, so nothing is learned from `others`. A column
+    that the source does not have, or that is the same in all its rows, says nothing about its labels and
+    becomes 0 everywhere. For one scale per domain call it once for each.
+
+    Args:
+        source: ``(n, d)`` inputs first, NaN where a value is missing; what follows is kept.
+        others: alike, with the same d.
+
+    Returns:
+        The datasets in the order of the arguments, inputs in float32; computed in float64.
+
+    Raises:
+        ValueError: inputs that are not ``(n, d)`` with one d, or infinite.
+    """
+    inputs = [dataset.tensors[0] for dataset in (source, *others)]
+    for x in inputs:
+        if x.ndim != 2 or x.shape[1] != inputs[0].shape[1]:
+            raise ValueError(
+                f"all inputs must be (n, d) with the d of the source, got {[tuple(x.shape) for x in inputs]}."
+            )
+        if x.isinf().any():
+            raise ValueError("the inputs hold infinite values; a missing value is NaN.")
+    x = inputs[0].double()
+    mean = x.nanmean(0)
+    # a column that is constant but for rounding of its mean is constant
+    constant = ~(x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0))
+    deviation = (x - mean).square().nanmean(0).sqrt().masked_fill(constant, torch.inf)
+    out = []
+    for dataset, x in zip((source, *others), inputs, strict=True):
+        z = ((x.double() - mean) / deviation).nan_to_num(0.0)
+        out.append(TensorDataset(z.float(), *dataset.tensors[1:]))
+    return out
+
+
+def adaptation_pairs(domains: Mapping[Name, Sized], count: int) -> list[tuple[Name, Name]]:
+    """Pairs of domains by a rule that sees no label: the `count` largest, each adapted to the next, the last to the first.
+
+    Of two domains of equal size the one with the lower name comes first.
+
+    Raises:
+        ValueError: fewer than two domains, or fewer than `count`.
+
+    >>> adaptation_pairs({1: "abc", 2: "abcd", 3: "a", 4: "abc"}, 3)
+    [(2, 1), (1, 4), (4, 2)]
+    """
+    if not 2 <= count <= len(domains):
+        raise ValueError(f"`count` must be between 2 and the {len(domains)} domains, got {count}.")
+    chosen = sorted(domains, key=lambda name: (-len(domains[name]), name))[:count]
+    return list(zip(chosen, chosen[1:] + chosen[:1], strict=True))
+
+
+def _groups(inputs: Tensor) -> Tensor:
+    """``(n,)``: rows with the same bytes share a number; numbers are given in order of appearance."""
+    seen: dict[bytes, int] = {}
+    rows = inputs.flatten(1) if inputs.ndim > 1 else inputs[:, None]
+    bytes_of = rows.contiguous().view(torch.uint8).cpu().numpy()  # a view: numpy does not know bfloat16
+    return torch.tensor([seen.setdefault(row.tobytes(), len(seen)) for row in bytes_of], dtype=torch.int64)
+
+
+def _boundary(group: Tensor, cut: int) -> int:
+    """The first place at or after `cut` between two different groups."""
+    while 0 < cut < len(group) and group[cut] == group[cut - 1]:
+        cut += 1
+    return min(cut, len(group))

@@ -1,0 +1,111 @@
+"""Readers of the same texts in several languages."""
+
+import gzip
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from adapt.datasets.files import data_file, whole
+
+UPOS = (
+    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM",
+    "VERB", "X",
+)  # fmt: skip
+
+
+class Captions(NamedTuple):
+    """Line i of each says the same."""
+
+    english: list[str]
+    german: list[str]
+    french: list[str]
+
+
+class Multi30k(NamedTuple):
+    """Captions to learn from, to choose on, and two tests: more photographs of the same source, and others (MS COCO)."""
+
+    train: Captions
+    validation: Captions
+    flickr: Captions
+    coco: Captions
+
+
+class Tagged(NamedTuple):
+    """Sentences: each as it is written, its words, and a part of speech a word, a number in ``UPOS``."""
+
+    texts: list[str]
+    words: list[list[str]]
+    tags: list[list[int]]
+
+
+class UdPud(NamedTuple):
+    """Sentence i of each language says the same; `documents` names the one that it is from."""
+
+    english: Tagged
+    german: Tagged
+    french: Tagged
+    documents: list[str]
+
+
+def multi30k(root: str | Path | None = None) -> Multi30k:
+    """Captions of photographs, written in English and translated into German and French: 29,000, 1,014, 1,000 and 461.
+
+    A text is a line as it stands in the file, without white space at its ends and with single spaces inside.
+
+    Elliott, Frank, Sima'an, Specia, Multi30K: Multilingual English-German Image Descriptions, 2016,
+    https://aclanthology.org/W16-3210
+    """
+    return Multi30k(*(_captions(part, root) for part in ("train", "val", "test_2016_flickr", "test_2017_mscoco")))
+
+
+def ud_pud(root: str | Path | None = None) -> UdPud:
+    """1,000 sentences of news and Wikipedia in English, German and French, their words with one of 17 parts of speech.
+
+    Words are those of the treebank: a contraction such as German "am" is a word in the text and two, "an" and "dem", among the words.
+    A document has one to five of the sentences: put those of one document on one side of a split.
+
+    Zeman et al., CoNLL 2017 Shared Task: Multilingual Parsing from Raw Text to Universal Dependencies, 2017,
+    https://aclanthology.org/K17-3001
+    """
+    (english, ids), *others = (_treebank(language, root) for language in ("en", "de", "fr"))
+    if any(other != ids for _, other in others):
+        raise ValueError("`ud_pud` has other sentences in one language than in another: expected the same `sent_id`s.")
+    return UdPud(english, others[0][0], others[1][0], [name[:6] for name in ids])
+
+
+def _captions(part: str, root: str | Path | None) -> Captions:
+    texts: list[list[str]] = []
+    for language in ("en", "de", "fr"):
+        path = data_file("multi30k", f"{part}.{language}.gz", root=root)
+        with whole(path, "gzip text, a caption a line"):
+            # not splitlines: some captions hold a rare separator
+            lines = [" ".join(line.split()) for line in _content(path).removesuffix("\n").split("\n")]
+            if not all(lines):
+                raise ValueError(f"line {lines.index('') + 1} of {len(lines)} is empty")
+            if texts and len(lines) != len(texts[0]):
+                raise ValueError(f"found {len(lines)} lines, and {len(texts[0])} in English")
+        texts.append(lines)
+    return Captions(*texts)
+
+
+def _treebank(language: str, root: str | Path | None) -> tuple[Tagged, list[str]]:
+    path = data_file("ud_pud", f"{language}_pud-ud-test.conllu.gz", root=root)
+    number = {tag: i for i, tag in enumerate(UPOS)}
+    found, ids = Tagged([], [], []), []
+    with whole(path, "gzip of CoNLL-U sentences with `sent_id` and `text`"):
+        for sentence in _content(path).strip().split("\n\n"):
+            about = dict(re.findall(r"^# (\w+) = (.*)$", sentence, re.MULTILINE))
+            rows = [line.split("\t") for line in sentence.split("\n") if line and line[0] != "#"]
+            rows = [row for row in rows if row[0].isdigit()]  # not 26-27, a contraction, nor 8.1, a word left out
+            if not rows or any(len(row) != 10 or row[3] not in number for row in rows):
+                raise ValueError(f"sentence {about.get('sent_id')!r} has rows without ten columns or with another tag")
+            ids.append(about["sent_id"])
+            found.texts.append(about["text"])
+            found.words.append([row[1] for row in rows])
+            found.tags.append([number[row[3]] for row in rows])
+    return found, ids
+
+
+def _content(path: Path) -> str:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return file.read()

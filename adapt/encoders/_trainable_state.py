@@ -1,0 +1,96 @@
+"""What of an encoder has learned: the part worth saving, and the way back to where it began."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from adapt.encoders.encoder import Encoder
+from adapt.encoders.weights import read_weights
+
+
+def trainable_state(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors that training changes, by name: parameters that require a gradient, and the statistics of BatchNorm
+    layers that are not held. With adapters these are the adapters alone; with a probe there are none."""
+    held = {f"body.{name}" for name in module.kept_in_eval} if isinstance(module, Encoder) else set()
+    found = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if found:
+        for name, layer in module.named_modules():
+            if name not in held and getattr(layer, "running_mean", None) is not None:
+                found |= {f"{name}.{n}" if name else n: b for n, b in layer.named_buffers(recurse=False)}
+    return {name: tensor.detach() for name, tensor in found.items()}
+
+
+def save_trainable_state(module: nn.Module, path: str | Path) -> Path:
+    """Write :func:`learned` as safetensors.
+
+    Raises:
+        ValueError: nothing of `module` learns.
+    """
+    tensors = trainable_state(module)
+    if not tensors:
+        raise ValueError("nothing of `module` learns: there is nothing to save beside the pretrained weights.")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return Path(path)
+
+
+def load_trainable_state(module: nn.Module, path: str | Path) -> None:
+    """Put a file of :func:`save_learned` into a module that was prepared the same way: all of it or nothing.
+
+    Raises:
+        ValueError: other names or shapes than what learns in `module`.
+    """
+    tensors, own = read_weights(path), trainable_state(module)
+    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    wrong = [n for n in own.keys() & tensors.keys() if own[n].shape != tensors[n].shape]
+    if missing or extra or wrong:
+        raise ValueError(
+            f"`{path}` must hold what learns in the module: missing {missing[:3]}, not expected {extra[:3]}, of another "
+            f"shape {wrong[:3]}. Prepare it as it was saved, with the same strategy and the same adapters."
+        )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
+def interpolate(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float = 0.5) -> dict[str, Tensor]:
+    r"""Weights between those before and after fine-tuning: WiSE-FT.
+
+    .. math:: \theta = (1 - a)\, \theta_0 + a\, \theta_1
+
+    Fine-tuning gains on its own distribution and loses on others; half-way there is often most of the gain and little of the
+    loss, at no cost in training or inference.
+
+    Args:
+        start: the ``state_dict()`` before, :math:`\theta_0`: a copy, ``copy.deepcopy(encoder.state_dict())``.
+        end: the ``state_dict()`` after, :math:`\theta_1`.
+        share: a; 0.5 is the paper's recommendation where nothing is known of the other distribution.
+
+    Returns:
+        A new ``state_dict``. What does not hold decimals (counters) comes from `end`. The statistics of BatchNorm are
+        interpolated too; they are those of neither network, and measuring them again is better where there is data. A
+        classifier takes part where it existed at the start; one that was new is used as trained.
+
+    Raises:
+        ValueError: `share` outside [0, 1], other names or shapes, or a `start` that is no copy and has moved along with `end`.
+
+    Wortsman et al., Robust fine-tuning of zero-shot models, 2022, https://arxiv.org/abs/2109.01903
+
+    >>> interpolate({"w": torch.tensor([0.0])}, {"w": torch.tensor([4.0])}, 0.25)
+    {'w': tensor([1.])}
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"`share` must be in [0, 1], got {share}.")
+    other = sorted(start.keys() ^ end.keys()) or [n for n in start if start[n].shape != end[n].shape]
+    if other:
+        raise ValueError(f"`start` and `end` must be of one architecture; they differ in {other[:3]}.")
+    if end and all(tensor.is_set_to(start[name]) for name, tensor in end.items()):
+        raise ValueError(
+            "`start` shares its memory with `end`: take a copy before training, deepcopy(encoder.state_dict())."
+        )
+    return {
+        name: torch.lerp(start[name], value, share) if value.is_floating_point() else value.clone()
+        for name, value in end.items()
+    }

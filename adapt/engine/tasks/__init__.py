@@ -1,0 +1,9 @@
+"""The backward pass of several tasks that share one encoder."""
+
+from adapt.engine.tasks.backward import Balancing
+from adapt.engine.tasks.conflicts import Conflicts
+
+__all__ = [
+    "Balancing",
+    "Conflicts",
+]

@@ -1,0 +1,157 @@
+"""A linear classifier on features, solved and not trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+from torch import Tensor
+
+from adapt.heads import Classifier
+from adapt.randomness import keyed_seed
+
+PENALTIES = tuple(float(p) for p in numpy.logspace(1, -4, 10))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted `head`, its `penalty`, and the held-out cross-entropy of every penalty that was tried."""
+
+    head: Classifier
+    penalty: float
+    held_out: dict[float, float]
+
+
+def probe(
+    features: Tensor,
+    labels: Tensor,
+    classes: int | Sequence[str],
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    folds: int | None = None,
+    seed: int = 0,
+) -> Probe:
+    r"""Multinomial logistic regression on frozen features, its penalty chosen by cross-validation on the same rows.
+
+    .. math:: \min_{W, b}\; \frac1n \sum_i -\log \mathrm{softmax}(W \hat x_i + b)_{y_i} + \frac{\lambda}{2} \lVert W \rVert^2
+
+    with :math:`\hat x` the features, each with mean 0 and deviation 1; that scaling is then folded into the head, which takes plain
+    features. Solved by L-BFGS in float64, along the principal axes, each scaled by its curvature (Böhning's bound): no
+    learning rate, no seed but that of the folds. From the largest penalty on, the search ends where the held-out loss has risen
+    twice.
+
+    Args:
+        features: ``(n, d)``, such as ``engine.features(encoder, train).tensors[0]``.
+        labels: ``(n,)`` of the rows to train on.
+        classes: how many, or their names.
+        penalties: :math:`\lambda` to choose among, ten from 10 to 1e-4; one of them is taken as it is. scikit-learn's
+            ``C`` is :math:`1 / (\lambda n)`.
+        folds: of the cross-validation, each with its share of every class; a class needs two rows to be held out. ``None`` takes 5
+            below 1,000 rows, and above them one held-out fifth.
+        seed: of the folds.
+
+    Returns:
+        A :class:`Probe`. The head begins LP-FT: train it on with the whole encoder at a small rate.
+
+    Raises:
+        ValueError: shapes that do not fit, labels outside of the classes, fewer than two classes in the labels, features that
+            are not finite, penalties that are not positive.
+
+    Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution (LP-FT), 2022,
+    https://arxiv.org/abs/2202.10054
+    """
+    with torch.random.fork_rng(devices=[]):  # its random start is not used
+        head = Classifier(features.shape[-1], classes if isinstance(classes, int) else list(classes))
+    head.check(labels)
+    if features.ndim != 2 or len(features) != len(labels):
+        raise ValueError(
+            f"`features` must be (n, d) with n labels, got {tuple(features.shape)} and {len(labels)} labels: pool or flatten them."
+        )
+    if not features.isfinite().all():
+        raise ValueError("`features` hold values that are not finite.")
+    if not penalties or min(penalties) <= 0 or (folds is not None and folds < 2):
+        raise ValueError(f"`penalties` must be positive and `folds` at least 2, got {list(penalties)} and {folds}.")
+    y = labels.cpu().numpy()
+    if len(numpy.unique(y)) < 2:
+        raise ValueError("`labels` hold one class: there is nothing to tell apart.")
+    x = features.detach().cpu().double().numpy()
+    mean, deviation = x.mean(0), x.std(0)
+    deviation[deviation <= 1e-12 * numpy.abs(x).max(initial=1e-300)] = 1
+    x = (x - mean) / deviation
+    path = sorted(map(float, penalties), reverse=True)
+    fold = folds_of(y, folds or 5, seed)
+    used = [f for f in range(folds or (5 if len(y) < 1000 else 1)) if (fold == f).any()]
+    held_out: dict[float, float] = {}
+    if len(path) > 1 and used:
+        solvers = [_Solver(x[fold != f], y[fold != f], head.classes) for f in used]
+        rows = sum(int((fold == f).sum()) for f in used)
+        for penalty in path:
+            fitted = [solver.solve(penalty) for solver in solvers]
+            held_out[penalty] = sum(
+                _cross_entropy(x[fold == f] @ w[:-1] + w[-1], y[fold == f])
+                for f, w in zip(used, fitted, strict=True)
+            ) / rows  # fmt: skip
+            last = list(held_out.values())[-3:]
+            if len(last) == 3 and last[0] < last[1] < last[2]:
+                break
+    best = min(held_out, key=lambda p: (held_out[p], -p)) if held_out else path[0]
+    weights = _Solver(x, y, head.classes).solve(best)
+    slope = weights[:-1] / deviation[:, None]
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.from_numpy(slope.T))
+        head.linear.bias.copy_(torch.from_numpy(weights[-1] - mean @ slope))
+    return Probe(head, best, held_out)
+
+
+class _Solver:
+    """Fits for one penalty after the other, each from where the last ended."""
+
+    def __init__(self, x: numpy.ndarray, y: numpy.ndarray, classes: int):
+        n, d = x.shape
+        curvature, axes = numpy.linalg.eigh((x.T @ x if d <= n else x @ x.T) / n)
+        kept = curvature > 1e-12 * curvature[-1]  # along the others the weights are zero
+        self.curvature, axes = curvature[kept], axes[:, kept]
+        self.axes = axes if d <= n else x.T @ axes / numpy.sqrt(n * self.curvature)
+        self.z, self.Y = x @ self.axes, numpy.eye(classes)[y]
+        self.W = numpy.zeros((len(self.curvature) + 1, classes))  # the bias last
+
+    def solve(self, penalty: float) -> numpy.ndarray:
+        """``(d + 1, classes)`` weights, the bias last."""
+        from scipy.optimize import minimize
+
+        scale = 1 / numpy.sqrt(numpy.append(self.curvature / 2 + penalty, 0.5))[:, None]
+
+        def loss(flat: numpy.ndarray) -> tuple[float, numpy.ndarray]:
+            W = scale * flat.reshape(self.W.shape)
+            logits = self.z @ W[:-1] + W[-1]
+            logits -= logits.max(1, keepdims=True)
+            p = numpy.exp(logits)
+            total = p.sum(1, keepdims=True)
+            value = (numpy.log(total).sum() - (self.Y * logits).sum()) / len(p) + penalty / 2 * (W[:-1] ** 2).sum()
+            p /= total
+            p -= self.Y
+            gradient = numpy.vstack([self.z.T @ p / len(p) + penalty * W[:-1], p.mean(0)])
+            return value, (scale * gradient).ravel()
+
+        options = {"maxiter": 500, "gtol": 1e-5, "ftol": 1e-8}
+        flat = minimize(loss, (self.W / scale).ravel(), jac=True, method="L-BFGS-B", options=options).x
+        self.W = scale * flat.reshape(self.W.shape)
+        return numpy.vstack([self.axes @ self.W[:-1], self.W[-1]])
+
+
+def _cross_entropy(logits: numpy.ndarray, y: numpy.ndarray) -> float:
+    z = logits - logits.max(1, keepdims=True)
+    return float((numpy.log(numpy.exp(z).sum(1)) - z[numpy.arange(len(y)), y]).sum())
+
+
+def folds_of(y: numpy.ndarray, folds: int, seed: int) -> numpy.ndarray:
+    """A fold for each row, every class dealt out in turn; a class of one row is never held out."""
+    fold = numpy.full(len(y), -1)
+    order = numpy.random.default_rng(keyed_seed(seed, "probe")).permutation(len(y))
+    dealt = 0
+    for c in numpy.unique(y):
+        rows = order[y[order] == c]
+        if len(rows) > 1:
+            fold[rows] = (dealt + numpy.arange(len(rows))) % folds
+            dealt += len(rows)
+    return fold

@@ -1,0 +1,39 @@
+"""Which pretrained encoder to take for a target set, estimated from its features before any training."""
+
+from adapt.ranking import layers
+from adapt.ranking._cost import Cost, cost
+from adapt.ranking._gbc import gbc
+from adapt.ranking._h_score import h_score
+from adapt.ranking._knn import knn
+from adapt.ranking._leep import leep
+from adapt.ranking._logme import logme
+from adapt.ranking._n_leep import n_leep
+from adapt.ranking._nce import nce
+from adapt.ranking._parc import parc
+from adapt.ranking._rank import Pretrained, rank
+from adapt.ranking._ridge import ridge
+from adapt.ranking._transrate import transrate
+from adapt.ranking.sample import Sample, Undefined
+from adapt.ranking.table import Ranking, Row
+
+__all__ = [
+    "Cost",
+    "Pretrained",
+    "Ranking",
+    "Row",
+    "Sample",
+    "Undefined",
+    "cost",
+    "gbc",
+    "h_score",
+    "knn",
+    "layers",
+    "leep",
+    "logme",
+    "n_leep",
+    "nce",
+    "parc",
+    "rank",
+    "ridge",
+    "transrate",
+]

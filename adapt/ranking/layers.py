@@ -1,0 +1,152 @@
+"""Which layer of an encoder to cut at, estimated from its features before any training."""
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adapt.encoders import Encoder
+from adapt.encoders._at_layer import pooled
+from adapt.evaluating import evaluating
+from adapt.ranking._cost import Cost, clock
+from adapt.ranking._rank import Pretrained, Scorer
+from adapt.ranking._rank import rank as rank_models
+from adapt.ranking.table import Ranking
+
+
+def rank(
+    encoder: Encoder,
+    inputs: Tensor,
+    labels: Any = None,
+    *,
+    values: Any = None,
+    pool: Callable[[Any], Tensor] | None = None,
+    batch_size: int = 256,
+    scores: Sequence[Scorer] | None = None,
+    by: Scorer | None = None,
+    resamples: int = 1000,
+    halves: int = 20,
+    seed: int = 0,
+) -> Ranking:
+    """Rank the named layers of an encoder as places to cut it, by the estimates of :func:`adapt.ranking.rank`.
+
+    Args:
+        encoder: its `layers` are the candidates; evaluation mode, and put back.
+        inputs: ``(n, ...)`` target inputs, made ready for it.
+        labels, values, scores, by, resamples, halves, seed: as there. LEEP and NCE need a head and are undefined.
+        pool: makes ``(n, d)`` of a layer's output; default :func:`pooled`.
+        batch_size: inputs at a time.
+
+    Returns:
+        A :class:`adapt.ranking.Ranking` whose costs are those from the input up to the end of that layer, measured in the
+        same pass.
+
+    Raises:
+        ValueError: an encoder without layers, a layer that the forward pass does not reach, and what
+            :func:`adapt.ranking.rank` raises.
+
+    >>> from adapt import encoders
+    >>> images, classes = torch.randn(8, 3, 28, 28), [0, 1] * 4
+    >>> sorted(row.name for row in rank(encoders.small_conv(), images, classes, halves=0).rows)
+    ['conv1', 'conv2', 'conv3', 'features']
+    """
+    return rank_models(
+        features(encoder, inputs, pool=pool, batch_size=batch_size), labels, values=values, scores=scores, by=by,
+        resamples=resamples, halves=halves, seed=seed,
+    )  # fmt: skip
+
+
+def features(
+    encoder: Encoder, inputs: Tensor, *, pool: Callable[[Any], Tensor] | None = None, batch_size: int = 256
+) -> dict[str, Pretrained]:
+    """Pooled output and cost of each of the encoder's layers, in one pass over `inputs`.
+
+    Returns:
+        By name of the layer, ``(n, d)`` on the CPU.
+
+    Raises:
+        ValueError: as :func:`rank`.
+    """
+    if not encoder.layers:
+        raise ValueError("`encoder` names no layers: build it with `layers=`.")
+    pool = pool or pooled
+    device = next((p.device for p in encoder.parameters()), inputs.device)
+    found: dict[str, list[Tensor]] = {name: [] for name in encoder.layers}
+    with evaluating(encoder):
+        for batch in inputs.split(batch_size):
+            for name, output in _outputs(encoder, batch.to(device), pool).items():
+                found[name].append(output)
+        missed = [name for name, batches in found.items() if not batches]
+        if missed:
+            raise ValueError(
+                f"the forward pass does not reach `{', '.join(missed)}`: leave it out of the encoder's layers."
+            )
+        costs = layer_costs(encoder, inputs[:batch_size].to(device))
+    return {name: Pretrained(torch.cat(batches), cost=costs[name]) for name, batches in found.items()}
+
+
+def layer_costs(encoder: Encoder, inputs: Tensor, *, repeats: int = 5) -> dict[str, Cost]:
+    """:func:`adapt.ranking.cost` from the input up to the end of each layer."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    met: set[nn.Parameter] = set()
+    counts: dict[str, tuple[int, int]] = {}
+    times: dict[str, list[float]] = {name: [] for name in encoder.layers}
+    counter = FlopCounterMode(display=False)
+
+    def arrive(module: nn.Module, *_: Any) -> None:
+        met.update(module.parameters(recurse=False))
+
+    def count(name: str, _: Any) -> None:
+        met.update(encoder.layers[name].parameters())  # some modules use children's parameters without calling them
+        counts[name] = sum(p.numel() for p in met), counter.get_total_flops()
+
+    arrivals = [module.register_forward_pre_hook(arrive) for module in encoder.modules()]
+    with evaluating(encoder):
+        try:
+            with counter, _leaving(encoder, count):
+                encoder(inputs)
+        finally:
+            for handle in arrivals:
+                handle.remove()
+        for _ in range(repeats):
+            left: dict[str, float] = {}
+            start = clock(inputs)
+            with _leaving(encoder, lambda name, _, left=left: left.update({name: clock(inputs)})):  # type: ignore[misc]
+                encoder(inputs)
+            for name, end in left.items():
+                times[name].append(end - start)
+    n = len(inputs)
+    return {
+        name: Cost(parameters, flops / n, 1000 * statistics.median(times[name]) / n)
+        for name, (parameters, flops) in counts.items()
+    }
+
+
+def _outputs(encoder: Encoder, inputs: Tensor, pool: Callable[[Any], Tensor]) -> dict[str, Tensor]:
+    """What each layer gives, pooled; its last output where it runs several times."""
+    latest: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Any) -> None:  # a copy, at once: a ReLU behind the layer may write over its output
+        latest[name] = pool(output).to("cpu", torch.float32, copy=True)
+
+    with _leaving(encoder, keep):
+        encoder(inputs)
+    return latest
+
+
+@contextmanager
+def _leaving(encoder: Encoder, call: Callable[[str, Any], None]) -> Iterator[None]:
+    """`call` the name and the output of each layer when it is done."""
+    handles = [
+        layer.register_forward_hook(lambda _module, _inputs, output, name=name: call(name, output))
+        for name, layer in encoder.layers.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

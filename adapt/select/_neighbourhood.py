@@ -1,0 +1,53 @@
+"""Soft neighbourhood density: does each target row have many like it?"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from adapt.ranking import arrays
+
+
+def soft_neighbourhood_density(target_logits: Any, *, temperature: float = 0.05, block: int = 1024) -> float:
+    r"""Mean entropy of the soft neighbourhoods of the target's predictions: SND.
+
+    .. math:: \frac1n \sum_i H(q_i), \qquad q_{ij} \propto \exp\bigl( \cos(p_i, p_j) / \text{temperature} \bigr),\; j \ne i,
+        \qquad p_i = \mathrm{softmax}(z_i)
+
+    Args:
+        target_logits: ``(n, classes)``.
+        temperature: 0.05 as in the paper.
+        block: rows at a time: memory is O(block n), time O(n^2).
+
+    Returns:
+        A number in [0, log(n - 1)]; higher is better. It grows with n: compare on the same rows.
+
+    Raises:
+        ValueError: fewer than 2 rows, shapes, logits that are not finite.
+
+    Equal to pytorch-adapt's ``SNDValidator``, which adds a small number inside the logarithm (relative difference
+    about 1e-6).
+
+    Fails completely on a collapsed model: one class for everything has the value log(n - 1), the best there is. Use it
+    behind :func:`collapse`, and beside others.
+
+    Saito et al., Tune it the Right Way: Unsupervised Validation of Domain Adaptation via Soft Neighborhood Density, 2021,
+    https://arxiv.org/abs/2108.10860
+
+    >>> round(soft_neighbourhood_density([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0]]), 4)
+    0.6931
+    """
+    z = arrays.logits("target_logits", target_logits)
+    n = len(z)
+    if n < 2:
+        raise ValueError(f"`target_logits` needs at least 2 rows to have neighbours, got {n}.")
+    if not temperature > 0:
+        raise ValueError(f"`temperature` must be positive, got {temperature}.")
+    p = F.normalize(z.softmax(1), dim=1)
+    total = torch.zeros((), dtype=p.dtype)
+    for rows in torch.arange(n).split(block):
+        similarity = p[rows] @ p.T / temperature
+        similarity[torch.arange(len(rows)), rows] = -torch.inf
+        log_q = similarity.log_softmax(1)
+        total -= torch.special.xlogy(q := log_q.exp(), q).sum()
+    return total.item() / n

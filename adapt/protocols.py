@@ -1,26 +1,202 @@
-"""What a balancing method is."""
+"""What an encoder, a head, a source of batches and a balance must offer, and the one check at the door."""
 
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeGuard, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
+
+P = TypeVar("P")
+
+
+class Encoder(Protocol):
+    """Maps inputs to features: ``(n, d)``, ``(n, t, d)`` tokens, or a ``(n, c, h, w)`` map.
+
+    Attributes:
+        dim: feature size d or c.
+        layers: submodules by name, in order from general (near the input) to specific.
+    """
+
+    dim: int
+
+    @property
+    def layers(self) -> Mapping[str, nn.Module]: ...
+
+    def parameters_of(self) -> Mapping[str, Sequence[nn.Parameter]]:
+        """Return the parameters of each layer. Every parameter of the encoder belongs to exactly one layer."""
+        ...
+
+    def __call__(self, inputs: Any) -> Any: ...
+
+
+class TellsStreamsApart(Protocol):
+    """An encoder that treats streams differently: BatchNorm for each domain, adapters for each task."""
+
+    def announce_rows(self, parts: Sequence[tuple[str, int]]) -> None:
+        """Take note of the streams of the next pass, in order: the name of each stream and its number of rows."""
+        ...
+
+
+class Head(Protocol):
+    """Maps features to outputs, and knows the loss, the score and the labels of its task."""
+
+    def __call__(self, features: Tensor) -> Any: ...
+
+    def loss(self, output: Any, labels: Any) -> Tensor:
+        """Return a scalar: the mean loss over the labelled rows of all ranks."""
+        ...
+
+    def score(self, output: Any, labels: Any) -> Any:
+        """Return a :class:`adapt.heads.Score`: a value with its 95 % interval."""
+        ...
+
+    def check(self, labels: Any) -> None:
+        """Raise a ValueError unless the head can learn from `labels`."""
+        ...
+
+
+class HasDim(Protocol):
+    """A module with a feature size: an encoder, or a head for features of that size."""
+
+    dim: int
+
+
+class HasClasses(Protocol):
+    """A head whose outputs are logits of classes that exclude one another."""
+
+    classes: int
+
+
+class Source(Protocol):
+    """A named source of batches of fixed size: see :class:`adapt.Stream`."""
+
+    batch_size: int
+    labels: bool
+
+    def all_labels(self) -> Tensor | None:
+        """Return all labels where they lie in memory, else None."""
+        ...
+
+    def batches(self, name: str, seed: int, start: int = 0, *, rank: int = 0, world: int = 1) -> Iterator[Any]:
+        """Return the batches from number `start` on, without end."""
+        ...
 
 
 class Balance(Protocol):
-    r"""From losses, and where it asks for it the Gramian of the tasks' gradients, to weights of the tasks.
+    r"""Maps the losses of several tasks, and the Gramian of their gradients where asked for, to weights of the tasks.
 
-    Any callable will do. It is called once a micro-batch, on every rank with the same numbers.
+    Any such callable will do. The engine calls the balance once for each micro-batch, with the same numbers on every rank.
 
     Args:
-        losses: ``(tasks,)``, detached, the mean over the ranks; NaN for a task that has no labelled row in this batch.
-        gram: ``(tasks, tasks)``, :math:`G_{ij} = \langle \nabla L_i, \nabla L_j \rangle`; None unless the method has an attribute
-            `at`, which says where the gradients are taken: ``"features"``, ``"parameters"`` (all of the encoder that
-            learn), or a module inside of the encoder.
+        losses: ``(tasks,)``, detached, the mean over the ranks; NaN for a task without a labelled row in the batch.
+        gram: ``(tasks, tasks)``, :math:`G_{ij} = \langle \nabla L_i, \nabla L_j \rangle`; None unless the balance is a
+            :class:`GramianBalance`.
 
     Returns:
-        ``(tasks,)`` weights. The plain sum has weights of 1; what stands at an absent task is not looked at.
+        ``(tasks,)`` weights. The plain sum has weights of 1. The weight of an absent task is ignored.
 
-    A method with state is an ``nn.Module`` whose state is in buffers; one that must know the number of tasks before its
-    first call has a method ``start(tasks)``.
+    A balance with state is an ``nn.Module`` that keeps its state in buffers. A balance that must know the number of tasks
+    before its first call is a :class:`StartedBalance` too.
     """
 
     def __call__(self, losses: Tensor, gram: Tensor | None = None) -> Tensor: ...
+
+
+class GramianBalance(Balance, Protocol):
+    """A balance that needs the Gramian.
+
+    Attributes:
+        at: where gradients are taken: ``"features"``, ``"parameters"`` (all parameters of the encoder that learn), or a
+            module inside of the encoder.
+    """
+
+    at: Any
+
+
+class StartedBalance(Balance, Protocol):
+    """A balance that is told the number of tasks before the first step."""
+
+    def start(self, tasks: int) -> None: ...
+
+
+def offers(value: object, protocol: type[P]) -> TypeGuard[P]:
+    """Whether `value` is callable, where the protocol is, and has every member of `protocol`."""
+    return not missing(value, protocol)
+
+
+def missing(value: object, protocol: type) -> list[str]:
+    """Return the members of `protocol` that `value` lacks."""
+    parts = [
+        c for c in protocol.__mro__ if getattr(c, "_is_protocol", False) and c is not Protocol
+    ]  # Protocol's own mark
+    names = dict.fromkeys(n for c in parts for n in (*vars(c).get("__annotations__", {}), *vars(c)))
+    asked = [n for n in names if n == "__call__" or not n.startswith("_")]
+    # the single question of this kind: an attribute of a module may be a parameter or a submodule, which isinstance misses
+    return [n for n in asked if not (callable(value) if n == "__call__" else hasattr(value, n))]
+
+
+def expect(value: object, protocol: type[P], what: str, remedy: str) -> P:
+    """Return `value`, after a look at what it offers.
+
+    Args:
+        what: the argument in backticks.
+        remedy: what to write instead.
+
+    Raises:
+        TypeError: a member of `protocol` is missing.
+    """
+    if lacking := missing(value, protocol):
+        kind = "class" if isinstance(value, type) else type(value).__name__
+        raise TypeError(
+            f"{what} must offer {', '.join(f'`{n}`' for n in missing(None, protocol) if n != '__call__') or 'a call'}, got "
+            f"a {kind} without {', '.join(f'`{n}`' for n in lacking)}: {remedy}."
+        )
+    return value  # type: ignore[return-value]  # every member is there
+
+
+def expect_head(head: object, what: str = "`head`") -> Head:
+    """Return `head`, after a look at its `loss`, `score` and `check`.
+
+    Raises:
+        TypeError: a member is missing; the message has the line that makes a head of a plain module.
+    """
+    name = type(head).__name__
+    plain = (
+        f"`heads.Classifier(encoder, classes=...)` instead of the {name}, or " if isinstance(head, nn.Linear) else ""
+    )
+    return expect(head, Head, what, f"take {plain}`heads.wrap(module, loss=..., score=...)`")
+
+
+def dim_of(encoder: HasDim | int, what: str = "`encoder`") -> int:
+    """Return the feature size: `encoder` itself where it is a number, else its `dim`.
+
+    Raises:
+        TypeError: neither a number nor a module with `dim`.
+        ValueError: a size below 1.
+    """
+    size = encoder.dim if offers(encoder, HasDim) else encoder
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise TypeError(
+            f"{what} must be a feature size or an encoder with `dim`, got a {type(encoder).__name__}: "
+            "wrap the module with `encoders.wrap(module, dim)`."
+        )
+    if size < 1:
+        raise ValueError(f"{what} must have a feature size of at least 1, got {size}.")
+    return size
+
+
+def classes_of(head: object, asker: str, instead: str = "domain.dann, domain.dan or domain.deep_coral") -> int:
+    """Return the number of classes that `head` tells apart.
+
+    Args:
+        asker: who needs classes, for the message.
+        instead: methods that look at features alone.
+
+    Raises:
+        TypeError: a head whose outputs are no exclusive classes.
+    """
+    if not offers(head, HasClasses) or not isinstance(head.classes, int):
+        raise TypeError(
+            f"`head` of {asker} must tell exclusive classes apart, got a {type(head).__name__} without `classes`: "
+            f"use {instead}, which look at features alone."
+        )
+    return head.classes

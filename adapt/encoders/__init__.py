@@ -7,6 +7,7 @@ from adapt.encoders._from_torchvision import load
 from adapt.encoders._from_transformers import Tokens, from_sentence_transformers, from_transformers, tokens
 from adapt.encoders._frozen_copy import FrozenCopy
 from adapt.encoders._ia3 import ia3
+from adapt.encoders._layer_outputs import layer_outputs
 from adapt.encoders._lora import lora, merge, unmerge
 from adapt.encoders._mobilenet import mobilenet
 from adapt.encoders._sentences import sentences
@@ -34,6 +35,7 @@ __all__ = [
     "from_transformers",
     "ia3",
     "interpolate",
+    "layer_outputs",
     "load",
     "load_trainable_state",
     "load_weights",

@@ -23,7 +23,7 @@ def supervised(head: nn.Module, on: str, *, weight: float | Schedule = 1.0, name
         ValueError: a stream without labels, or labels that the head cannot take; before the first step where the
             labels lie in memory, else with the batch that holds them.
     """
-    return Term(name or f"supervised_{on}", Supervised(head, on), weight, streams=[on])
+    return Term(name or f"supervised_{on}", Supervised(head, on), weight, streams=[on], supervises=[on])
 
 
 class Supervised(nn.Module):

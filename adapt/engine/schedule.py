@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 
+from adapt.engine.description import Described
+
 Schedule = Callable[[float], float]
 
 
 def at(value: float | Schedule, progress: float) -> float:
-    """`value` itself, or its value at `progress`."""
+    """Return `value` itself, or its value at `progress`."""
     return value(progress) if callable(value) else value
 
 
@@ -19,7 +21,7 @@ def ramp(top: float = 1.0, *, gamma: float = 10.0) -> Schedule:
     >>> round(ramp(1.0)(0.1), 3)
     0.462
     """
-    return lambda progress: top * (2 / (1 + math.exp(-gamma * progress)) - 1)
+    return Described(lambda progress: top * (2 / (1 + math.exp(-gamma * progress)) - 1), f"ramp({top}, gamma={gamma})")
 
 
 def cosine(*, end: float = 0.0, warmup: float = 0.0) -> Schedule:
@@ -37,7 +39,7 @@ def cosine(*, end: float = 0.0, warmup: float = 0.0) -> Schedule:
         p = (progress - warmup) / (1 - warmup)
         return end + (1 - end) * (1 + math.cos(math.pi * p)) / 2
 
-    return value
+    return Described(value, f"cosine(end={end}, warmup={warmup})")
 
 
 def inverse(*, gamma: float = 10.0, power: float = 0.75) -> Schedule:
@@ -48,7 +50,7 @@ def inverse(*, gamma: float = 10.0, power: float = 0.75) -> Schedule:
     >>> inverse()(0.0)
     1.0
     """
-    return lambda progress: (1 + gamma * progress) ** -power
+    return Described(lambda progress: (1 + gamma * progress) ** -power, f"inverse(gamma={gamma}, power={power})")
 
 
 def switch(before: float, after: float, *, at: float) -> Schedule:
@@ -57,4 +59,4 @@ def switch(before: float, after: float, *, at: float) -> Schedule:
     >>> switch(1.0, 100.0, at=0.1)(0.05), switch(1.0, 100.0, at=0.1)(0.1)
     (1.0, 100.0)
     """
-    return lambda progress: before if progress < at else after
+    return Described(lambda progress: before if progress < at else after, f"switch({before}, {after}, at={at})")

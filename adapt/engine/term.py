@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from adapt.engine.description import describe
 from adapt.engine.schedule import Schedule, at
 from adapt.engine.step import Step, unknown_stream
 from adapt.streams import Stream
@@ -22,6 +23,8 @@ class Term:
         modules: heads that a plain function uses; they are trained and saved.
         task: one of several that a trainer's `balance` weighs at the encoder.
         layers: names of the encoder's layers whose outputs it asks for, with ``step["source"].layer(name)``.
+        supervises: names of the streams whose labels the term learns from, as ``adapt.supervised`` does. A method that holds
+            the supervised loss itself needs no supervised term beside it on these streams.
 
     Raises:
         TypeError: a loss that cannot be called.
@@ -37,17 +40,18 @@ class Term:
         modules: Iterable[nn.Module] = (),
         task: bool = False,
         layers: Sequence[str] = (),
+        supervises: Sequence[str] = (),
     ):
         if not callable(loss):
             raise TypeError(f"`loss` of term `{name}` must be callable with a step, got {type(loss).__name__}.")
         self.name, self.loss, self.weight, self.task = name, loss, weight, task
         self.streams = None if streams is None else tuple(streams)
-        self.layers = tuple(layers)
+        self.layers, self.supervises = tuple(layers), tuple(supervises)
         self.modules = [*modules, *([loss] if isinstance(loss, nn.Module) else [])]
 
     def __repr__(self) -> str:
-        weight = "scheduled" if callable(self.weight) else self.weight
-        return f"Term({self.name!r}, weight={weight}, streams={self.streams or 'all'})"
+        streams = ", ".join(self.streams) if self.streams is not None else "all"
+        return f"Term({self.name!r}, {describe(self.loss)}, weight={describe(self.weight)}, streams={streams})"
 
     def __call__(self, step: Step) -> Tensor:
         value = self.loss(step)

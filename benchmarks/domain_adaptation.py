@@ -47,7 +47,7 @@ sys.path.append(str(Path(__file__).parent))
 import domain_digits
 
 import adapt
-from adapt import Stream, Trainer, bridges, datasets, domain, encoders, heads, ramp
+from adapt import Stream, Trainer, bridges, datasets, domain, encoders, heads, ramp, store
 from adapt.engine import cosine
 
 BASELINE, ORACLE = "source only", "target only"
@@ -333,11 +333,8 @@ def path_of(folder: Path, task: Task, method: str, seed: int) -> Path:
 
 def write(path: Path, arrays: dict[str, numpy.ndarray]) -> None:
     """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
-        numpy.savez(file, **arrays)  # type: ignore[arg-type]
-    unfinished.replace(path)
+    with store.whole_file(path, several_writers=True) as unfinished:
+        numpy.savez(unfinished, **arrays)  # type: ignore[arg-type]
 
 
 def run_all(options: argparse.Namespace) -> None:

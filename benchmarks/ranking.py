@@ -14,7 +14,6 @@ One file a run under `--folder`: stopped, it goes on where it was; two processes
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import OrderedDict
@@ -34,7 +33,7 @@ sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide 
 sys.path.append(str(Path(__file__).parent))
 from models import weighted_kendall
 
-from adapt import datasets, encoders, engine, inductive, ranking, report
+from adapt import datasets, encoders, engine, inductive, ranking, report, store
 
 SCORES = (
     ranking.knn, ranking.ridge, ranking.logme, ranking.h_score, ranking.n_leep, ranking.transrate, ranking.gbc, ranking.parc,
@@ -190,10 +189,8 @@ def path_of(folder: Path, target: str, seed: int, name: str) -> Path:
 
 def write(path: Path, content: dict) -> None:
     """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(path)
+    with store.whole_file(path, several_writers=True) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")
 
 
 # what was found ------------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ import csv
 import io
 import math
 import multiprocessing
-import os
 import random
 import sys
 import warnings
@@ -43,7 +42,7 @@ from tqdm import tqdm
 
 sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
 import losses
-from adapt import datasets, select
+from adapt import datasets, select, store
 from adapt.datasets.files import data_file
 from adapt.engine import Predictions
 
@@ -270,10 +269,8 @@ def run_cell(folder: Path, work: tuple[Task, int]) -> None:
     arrays = {"va_y": task.y[split(task, seed)[1]], "yt": task.target_labels}
     for method, weight in GRID:
         arrays |= {f"{method}_{weight:g}|{k}": v for k, v in train(task, method, weight, seed).items()}
-    unfinished = folder / f"{task.name}_s{seed}.{os.getpid()}.tmp"
-    with unfinished.open("wb") as file:
-        numpy.savez(file, **arrays)  # type: ignore[arg-type]
-    unfinished.replace(folder / f"{task.name}_s{seed}.npz")
+    with store.whole_file(folder / f"{task.name}_s{seed}.npz", several_writers=True) as unfinished:
+        numpy.savez(unfinished, **arrays)  # type: ignore[arg-type]
 
 
 def run(options: argparse.Namespace) -> None:
@@ -435,7 +432,7 @@ def summary(gains: list[Gain]) -> dict[str, float]:
 
 def report(options: argparse.Namespace) -> None:
     seeds = (*PICKED_ON, HELD_OUT)
-    names = sorted({path.stem.rsplit("_s", 1)[0] for path in options.folder.glob("*_s?.npz")})
+    names = sorted({path.stem.rsplit("_s", 1)[0] for path in options.folder.glob("[!.]*_s?.npz")})
     names = [n for n in names if all((options.folder / f"{n}_s{s}.npz").exists() for s in seeds)]
     if not names:
         raise SystemExit(f"no task has seeds 0, 1 and 2 in {options.folder}: `run` first.")

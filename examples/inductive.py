@@ -18,7 +18,6 @@ the whole table). Writes tables, results.json and a figure of what has been run.
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import OrderedDict
@@ -34,7 +33,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
-from adapt import datasets, encoders, engine, inductive, report
+from adapt import datasets, encoders, engine, inductive, report, store
 from adapt.datasets import CIFAR10_CLASSES, data_file
 
 
@@ -160,10 +159,8 @@ def path_of(out: str, name: str, labels: int, strategy: str, seed: int) -> Path:
 
 def write(path: Path, content: dict) -> None:
     """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(path)
+    with store.whole_file(path, several_writers=True) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")
 
 
 Found = dict[str, dict[int, dict[str, list[dict]]]]  # encoder, labels, strategy: a run a seed

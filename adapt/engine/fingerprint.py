@@ -1,0 +1,108 @@
+"""The fingerprint of an encoder and of data: another fingerprint wherever other features may come out."""
+
+import functools
+import hashlib
+import types
+from collections.abc import Iterable
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from adapt.streams.stream import Batch
+
+TORCH = {*vars(nn.Module()), "_compiled_call_impl"}  # what every module has: its mode, its dictionaries
+HOOKS = ("_forward_pre_hooks", "_forward_hooks")  # adapters are added so
+PLAIN = (int, float, complex, str, bytes, type(None), range, slice, torch.dtype, torch.device)
+
+
+def fingerprint(encoder: nn.Module, batches: Iterable[Batch], *settings: Any) -> str:
+    """Return 32 hexadecimal digits that depend on the encoder, on the batches and on the settings.
+
+    The encoder's weights and buffers count, saved or not; the encoder's structure and settings; the code of the
+    modules' methods and forward hooks, without line numbers and names of variables. Functions that this code calls do
+    not count. Settings do not count inside objects of other kinds than modules, numbers, text, arrays, functions, and
+    sequences and dicts of them.
+
+    Args:
+        encoder: any module.
+        batches: inputs and labels count, the index does not. Empty where a setting stands for the data.
+        settings: values whose ``repr`` is the same in every process.
+    """
+    digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
+    _take(digest, encoder, {})
+    for batch in batches:
+        _take(digest, [batch.inputs, batch.labels], {})
+    return digest.hexdigest()
+
+
+def _take(digest: Any, value: Any, seen: dict[int, int]) -> None:
+    """Add a value to the digest.
+
+    Tensors and arrays count by their bytes, modules and functions by their code and content, plain values by
+    their ``repr``, dicts and sequences part by part, any other object by the name of the class. `seen` numbers the
+    added modules, classes and functions.
+    """
+    name = getattr(value, "__qualname__", None)  # functions of torch, of C and of Python share no class
+    if isinstance(value, numpy.ndarray) and value.dtype.kind in "biufc":
+        value = torch.from_numpy(numpy.ascontiguousarray(value))
+    if isinstance(value, Tensor):
+        digest.update(repr((value.shape, value.dtype)).encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            digest.update(repr(key).encode())
+            _take(digest, part, seen)
+    elif isinstance(value, tuple | list):
+        digest.update(str(len(value)).encode())
+        for part in value:
+            _take(digest, part, seen)
+    elif isinstance(value, functools.partial):
+        _take(digest, [value.func, value.args, value.keywords], seen)
+    elif isinstance(value, nn.Module) or name is not None:
+        digest.update(repr((name or type(value).__qualname__, seen.get(id(value)))).encode())
+        if id(value) not in seen:
+            seen[id(value)] = len(seen)
+            _take(digest, _module(value) if isinstance(value, nn.Module) else _function(value), seen)
+    else:
+        digest.update(repr(value if isinstance(value, PLAIN) else type(value).__qualname__).encode())
+
+
+def _module(module: nn.Module) -> list[Any]:
+    """Return the parts of a module on which the output depends."""
+    classes = [c for c in type(module).__mro__ if c not in nn.Module.__mro__]
+    settings = {name: value for name, value in vars(module).items() if name not in TORCH}
+    hooks = [
+        list(vars(module)[name].values()) for name in HOOKS
+    ]  # not their numbers, which torch counts over all modules
+    parts = [vars(module)[name] for name in ("_parameters", "_buffers", "_modules")]
+    return [classes, settings, module.extra_repr(), hooks, parts]
+
+
+def _function(value: Any) -> list[Any]:
+    """Return the code and the captured values of a function, or the methods of a module's class."""
+    if isinstance(value, type):
+        return [f for f in map(_plain_function, vars(value).values()) if f] if issubclass(value, nn.Module) else []
+    owner = getattr(value, "__self__", None)  # bound methods of Python and of C share no class either
+    function = value.__func__ if isinstance(value, types.MethodType) else value
+    if not isinstance(function, types.FunctionType):
+        return [None, None, [], owner]
+    cells = [c.cell_contents for c in function.__closure__ or () if c != types.CellType()]
+    return [_code(function.__code__), function.__defaults__, function.__kwdefaults__, cells, owner]
+
+
+def _plain_function(attribute: Any) -> types.FunctionType | None:
+    """Return the function behind an attribute of a class, or None where the attribute is no method."""
+    if isinstance(attribute, staticmethod | classmethod):
+        attribute = attribute.__func__
+    elif isinstance(attribute, property):
+        attribute = attribute.fget
+    return attribute if isinstance(attribute, types.FunctionType) else None
+
+
+def _code(code: types.CodeType) -> list[Any]:
+    """Return the instructions, without line numbers and names of variables; sets of constants have no order."""
+    constants = [c for c in code.co_consts if not isinstance(c, frozenset)]
+    parts = [_code(c) if isinstance(c, types.CodeType) else repr(c) for c in constants]
+    return [code.co_code, code.co_names, parts]

@@ -105,7 +105,7 @@ Run = Callable[[int], object]  # takes as many steps as it is told
 def make_network(case: Case, settings: Settings) -> Network:
     torch.manual_seed(settings.seed)
     encoder = case.encoder()
-    return Network(encoder, heads.Classifier(encoder.dim, settings.classes), heads.Discriminator(encoder.dim))
+    return Network(encoder, heads.Classifier(encoder, settings.classes), heads.Discriminator(encoder))
 
 
 def make_data(case: Case, settings: Settings, dtype: torch.dtype = torch.float32) -> Data:

@@ -69,7 +69,7 @@ class Parts:
     def __init__(self, network: Network, exact: bool = False):
         torch.manual_seed(0)
         self.encoder = network.encoder()
-        self.dim, self.head = self.encoder.dim, heads.Classifier(self.encoder.dim, CLASSES)
+        self.dim, self.head = self.encoder.dim, heads.Classifier(self.encoder, CLASSES)
         self.modules: list[nn.Module] = [self.encoder, self.head]
         self.generator, self.exact, self.step = torch.Generator(), exact, 0
 

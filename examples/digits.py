@@ -58,7 +58,7 @@ def train(
 ) -> tuple[Trainer, heads.Classifier]:
     torch.manual_seed(seed)
     encoder = encoders.small_conv()
-    classify = heads.Classifier(encoder.dim, classes=10)
+    classify = heads.Classifier(encoder, classes=10)
     learn_from = "target" if method == "target only" else "source"
     terms = [adapt.supervised(classify, on=learn_from), *METHODS[method](encoder.dim, classify, top)]
     data = {"source": Stream(digits.paper.train, settings.batch_size, transform=vary)}

@@ -54,7 +54,7 @@ def school(settings: Settings) -> dict[str, list]:
         }.items():
             torch.manual_seed(split)
             encoder = network(x.shape[1], 64, 8)
-            head = heads.Regressor(encoder.dim, y.shape[1])
+            head = heads.Regressor(encoder, y.shape[1])
             trainer = Trainer(
                 encoder, [multitask.columns("schools", head, "pupils", balance=balance)],
                 {"pupils": Stream(y_train, settings.school_batch)}, seed=split, progress=False, schedule=cosine(),
@@ -104,7 +104,7 @@ def torques(
     data, test, split, settings = parts
     torch.manual_seed(split)
     encoder = network(test.shape[1], 64, 64)
-    tops = [heads.Regressor(encoder.dim) for _ in tasks]
+    tops = [heads.Regressor(encoder) for _ in tasks]
     terms = [
         multitask.task(datasets.SARCOS_TASKS[t], top, "rows", label=t, weight=1.0 if weights is None else weights[t])
         for t, top in zip(tasks, tops, strict=True)

@@ -119,7 +119,7 @@ def fitted(
     test = TensorDataset((x_test - mean) / deviation, y_test)
     torch.manual_seed(split)
     encoder = encoders.small_conv(1, dim=64, width=8)
-    tops = {task: heads.Classifier(encoder.dim, labelled.tasks[task]) for task in tasks}
+    tops = {task: heads.Classifier(encoder, labelled.tasks[task]) for task in tasks}
     column = {task: number for number, task in enumerate(labelled.tasks)}
     unseen = {task: (top, multitask.rows_with_label(test, column[task])) for task, top in tops.items()}
     trainer = Trainer(

@@ -1,14 +1,16 @@
-"""What is plugged onto features.
+"""Heads: modules that map the encoder's features to the outputs of a task.
 
-A head is any module. One that `adapt.supervised` and `Trainer.evaluate` can use has three methods beside `forward`:
-`loss(output, labels)`, `score(output, labels)` and `check(labels)`. One with several labels a row, some of which may be missing, has an attribute
-`missing`, their value, and its loss is the mean over those that are there, of all ranks.
-"""
+A head that :func:`adapt.supervised` and ``Trainer.evaluate`` take has three methods beside `forward`: ``loss(output,
+labels)``, ``score(output, labels)`` and ``check(labels)``. :func:`wrap` makes a head of any module.
+
+A head with several labels per row may have an attribute `missing`: the value that marks a missing label. The loss of
+the head is then the mean over the labels that are present, on all ranks."""
 
 from adapt.heads._discriminator import Discriminator
 from adapt.heads._multi_label import MultiLabel
 from adapt.heads._one_vs_all import OneVsAll
 from adapt.heads._regressor import Regressor
+from adapt.heads._wrap import wrap
 from adapt.heads.classifier import Classifier, confusion
 from adapt.heads.score import Score, average, proportion, ratio
 from adapt.heads.task_layers import Attention, Bottleneck, Experts, Gated, WithTaskLayers
@@ -32,4 +34,5 @@ __all__ = [
     "proportion",
     "ratio",
     "token_cross_entropy",
+    "wrap",
 ]

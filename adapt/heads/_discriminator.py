@@ -1,26 +1,31 @@
-"""Which domain a feature comes from."""
+"""The domain of a feature."""
 
 from torch import Tensor, nn
 
-from adapt.heads.classifier import check_features
+from adapt.heads.sizes import check_count, check_features
+from adapt.protocols import HasDim, dim_of
 
 
 class Discriminator(nn.Module):
-    """A network with two hidden layers from features to one logit of "this is source".
+    """A network with two hidden layers from features to one logit for "this row is from the source".
 
     Args:
-        dim: feature size, ``encoder.dim``.
-        hidden: units of each hidden layer. DANN's has 1,024 for digits and photographs alike; 256 is enough for
-            features of a few hundred numbers and costs a tenth.
+        encoder: an encoder, or the size of its features.
+        hidden: units of each hidden layer; 256, enough for features of a few hundred numbers. DANN has 1,024 for digits
+            and photographs alike, at ten times the cost.
 
     Shapes: features ``(n, dim)`` to logits ``(n,)``.
+
+    Raises:
+        ValueError: sizes below 1; features of another size.
     """
 
-    def __init__(self, dim: int, *, hidden: int = 256):
+    def __init__(self, encoder: HasDim | int, *, hidden: int = 256):
         super().__init__()
-        self.dim = dim
+        check_count("`hidden`", hidden)
+        self.dim = dim_of(encoder)
         self.layers = nn.Sequential(
-            nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)
+            nn.Linear(self.dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)
         )
 
     def forward(self, features: Tensor) -> Tensor:

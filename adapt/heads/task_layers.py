@@ -1,63 +1,79 @@
-"""What lies between shared features and a task's head."""
+"""Layers of one task between the shared features and the head of the task."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adapt.heads import Score
+from adapt.heads.score import Score
+from adapt.heads.sizes import check_count
+from adapt.protocols import HasDim, dim_of, expect_head
 
 
 class WithTaskLayers(nn.Module):
-    """A head behind layers of its task: ``WithTaskLayers(Bottleneck(dim), heads.Classifier(dim, 10))``. Its loss, score and check are the head's.
+    """A head behind layers of its task: ``WithTaskLayers(Bottleneck(encoder), heads.Classifier(encoder, 10))``.
+
+    Loss, score and check are those of the head.
 
     Args:
-        before: from features ``(n, dim)`` to what the head takes.
-        head: any head.
+        before: maps features ``(n, dim)`` to the input of the head.
+        head: any head; :func:`adapt.heads.wrap` makes a head of a module.
 
-    All of it belongs to the heads in the sense of a trainer's `balance`: it keeps the gradient of the plain sum.
+    For a trainer's `balance` all layers here count as head: their gradient is that of the plain sum of the losses.
+
+    Raises:
+        TypeError: `head` lacks `loss`, `score` or `check`.
     """
 
     def __init__(self, before: nn.Module, head: nn.Module):
         super().__init__()
-        self.before, self.head = before, head
+        expect_head(head)
+        self.before = before
+        self.head: Any = head
 
     def forward(self, features: Tensor) -> Tensor:
         return self.head(self.before(features))
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
-        return self.head.loss(output, labels)  # type: ignore[operator]
+        return self.head.loss(output, labels)
 
     def score(self, output: Tensor, labels: Tensor) -> Score:
-        return self.head.score(output, labels)  # type: ignore[operator]
+        return self.head.score(output, labels)
 
     def check(self, labels: Tensor) -> None:
-        self.head.check(labels)  # type: ignore[operator]
+        self.head.check(labels)
 
     @property
     def classes(self) -> int:
-        return self.head.classes  # type: ignore[return-value]
+        return self.head.classes
 
     @property
     def names(self) -> list[str]:
-        return self.head.names  # type: ignore[return-value]
+        return self.head.names
 
     @property
     def missing(self) -> int:
-        return self.head.missing  # type: ignore[return-value]
+        return self.head.missing
 
 
 class Bottleneck(nn.Module):
-    r"""A small residual network of one task: :math:`z + U \, \mathrm{relu}(V z)`; the identity at first.
+    r"""A small residual network of one task: :math:`z + U \, \mathrm{relu}(V z)`. At first it is the identity.
 
     Args:
-        dim: feature size.
-        hidden: its width.
+        encoder: an encoder, or the size of its features.
+        hidden: width of the network.
+
+    Raises:
+        ValueError: sizes below 1.
 
     Houlsby et al., Parameter-Efficient Transfer Learning for NLP, 2019, https://arxiv.org/abs/1902.00751
     """
 
-    def __init__(self, dim: int, *, hidden: int = 32):
+    def __init__(self, encoder: HasDim | int, *, hidden: int = 32):
         super().__init__()
-        self.down, self.up = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        check_count("`hidden`", hidden)
+        self.dim = dim_of(encoder)
+        self.down, self.up = nn.Linear(self.dim, hidden), nn.Linear(hidden, self.dim)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
@@ -66,70 +82,86 @@ class Bottleneck(nn.Module):
 
 
 class Attention(nn.Module):
-    r"""Each task takes what it needs: :math:`z \odot \sigma(U \, \mathrm{relu}(V z))`.
+    r"""A mask of one task on the features: :math:`z \odot \sigma(U \, \mathrm{relu}(V z))`.
 
-    The idea of MTAN, on the shared features alone instead of every layer.
+    The idea of MTAN, applied to the shared features alone; MTAN has a mask in every layer.
 
     Args:
-        dim: feature size.
+        encoder: an encoder, or the size of its features.
         hidden: width of the network that makes the mask.
+
+    Raises:
+        ValueError: sizes below 1.
 
     Liu, Johns, Davison, End-to-End Multi-Task Learning with Attention, 2019, https://arxiv.org/abs/1803.10704
     """
 
-    def __init__(self, dim: int, *, hidden: int = 32):
+    def __init__(self, encoder: HasDim | int, *, hidden: int = 32):
         super().__init__()
-        self.mask = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim), nn.Sigmoid())
+        check_count("`hidden`", hidden)
+        self.dim = dim_of(encoder)
+        self.mask = nn.Sequential(nn.Linear(self.dim, hidden), nn.ReLU(), nn.Linear(hidden, self.dim), nn.Sigmoid())
 
     def forward(self, features: Tensor) -> Tensor:
         return features * self.mask(features)
 
 
 class Experts(nn.Module):
-    """Small networks on the shared features, for :class:`Gated`: the same object in the heads of several tasks is shared by them.
+    """Small networks on the shared features, for :class:`Gated`. Tasks share the experts by holding the same object.
 
     Args:
-        dim: feature size, of inputs and outputs.
-        count: how many.
-        hidden: their width.
+        encoder: an encoder, or the size of its features; the outputs have the same size.
+        count: number of networks.
+        hidden: width of each network.
+
+    Raises:
+        ValueError: sizes below 1.
     """
 
-    def __init__(self, dim: int, count: int = 4, *, hidden: int = 64):
+    def __init__(self, encoder: HasDim | int, count: int = 4, *, hidden: int = 64):
         super().__init__()
-        if count < 1:
-            raise ValueError(f"`count` must be at least 1, got {count}.")
-        self.dim, self.count = dim, count
+        check_count("`count`", count)
+        check_count("`hidden`", hidden)
+        self.dim, self.count = dim_of(encoder), count
         self.networks = nn.ModuleList(
-            nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim)) for _ in range(count)
+            nn.Sequential(nn.Linear(self.dim, hidden), nn.ReLU(), nn.Linear(hidden, self.dim)) for _ in range(count)
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """``(n, dim)`` to ``(n, count, dim)``."""
+        """Return ``(n, count, dim)``, the outputs of all networks on ``(n, dim)`` features."""
         return torch.stack([network(features) for network in self.networks], 1)
 
 
 class Gated(nn.Module):
-    r"""A task's mixture of experts: :math:`\sum_k \mathrm{softmax}(W z)_k \, e_k(z)` over the shared ones and its own.
+    r"""A mixture of experts for one task: :math:`\sum_k \mathrm{softmax}(W z)_k \, e_k(z)` over shared and own experts.
 
-    Without experts of its own it is a task of MMoE, with them of CGC; the gate looks at the features.
+    With ``own=0`` the module is a task of MMoE; with experts of its own, a task of CGC. The gate looks at the features.
 
     Args:
-        shared: experts that several tasks use; they run once a task.
-        own: experts of this task alone; 0.
+        shared: experts that several tasks use. The shared experts run once per task.
+        own: number of experts of this task alone; 0.
+
+    Raises:
+        TypeError: `shared` is no :class:`Experts`.
+        ValueError: `own` below 0.
 
     Ma et al., Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts, 2018,
     https://doi.org/10.1145/3219819.3220007; Tang et al., Progressive Layered Extraction, 2020,
     https://doi.org/10.1145/3383313.3412236
 
+    >>> from adapt.heads import Classifier
     >>> shared = Experts(8, 4)
-    >>> first, second = (WithTaskLayers(Gated(shared, own=n), nn.Linear(8, 2)) for n in (0, 1))
+    >>> first, second = (WithTaskLayers(Gated(shared, own=n), Classifier(8, 2)) for n in (0, 1))
     >>> first(torch.zeros(3, 8)).shape
     torch.Size([3, 2])
     """
 
     def __init__(self, shared: Experts, *, own: int = 0):
         super().__init__()
-        self.shared = shared
+        if not isinstance(shared, Experts):
+            raise TypeError(f"`shared` must be heads.Experts, got {type(shared).__name__}.")
+        check_count("`own`", own, least=0)
+        self.shared, self.dim = shared, shared.dim
         self.own = Experts(shared.dim, own) if own else None
         self.gate = nn.Linear(shared.dim, shared.count + own)
 

@@ -1,44 +1,53 @@
 """A class for each token."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapt.heads.classifier import check_features
 from adapt.heads.score import Score, ratio
+from adapt.heads.sizes import check_dropout, check_features, names_of
+from adapt.protocols import HasDim, dim_of
 from losses import gather
 
 
 class TokenClassifier(nn.Module):
     r"""A linear layer from the features of each token to class logits, after dropout.
 
-    .. math:: \frac{1}{|P|} \sum_{(i, j) \in P} -\log p_{ij, y_{ij}}, \qquad P = \{ (i, j) : y_{ij} \text{ is there} \}
+    The loss is the mean over the labelled tokens P, with p the softmax of the logits:
 
-    with p the softmax of the logits: the mean over tokens, not over sentences, so a long sentence counts for more.
+    .. math:: \frac{1}{|P|} \sum_{(i, j) \in P} -\log p_{ij, y_{ij}}, \qquad
+        P = \{ (i, j) : y_{ij} \text{ is present} \}
+
+    The mean is over tokens, not over sentences, so a long sentence counts for more.
 
     Args:
-        dim: feature size, ``encoder.dim``.
-        classes: how many, or their names.
-        missing: the label of padding, and of a token whose class is not known; -1.
+        encoder: an encoder, or the size of its features.
+        classes: the number of classes, or their names.
+        missing: the label of padding, and of a token of unknown class; -1.
         dropout: share of features dropped in training; 0.
 
     Shapes: features ``(n, length, dim)`` to logits ``(n, length, classes)``; labels ``(n, length)``.
 
-    On several ranks: the mean over the tokens of all of them, exact, though each rank has another number of them.
+    Several ranks: the loss is the exact mean over the labelled tokens of all ranks; the ranks may hold different
+    numbers of tokens.
 
     Raises:
-        ValueError: fewer than two classes; `missing` is a class; features of another size or without tokens.
+        ValueError: fewer than two classes; `missing` is a class; a dropout outside [0, 1); features of another size or
+            without tokens.
     """
 
-    def __init__(self, dim: int, classes: int | list[str], *, missing: int = -1, dropout: float = 0.0):
+    def __init__(self, encoder: HasDim | int, classes: int | Sequence[str], *, missing: int = -1, dropout: float = 0.0):
         super().__init__()
-        self.names = [str(c) for c in (range(classes) if isinstance(classes, int) else classes)]
-        self.classes = len(self.names)
-        if self.classes < 2:
-            raise ValueError(f"`classes` must be at least 2, got {self.classes}.")
+        check_dropout(dropout)
+        self.names = names_of(classes)
+        self.classes, self.dim = len(self.names), dim_of(encoder)
         if 0 <= missing < self.classes:
             raise ValueError(f"`missing` must be no class, got {missing} with classes 0 to {self.classes - 1}.")
-        self.dim, self.missing, self.dropout = dim, missing, nn.Dropout(dropout)
-        self.linear = nn.Linear(dim, self.classes)
+        self.missing, self.dropout, self.linear = missing, nn.Dropout(dropout), nn.Linear(self.dim, self.classes)
+
+    def extra_repr(self) -> str:
+        return f"missing={self.missing}"
 
     def forward(self, features: Tensor) -> Tensor:
         check_features(features, self.dim)
@@ -47,38 +56,46 @@ class TokenClassifier(nn.Module):
         return self.linear(self.dropout(features))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of the tokens that have a label; 0 where none has."""
+        """Return the mean cross-entropy of the labelled tokens; 0 where no token has a label."""
         return token_cross_entropy(logits, labels, self.missing)
 
     def score(self, logits: Tensor, labels: Tensor) -> Score:
-        """Accuracy over tokens, with a 95 % interval over sentences, since the tokens of one are alike; n counts sentences."""
-        there = labels != self.missing
-        hits = (logits.argmax(-1) == labels) & there
-        return ratio("token accuracy", hits.sum(1), there.sum(1))
+        """Return the accuracy over tokens with a 95 % interval over sentences, since tokens of a sentence are alike.
+
+        The score's `n` counts sentences.
+        """
+        present = labels != self.missing
+        hits = (logits.argmax(-1) == labels) & present
+        return ratio("token accuracy", hits.sum(1), present.sum(1))
 
     def check(self, labels: Tensor) -> None:
-        """Raise unless `labels` are ``(n, length)`` integers in [0, classes), or missing. Reads them: a host synchronisation on a GPU."""
+        """Raise a ValueError unless `labels` are ``(n, length)`` integers in [0, classes), or missing.
+
+        A host synchronisation on a GPU.
+        """
         if labels.is_floating_point() or labels.ndim != 2:
             raise ValueError(
-                f"`labels` of a token classifier must be (n, length) integers, got shape {tuple(labels.shape)} of {labels.dtype}."
+                "`labels` of a token classifier must be (n, length) integers, "
+                f"got shape {tuple(labels.shape)} of {labels.dtype}."
             )
-        there = labels[labels != self.missing]
-        if len(there) and not 0 <= int(there.min()) <= int(there.max()) < self.classes:
+        present = labels[labels != self.missing]
+        if len(present) and not 0 <= int(present.min()) <= int(present.max()) < self.classes:
             raise ValueError(
-                f"`labels` must be in [0, {self.classes}), or {self.missing} where missing, found {int(there.min())} to "
-                f"{int(there.max())}; give the head more classes, renumber the labels, or give it another `missing`."
+                f"`labels` must be in [0, {self.classes}), or {self.missing} where missing, "
+                f"found {int(present.min())} to {int(present.max())}: give the head more classes, renumber the labels, "
+                "or give the head another `missing`."
             )
 
 
 def token_cross_entropy(logits: Tensor, labels: Tensor, missing: int = -1) -> Tensor:
-    """The mean over the labelled tokens of all ranks.
+    """Return the mean cross-entropy over the labelled tokens of all ranks.
 
     Args:
-        logits: ``(..., classes)``, say ``(n, length, classes)``.
+        logits: ``(..., classes)``, for example ``(n, length, classes)``.
         labels: ``(...)``.
-        missing: of a token that does not count.
+        missing: the label of a token that does not count.
     """
     counts = gather((labels != missing).sum()[None])
     total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=missing, reduction="sum")
-    # this rank's share: the mean over the ranks is then the mean over all tokens
+    # the share of this rank: the mean over the ranks is then the mean over all tokens
     return total * len(counts) / counts.sum().clamp_min(1)

@@ -1,0 +1,47 @@
+"""Checks of the sizes and options that heads are made with, and of the features that heads receive."""
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+
+
+def names_of(classes: int | Sequence[str], what: str = "`classes`", *, least: int = 2) -> list[str]:
+    """Return the names of classes or labels: the given names, or the numbers from 0 on as texts.
+
+    Args:
+        classes: the number of classes, or their names.
+        what: the argument in backticks, for the message.
+        least: the smallest number allowed.
+
+    Raises:
+        TypeError: one text, or something else than a number or names.
+        ValueError: fewer than `least`.
+    """
+    if isinstance(classes, str | bool) or not isinstance(classes, int | Iterable):
+        raise TypeError(f"{what} must be a number or a list of names, got {classes!r}.")
+    names = [str(name) for name in (range(classes) if isinstance(classes, int) else classes)]
+    if len(names) < least:
+        found = classes if isinstance(classes, int) else len(names)
+        raise ValueError(f"{what} must be at least {least}, got {found}.")
+    return names
+
+
+def check_count(what: str, value: int, *, least: int = 1) -> None:
+    """Raise a ValueError unless `value` is a whole number of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{what} must be a whole number of at least {least}, got {value!r}.")
+
+
+def check_dropout(dropout: float) -> None:
+    """Raise a ValueError unless `dropout` is in [0, 1)."""
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` must be in [0, 1), got {dropout}.")
+
+
+def check_features(features: Tensor, dim: int) -> None:
+    """Raise a ValueError unless the last axis of `features` has the size that the head was made for."""
+    if features.shape[-1] != dim:
+        raise ValueError(
+            f"`features` must have size {dim}, got {features.shape[-1]}: make the head with the encoder, "
+            "`heads.Classifier(encoder, classes=...)`, or with `encoder.dim`."
+        )

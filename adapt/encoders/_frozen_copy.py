@@ -1,16 +1,24 @@
-"""The network as it was before fine-tuning."""
+"""The network before fine-tuning."""
 
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from adapt.encoders._layer_outputs import layer_outputs
+from adapt.protocols import Encoder, expect
 
 
 class FrozenCopy(nn.Module):
-    """A frozen copy, made now: in evaluation mode, without gradient. It is saved with the term that owns it, so that a
-    resumed run compares with the same start."""
+    """A frozen copy of a network, made at construction: in evaluation mode, without gradient.
+
+    The copy is saved with the term that owns the copy, so that a resumed run compares with the same start.
+
+    Args:
+        network: the network to copy; any module.
+    """
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -22,19 +30,15 @@ class FrozenCopy(nn.Module):
 
     @torch.no_grad()
     def forward(self, inputs: Any, layers: Sequence[str] = ()) -> Any:
-        """The network's output; or what the named layers of a copied encoder return, where they are given."""
+        """Return the output of the network, or a list with the outputs of the named layers of a copied encoder.
+
+        Raises:
+            TypeError: `layers` of a network that is no encoder.
+            ValueError: a layer that the encoder does not have.
+        """
         if not layers:
             return self.network(inputs)
-        outputs: dict[str, Tensor] = {}
-        hooks = [
-            self.network.layers[name].register_forward_hook(  # type: ignore[index, union-attr]
-                lambda _, __, out, name=name: outputs.update({name: out})
-            )
-            for name in layers
-        ]
-        try:
-            self.network(inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        encoder = expect(self.network, Encoder, "`network` with `layers`", "wrap it with `encoders.wrap(module, dim)`")
+        with layer_outputs(encoder.layers, layers) as outputs:
+            encoder(inputs)
         return [outputs[name] for name in layers]

@@ -1,15 +1,14 @@
 """Which layer of an encoder to cut at, estimated from its features before any training."""
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adapt.encoders import Encoder
-from adapt.encoders._at_layer import pooled
+from adapt.encoders import Encoder, layer_outputs
+from adapt.encoders.pooling import pooled
 from adapt.evaluating import evaluating
 from adapt.ranking._cost import Cost, clock
 from adapt.ranking._rank import Pretrained, Scorer
@@ -73,11 +72,17 @@ def features(
     if not encoder.layers:
         raise ValueError("`encoder` names no layers: build it with `layers=`.")
     pool = pool or pooled
+
+    def copied(name: str, output: Any) -> Tensor:  # at once: a ReLU behind the layer may write over the output
+        return pool(output).to("cpu", torch.float32, copy=True)
+
     device = next((p.device for p in encoder.parameters()), inputs.device)
     found: dict[str, list[Tensor]] = {name: [] for name in encoder.layers}
     with evaluating(encoder):
         for batch in inputs.split(batch_size):
-            for name, output in _outputs(encoder, batch.to(device), pool).items():
+            with layer_outputs(encoder.layers, keep=copied) as outputs:
+                encoder(batch.to(device))
+            for name, output in outputs.items():
                 found[name].append(output)
         missed = [name for name, batches in found.items() if not batches]
         if missed:
@@ -93,60 +98,32 @@ def layer_costs(encoder: Encoder, inputs: Tensor, *, repeats: int = 5) -> dict[s
     from torch.utils.flop_counter import FlopCounterMode
 
     met: set[nn.Parameter] = set()
-    counts: dict[str, tuple[int, int]] = {}
     times: dict[str, list[float]] = {name: [] for name in encoder.layers}
     counter = FlopCounterMode(display=False)
 
     def arrive(module: nn.Module, *_: Any) -> None:
         met.update(module.parameters(recurse=False))
 
-    def count(name: str, _: Any) -> None:
+    def count(name: str, _: Any) -> tuple[int, int]:
         met.update(encoder.layers[name].parameters())  # some modules use children's parameters without calling them
-        counts[name] = sum(p.numel() for p in met), counter.get_total_flops()
+        return sum(p.numel() for p in met), counter.get_total_flops()
 
     arrivals = [module.register_forward_pre_hook(arrive) for module in encoder.modules()]
     with evaluating(encoder):
         try:
-            with counter, _leaving(encoder, count):
+            with counter, layer_outputs(encoder.layers, keep=count) as counts:
                 encoder(inputs)
         finally:
             for handle in arrivals:
                 handle.remove()
         for _ in range(repeats):
-            left: dict[str, float] = {}
             start = clock(inputs)
-            with _leaving(encoder, lambda name, _, left=left: left.update({name: clock(inputs)})):  # type: ignore[misc]
+            with layer_outputs(encoder.layers, keep=lambda *_: clock(inputs)) as ends:
                 encoder(inputs)
-            for name, end in left.items():
+            for name, end in ends.items():
                 times[name].append(end - start)
     n = len(inputs)
     return {
         name: Cost(parameters, flops / n, 1000 * statistics.median(times[name]) / n)
         for name, (parameters, flops) in counts.items()
     }
-
-
-def _outputs(encoder: Encoder, inputs: Tensor, pool: Callable[[Any], Tensor]) -> dict[str, Tensor]:
-    """What each layer gives, pooled; its last output where it runs several times."""
-    latest: dict[str, Tensor] = {}
-
-    def keep(name: str, output: Any) -> None:  # a copy, at once: a ReLU behind the layer may write over its output
-        latest[name] = pool(output).to("cpu", torch.float32, copy=True)
-
-    with _leaving(encoder, keep):
-        encoder(inputs)
-    return latest
-
-
-@contextmanager
-def _leaving(encoder: Encoder, call: Callable[[str, Any], None]) -> Iterator[None]:
-    """`call` the name and the output of each layer when it is done."""
-    handles = [
-        layer.register_forward_hook(lambda _module, _inputs, output, name=name: call(name, output))
-        for name, layer in encoder.layers.items()
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

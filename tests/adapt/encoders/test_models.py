@@ -373,7 +373,8 @@ def test_an_encoder_that_ends_at_an_inner_layer():
     with torch.no_grad():
         inner = body.layer1(torch.relu(body.bn1(body.conv1(x))))
         ends = {
-            level: encoders.at_layer(encoder, "layer1", example=x, level=level) for level in ("pooled", "map", "tokens")
+            level: encoders.at_layer(encoder, "layer1", example=x, output=level)
+            for level in ("pooled", "map", "tokens")
         }
         assert {end.dim for end in ends.values()} == {16} and list(ends["map"].layers) == [
             "whole.conv1",
@@ -387,11 +388,13 @@ def test_an_encoder_that_ends_at_an_inner_layer():
     last(x).sum().backward()
     assert body.layer3[0].conv1.weight.grad is not None and "whole.layer1" in last.kept_in_eval
     text = encoders.at_layer(
-        encoders.from_transformers(bert()), "model.encoder.layer.0", example=tokens(), level="tokens"
+        encoders.from_transformers(bert()), "model.encoder.layer.0", example=tokens(), output="tokens"
     )
     assert text(tokens()).shape == (4, 7, 16)
-    for options, message in (({"layer": "layer9"}, "must be one of"), ({"level": "pyramid"}, "`level` must be")):
+    for options, message in (({"layer": "layer9"}, "must be one of"), ({"output": "pyramid"}, "`output` must be")):
         with pytest.raises(ValueError, match=message):
             encoders.at_layer(encoder, **{"layer": "layer1", "example": x} | options)
-    with pytest.raises(ValueError, match="has no level `map`"):
-        encoders.at_layer(encoders.wrap(nn.Sequential(nn.Linear(3, 4)), 4), "0", example=torch.zeros(2, 3), level="map")
+    with pytest.raises(ValueError, match="has no output `map`"):
+        encoders.at_layer(
+            encoders.wrap(nn.Sequential(nn.Linear(3, 4)), 4), "0", example=torch.zeros(2, 3), output="map"
+        )

@@ -1,17 +1,21 @@
 """Learning from labels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from adapt.engine.schedule import Schedule
 from adapt.engine.step import Step
 from adapt.engine.term import Term
+from adapt.protocols import expect_head
 from adapt.streams import Stream
 
 
 def supervised(head: nn.Module, on: str, *, weight: float | Schedule = 1.0, name: str | None = None) -> Term:
-    """The head's own loss on a labelled stream: cross-entropy for a classifier, squared error for a regressor.
+    """Return a term with the head's own loss on a labelled stream.
+
+    The loss is cross-entropy for a classifier and squared error for a regressor.
 
     Args:
         head: a module with ``loss(output, labels)``, ``score(output, labels)`` and ``check(labels)``.
@@ -20,34 +24,70 @@ def supervised(head: nn.Module, on: str, *, weight: float | Schedule = 1.0, name
         name: of the term; default ``"supervised_<stream>"``.
 
     Raises:
-        ValueError: a stream without labels, or labels that the head cannot take; before the first step where the
-            labels lie in memory, else with the batch that holds them.
+        TypeError: a head without `loss`, `score` or `check`.
+        ValueError: a stream without labels, or labels that the head cannot take. Labels in memory are checked before
+            the first step, other labels with each batch.
     """
     return Term(name or f"supervised_{on}", Supervised(head, on), weight, streams=[on], supervises=[on])
 
 
 class Supervised(nn.Module):
+    """The loss of :func:`supervised`."""
+
     def __init__(self, head: nn.Module, on: str):
         super().__init__()
-        self.head, self.on = head, on
-        self.checked = False  # all labels lay in memory and were looked at before the first step
+        self.head: Any = expect_head(head)  # Any: a module and a `Head` at once, which no Python type can say
+        self.on = on
+        self._labels = LabelCheck(on, self.head.check)
 
     def check(self, streams: Mapping[str, Stream]) -> None:
-        stream = streams[self.on]
-        if not stream.labels:
-            raise ValueError(
-                f"stream `{self.on}` was made with `labels=False` and a supervised term is to learn from its labels: "
-                "name a labelled stream, or give this one its labels."
-            )
-        labels = stream.all_labels()
-        if labels is not None:
-            self.head.check(labels)  # type: ignore[operator]
-        self.checked = labels is not None
+        self._labels.check_all(self._labels.in_memory(streams, "a supervised term"))
 
     def forward(self, step: Step) -> Tensor:
         labels, output = step[self.on].labels, step.output(self.head, self.on)
-        if not self.checked and (labels.device.type == "cpu" or step.logging):
-            self.head.check(labels)  # type: ignore[operator]
+        self._labels.check_batch(labels, step)
         if step.logging and output.ndim == 2 and not labels.is_floating_point():
             step.report(f"train_accuracy/{self.on}", (output.argmax(1) == labels).float().mean())
-        return self.head.loss(output, labels)  # type: ignore[operator]
+        return self.head.loss(output, labels)
+
+
+class LabelCheck:
+    """Checks the labels of one stream: once before the first step where all labels lie in memory, else with each batch.
+
+    All terms that learn from labels share this check.
+
+    Args:
+        on: the stream.
+        check: raises a ValueError for wrong labels, as ``head.check`` does.
+    """
+
+    def __init__(self, on: str, check: Callable[[Tensor], None]):
+        self.on, self.check, self.done = on, check, False
+
+    def in_memory(self, streams: Mapping[str, Stream], learner: str) -> Any | None:
+        """Return all labels of the stream where the labels lie in memory, else None.
+
+        Raises:
+            ValueError: a stream without labels; the message names the `learner`.
+        """
+        stream = streams[self.on]
+        if not stream.labels:
+            raise ValueError(
+                f"stream `{self.on}` was made with `labels=False`, and {learner} learns from its labels: "
+                "name a labelled stream, or make the stream with its labels."
+            )
+        return stream.all_labels()
+
+    def check_all(self, labels: Tensor | None) -> None:
+        """Check all labels before the first step; None leaves the check to the batches."""
+        if labels is not None:
+            self.check(labels)
+            self.done = True
+
+    def check_batch(self, labels: Tensor, step: Step) -> None:
+        """Check the labels of a batch, unless all labels were checked.
+
+        On a GPU the check waits for the device and runs on logging steps alone.
+        """
+        if not self.done and (labels.device.type == "cpu" or step.logging):
+            self.check(labels)

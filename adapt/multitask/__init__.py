@@ -1,4 +1,4 @@
-"""Several tasks, one encoder: how they are balanced, and what they share beyond it."""
+"""Several tasks, one encoder: terms of tasks, and balancers of the tasks at the encoder."""
 
 from adapt.multitask._aligned_mtl import aligned_mtl
 from adapt.multitask._auxiliary import auxiliary

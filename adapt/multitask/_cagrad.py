@@ -5,47 +5,53 @@ import math
 import numpy
 from numpy import ndarray
 
+from adapt.engine.description import call_text
 from adapt.multitask._from_gramian import At, FromGramian, norms_and_cosines
 from adapt.multitask._mgda import shortest
+from adapt.multitask.task_weights import check_not_negative
 
 
-def cagrad(radius: float = 0.5, *, at: At = "parameters") -> FromGramian:
-    r"""The direction near the mean gradient that does best for the task it serves worst: CAGrad.
+def cagrad(*, radius: float = 0.5, at: At = "parameters") -> FromGramian:
+    r"""Return CAGrad: the direction near the mean gradient with the largest gain for the worst task.
 
-    .. math:: \max_d \min_i \langle \nabla L_i, d \rangle \quad \text{s.t.} \quad \|d - g_0\| \le c \|g_0\|, \qquad g_0 = \tfrac1T \sum_i \nabla L_i
+    .. math::
+        \max_d \min_i \langle \nabla L_i, d \rangle \quad \text{s.t.} \quad \|d - g_0\| \le c \|g_0\|, \qquad
+        g_0 = \tfrac1T \sum_i \nabla L_i
 
     by its dual on the simplex, :math:`\min_w \langle g_w, g_0 \rangle + c \|g_0\| \|g_w\|`; then
-    :math:`d = g_0 + c \|g_0\| g_w / \|g_w\|`, here T times that.
+    :math:`d = g_0 + c \|g_0\| g_w / \|g_w\|`. The balance returns T times d.
 
     Args:
-        radius: c; 0 is the mean, and the larger it is the nearer it comes to MGDA. The paper has 0.4 and 0.5 in most of its experiments.
+        radius: c; 0 is the mean, and a larger radius is nearer to MGDA. The paper has 0.4 and 0.5 in most of its
+            experiments.
         at: where gradients are taken; see :func:`adapt.multitask.pcgrad`.
 
     Raises:
-        ValueError: a negative radius.
+        ValueError: a negative radius or an unknown `at`.
 
     Liu et al., Conflict-Averse Gradient Descent for Multi-task Learning, 2021, https://arxiv.org/abs/2110.14048
     """
-    if radius < 0:
-        raise ValueError(f"`radius` must not be negative, got {radius}.")
-    return FromGramian(lambda G: len(G) * combine(G, radius), at, independent=True)
+    check_not_negative(radius=radius)
+    made_by = call_text("cagrad", radius=radius, at=at)
+    return FromGramian(lambda G: len(G) * combine(G, radius), at, independent=True, made_by=made_by)
 
 
 def combine(G: ndarray, c: float) -> ndarray:
-    r"""Weights of d.
+    r"""Return the weights of d.
 
-    The shortest step from :math:`g_0` after which every task gains :math:`\nu` is a combination :math:`g_y`, :math:`y \ge 0`. Its length is convex in
-    :math:`\nu`, with slope :math:`1^\top y / \|g_y\|`: Newton's method that starts above falls onto the :math:`\nu` where it is the radius.
-    Solved for unit gradients, in units of the radius. Where the gradients cancel, no task gains, and none needs to lose.
+    The shortest step from :math:`g_0` with a gain of :math:`\nu` for every task is a combination :math:`g_y`,
+    :math:`y \ge 0`. The length of the step is convex in :math:`\nu`, with slope :math:`1^\top y / \|g_y\|`: Newton's
+    method from above finds the :math:`\nu` where the length is the radius. Solved for unit gradients, in units of the
+    radius. Where the gradients cancel, no task gains, and no task needs to lose.
     """
     d, C = norms_and_cosines(G)
     T = len(G)
-    along = C @ d / T  # g_0's product with each unit gradient
+    along = C @ d / T  # the product of g_0 with each unit gradient
     reach = c * math.sqrt(max(d @ along, 0.0) / T)
     if reach <= 1e-7 * max(d):  # rounding
         return numpy.full(T, 1 / T)
     along /= reach
-    gain = min(d * (along + 1))  # no more is possible for the worst task
+    gain = min(d * (along + 1))  # the largest possible gain of the worst task
     for _ in range(100):
         h = gain / d - along
         v = shortest(C, h)

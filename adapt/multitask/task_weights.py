@@ -1,20 +1,34 @@
-"""What the balancers from losses share: which tasks are there, and weights whose sum is their number."""
+"""Helpers of the balancers from losses: which tasks are present, weights whose sum is the number of tasks, options."""
 
 import torch
 from torch import Tensor
 
 
 def present(losses: Tensor) -> Tensor:
-    """``(tasks,)``: whether a task is in the batch; the loss of one that is not is NaN."""
+    """Return ``(tasks,)`` booleans: whether a task is in the batch. The loss of an absent task is NaN."""
     return ~losses.isnan()
 
 
-def normalized(weights: Tensor, there: Tensor) -> Tensor:
-    """Weights of the tasks that are there, whose sum is their number: equal weights are 1 each. 0 for the others."""
-    weights = weights.masked_fill(~there, 0)
-    return weights * (there.sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny))
+def normalized(weights: Tensor, in_batch: Tensor) -> Tensor:
+    """Return weights of the present tasks whose sum is the number of present tasks; 0 for absent tasks."""
+    weights = weights.masked_fill(~in_batch, 0)
+    return weights * (in_batch.sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny))
 
 
-def shares(logits: Tensor, there: Tensor) -> Tensor:
-    """A softmax over the tasks that are there, times their number; 0 for the others."""
-    return logits.masked_fill(~there, -torch.inf).softmax(0).nan_to_num() * there.sum()
+def shares(logits: Tensor, in_batch: Tensor) -> Tensor:
+    """Return a softmax over the present tasks, times the number of present tasks; 0 for absent tasks."""
+    return logits.masked_fill(~in_batch, -torch.inf).softmax(0).nan_to_num() * in_batch.sum()
+
+
+def check_positive(**options: float) -> None:
+    """Raise a ValueError for an option that is not positive."""
+    for name, value in options.items():
+        if not value > 0:
+            raise ValueError(f"`{name}` must be positive, got {value}: leave `{name}` out for the default.")
+
+
+def check_not_negative(**options: float) -> None:
+    """Raise a ValueError for an option below zero."""
+    for name, value in options.items():
+        if not value >= 0:
+            raise ValueError(f"`{name}` must not be negative, got {value}: leave `{name}` out for the default.")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from adapt.engine import runtime
+from adapt.engine.description import describe
 from adapt.engine.step import Step
 from adapt.engine.tasks.conflicts import Conflicts
 from adapt.engine.tasks.parameter_gramian import ParameterGramian
@@ -75,10 +76,8 @@ class Balancing(nn.Module):
 
     @property
     def name(self) -> str | None:
-        """Of the method: a run goes on with the one it began with."""
-        method = getattr(self.balance, "solve", self.balance)
-        known = method if hasattr(method, "__qualname__") else type(method)
-        return None if method is None else f"{known.__module__}.{known.__qualname__}"  # type: ignore[union-attr]
+        """The balance with its settings: a run goes on with the balance and the settings that the run began with."""
+        return None if self.balance is None else describe(self.balance)
 
     def values(self, step: Step, update: "Update") -> dict[Term, Tensor]:
         """The terms of a phase; a task that is weighed reads features of its own."""

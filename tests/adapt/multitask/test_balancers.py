@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from adapt import multitask
+from adapt.engine.description import describe
 from tests.adapt.multitask.cases import FROM_GRAMIAN, FROM_LOSSES, METHODS, jacobians, weigh
 
 HOSTILE = {
@@ -100,8 +101,8 @@ def test_without_conflict_it_is_the_plain_sum(name):
 
 def test_relations_between_methods():
     for J in jacobians(20, seed=4, spread=1.0):
-        numpy.testing.assert_allclose(weigh(multitask.cagrad(0.0), J), 1.0)
-        fair = multitask.fairgrad(1.0)
+        numpy.testing.assert_allclose(weigh(multitask.cagrad(radius=0.0), J), 1.0)
+        fair = multitask.fairgrad(alpha=1.0)
         numpy.testing.assert_allclose(weigh(fair, J), weigh(multitask.nash_mtl(), J))
         one, other = weigh(multitask.conflict_free(), J), weigh(multitask.imtl_g(), J)
         if one.min() > 0:
@@ -155,18 +156,46 @@ def test_without_a_gramian(name):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: multitask.cagrad(-1.0),
-        lambda: multitask.fairgrad(0.0),
+        lambda: multitask.cagrad(radius=-1.0),
+        lambda: multitask.fairgrad(alpha=0.0),
         lambda: multitask.aligned_mtl(scale="mean"),
         lambda: multitask.uw_so(temperature=0),
         lambda: multitask.stch(smoothing=0),
         lambda: multitask.dwa(window=0),
-        lambda: multitask.auxiliary(-1),
+        lambda: multitask.auxiliary(main=-1),
+        lambda: multitask.gls(floor=0.0),
+        lambda: multitask.imtl_l(floor=-1.0),
+        lambda: multitask.uncertainty(rate=0.0),
+        lambda: multitask.uncertainty(bound=-5.0),
+        lambda: multitask.famo(rate=float("nan")),
+        lambda: multitask.famo(decay=-0.1),
     ],
 )
 def test_settings_out_of_range(make):
     with pytest.raises(ValueError, match="must"):
         make()
+
+
+@pytest.mark.parametrize("name", [*FROM_GRAMIAN, "auxiliary"])
+def test_an_unknown_place_of_the_gradients(name):
+    with pytest.raises(
+        ValueError, match="`at` must be 'features', 'parameters' or a module of the encoder, got 'head'"
+    ):
+        getattr(multitask, name)(at="head")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_balance_prints_the_call_that_made_it(name):
+    shown = repr(METHODS[name]())
+    assert shown.startswith(f"{name}(") and repr(eval(f"multitask.{shown}")) == shown
+    assert describe(METHODS[name]()) == shown
+
+
+def test_a_balance_prints_its_settings():
+    assert repr(multitask.fairgrad(alpha=3.0, at="parameters")) == "fairgrad(alpha=3.0, at='parameters')"
+    assert repr(multitask.dwa(window=7)) == "dwa(window=7, temperature=2.0)"
+    assert repr(multitask.pcgrad(at=nn.Tanh())) == "pcgrad(at=Tanh(), seed=0)"
+    assert repr(multitask.FromGramian(numpy.linalg.det)) == "FromGramian(solve=det, at='features', independent=False)"
 
 
 # ---- from losses ----
@@ -260,9 +289,9 @@ def test_an_auxiliary_task_that_hurts_has_no_say():
     J = torch.tensor([[1.0, 0.0], [3.0, 4.0], [-1.0, 5.0]])
     w = multitask.auxiliary()(torch.ones(3), J @ J.T)
     torch.testing.assert_close(w, torch.tensor([1.0, 0.6, 0.0]))
-    w = multitask.auxiliary(1, hard=True)(torch.ones(3), J @ J.T)
+    w = multitask.auxiliary(main=1, hard=True)(torch.ones(3), J @ J.T)
     torch.testing.assert_close(w, torch.tensor([1.0, 1.0, 1.0]))
     missing = multitask.auxiliary()(torch.tensor([torch.nan, 1.0, 1.0]), J @ J.T)
     assert missing[1:].tolist() == [1.0, 1.0]
     with pytest.raises(ValueError, match="main task"):
-        multitask.auxiliary(3)(torch.ones(3), J @ J.T)
+        multitask.auxiliary(main=3)(torch.ones(3), J @ J.T)

@@ -173,9 +173,12 @@ def test_a_run_goes_on_with_its_balance(tmp_path):
     from adapt.engine.checkpoint import CheckpointError
 
     saved = trainer(multitask.imtl_g()).fit(1).save(tmp_path / "one")
-    for other in (multitask.conflict_free(), multitask.equal(), None):
-        with pytest.raises(CheckpointError, match="balance: adapt.multitask._imtl_g.weigh there"):
+    for other in (multitask.conflict_free(), multitask.equal(), None, multitask.imtl_g(at="parameters")):
+        with pytest.raises(CheckpointError, match=r"balance: imtl_g\(at='features'\) there"):
             trainer(other).resume(saved)
+    saved = trainer(multitask.famo()).fit(1).save(tmp_path / "two")
+    with pytest.raises(CheckpointError, match=r"balance: famo\(rate=0.025, .* here"):
+        trainer(multitask.famo(rate=0.1)).resume(saved)
 
 
 @pytest.mark.parametrize("name", ["imtl_g", "upgrad", "uncertainty"])
@@ -386,7 +389,7 @@ def test_nothing_to_balance_is_said():
     with pytest.raises(ValueError, match="With a frozen encoder"):
         Trainer(frozen, three_tasks(), streams, balance=multitask.equal(), device="cpu")
     with pytest.raises(ValueError, match="`at` of `balance`"):
-        trainer(multitask.mgda(at="heads"))
+        trainer(Spy([1.0, 1.0, 1.0], "heads"))
     with pytest.raises(ValueError, match="inside of the encoder"):
         trainer(multitask.mgda(at=nn.Linear(2, 2)))
 

@@ -78,7 +78,7 @@ def test_opposite_gradients_in_float32_get_no_endless_weights():
             assert (J @ direction / norms).min() > -1e-3 * norms.max()
             assert direction.norm() < 2 * norms.sum()  # a projection is no longer than the gradient
         mean = J.mean(0)
-        away = multitask.cagrad(0.5)(torch.ones(len(J)), G) @ J / len(J) - mean
+        away = multitask.cagrad(radius=0.5)(torch.ones(len(J)), G) @ J / len(J) - mean
         assert away.norm() < 0.501 * mean.norm() + 1e-4 * norms.max()
 
 
@@ -122,7 +122,7 @@ def test_cagrad_against_a_generic_solver():
         dual = lambda w: w @ G @ b + reach * numpy.sqrt(w @ G @ w + 1e-18)  # noqa: B023, E731
         bounds, simplex = [(0, 1)] * T, {"type": "eq", "fun": lambda w: w.sum() - 1}
         found = minimize(dual, b, bounds=bounds, constraints=simplex, tol=1e-12, options={"maxiter": 500})
-        weights = weigh(multitask.cagrad(c), J) / T
+        weights = weigh(multitask.cagrad(radius=c), J) / T
         d = weights @ (J / numpy.sqrt(numpy.square(J).sum(1).mean()))
         unit = J / numpy.sqrt(numpy.square(J).sum(1).mean())
         g0 = unit.mean(0)
@@ -169,7 +169,7 @@ def test_cagrad_satisfies_its_optimality_conditions(c):
 def test_cagrad_where_the_gradients_cancel_hurts_no_task():
     J = numpy.array([[1.0, 0.0], [-0.5, 0.1], [0.0, -3.0]])
     for c in (1.5, 2.0):
-        w = weigh(multitask.cagrad(c), J)
+        w = weigh(multitask.cagrad(radius=c), J)
         assert (J @ (w @ J) > -1e-6).all()
 
 
@@ -271,6 +271,6 @@ def test_bargaining_ends_where_gradients_cancel(alpha, dtype, monkeypatch):
     monkeypatch.setattr(module, "solve", lambda *a: (calls.append(None), solve(*a))[1])
     g = torch.randn(4, 8, dtype=dtype, generator=torch.Generator().manual_seed(0))
     for gram in (torch.tensor([[1.0, -1], [-1, 1]], dtype=dtype), (g - g.mean(0)) @ (g - g.mean(0)).T):
-        w = multitask.fairgrad(alpha)(torch.ones(len(gram)), gram)
+        w = multitask.fairgrad(alpha=alpha)(torch.ones(len(gram)), gram)
         assert len(calls) < 60 and w.isfinite().all() and w.min() > 0
         calls.clear()

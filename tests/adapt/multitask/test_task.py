@@ -7,7 +7,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from adapt import Stream, Trainer, heads, multitask
 from adapt.engine.step import Step
-from adapt.multitask._task import labelled, natural_scale
+from adapt.multitask._task import labelled_rows, natural_scale
 from tests.adapt.engine.tiny import Items, weights
 from tests.adapt.multitask.cases import METHODS
 from tests.adapt.multitask.tiny import DIM, labels, network, three_tasks, trainer
@@ -112,7 +112,7 @@ def test_natural_scales():
 
 def test_a_row_of_several_numbers_counts_where_all_are_there():
     y = torch.tensor([[1.0, torch.nan], [1.0, 2.0]])
-    assert labelled(y, -1).tolist() == [False, True]
+    assert labelled_rows(y, -1).tolist() == [False, True]
 
 
 def test_doors():
@@ -128,7 +128,9 @@ def test_doors():
         Trainer(network(), three_tasks(), {"rows": Stream(data, 12)})
     with pytest.raises(ValueError, match="found 0 to 2"):
         Trainer(network(), [multitask.task("t", heads.Classifier(6, 2), "rows", label=1)], streams)
-    with pytest.raises(ValueError, match="labels=False"):
+    with pytest.raises(TypeError, match="`head` must offer.*Classifier"):
+        multitask.task("t", torch.nn.Linear(6, 3), "rows")
+    with pytest.raises(ValueError, match="labels=False.*, and task `number` learns from its labels"):
         Trainer(network(), three_tasks(), {"rows": Stream(labels(), 12, labels=False)})
 
 
@@ -189,8 +191,29 @@ def test_columns_read_row_by_row_resume(tmp_path):
 
 
 def test_columns_take_no_gramian():
-    with pytest.raises(ValueError, match="make each column a `task`"):
+    with pytest.raises(ValueError, match="mgda.* needs the Gramian: make each column a `task`"):
         many(multitask.mgda())
+
+
+def test_columns_look_at_their_labels():
+    term = lambda outputs: multitask.columns("all", heads.Regressor(6, outputs), "rows", scale=1.0)  # noqa: E731
+    quiet = {"progress": False, "device": "cpu"}
+    with pytest.raises(ValueError, match=r"must be \(n, 2\) with NaN where missing, got \(48, 3\)"):
+        Trainer(network(), [term(2)], {"rows": Stream(labels(), 12)}, **quiet)
+    with pytest.raises(ValueError, match=r"must be \(n, 2\) with NaN where missing, got \(12, 3\)"):
+        Trainer(network(), [term(2)], {"rows": Stream(Items(labels()), 12)}, **quiet).fit(1)
+    with pytest.raises(ValueError, match="labels=False.*, and term `all` learns from its labels"):
+        Trainer(network(), [term(3)], {"rows": Stream(labels(), 12, labels=False)}, **quiet)
+
+
+def test_one_column_is_one_task():
+    data = labels(missing=0.3)
+    one = TensorDataset(data.tensors[0], data.tensors[1][:, :1])
+    term = multitask.columns("all", heads.Regressor(6, 1), "rows", scale=1.0)
+    encoder = network()
+    loss, _ = value(term, encoder, one)
+    (y,), known = one.tensors[1].T, ~one.tensors[1][:, 0].isnan()
+    torch.testing.assert_close(loss, F.mse_loss(term.loss.head(encoder(one.tensors[0]))[known], y[known]))
 
 
 # ---- two ranks ----

@@ -192,7 +192,7 @@ def test_doors():
         with pytest.raises(ValueError, match=message):
             term = multitask.task("t", heads.TokenClassifier(DIM, 3), "rows")
             Trainer(make().encoder, [term], {"rows": Stream(TensorDataset(words, wrong), 8)}, device="cpu")
-    with pytest.raises(ValueError, match="label 0 is there for some tokens of a row and -1 for others"):
+    with pytest.raises(ValueError, match="label 0 is known for some tokens of a row and -1 for others"):
         multitask.rows_with_label(sentences(), 0)
     # read row by row: looked at in each batch
     with pytest.raises(ValueError, match="n, length. integers"):

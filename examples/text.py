@@ -3,11 +3,12 @@
     ADAPT_DATA=... python examples/text.py            # minutes; the features of MiniLM a quarter of an hour more, once
     ADAPT_DATA=... python examples/text.py --quick    # a smoke run; its numbers mean nothing
 
-Amazon reviews of four kinds of product, each with a task of its own: 20 or 400 labels a class, and about 1,000 test reviews that no choice
-has seen. Five seeds draw the labelled reviews, the new weights and the order, the same for all methods; a seed's accuracy is the mean
-over the four products. The word vectors are the 1,000 most common words of word2vec alone, so most opinions have no word: the share of
-words that are known is printed. `from scratch` is the same network with random vectors of the same size. MiniLM (extra `text`) is
-frozen, and its features are kept in the folder ADAPT_CACHE; without the extra its row is left out.
+Amazon reviews of four kinds of product, each a task: 20 or 400 labels per class, and about 1,000 test reviews that no
+choice has seen. Five seeds draw the labelled reviews, the new weights and the order, the same for all methods; the
+accuracy of a seed is the mean over the four products. The word vectors are the 1,000 most common words of word2vec
+alone, so most opinions have no word vector: the share of known words is printed. `from scratch` is the same network
+with random vectors of the same size. MiniLM (extra `text`) is frozen, and the features are kept in the folder
+ADAPT_CACHE; without the extra the row of MiniLM is left out.
 
 Settings are the library's defaults. Writes a table, results.json and a figure.
 """
@@ -100,7 +101,7 @@ def picture(accuracy: dict[int, dict[str, list[float]]]) -> Figure:
     figure = Figure(figsize=(11, 2.6), layout="constrained")
     for axes, (labels, scores) in zip(figure.subplots(1, len(accuracy), sharey=True), accuracy.items(), strict=True):
         report.accuracy_bars(axes, scores, baseline=BASELINE)
-        axes.set(xlim=(0.45, 1), xlabel="test accuracy, mean of four products", title=f"{labels} labels a class")
+        axes.set(xlim=(0.45, 1), xlabel="test accuracy, mean of four products", title=f"{labels} labels per class")
     return figure
 
 
@@ -136,7 +137,7 @@ def main() -> None:
             for name in ways:
                 runs[labels].setdefault(name, []).append([])
             for seed in range(settings.seeds):
-                bar.set_postfix_str(f"{product}, {labels} labels a class")
+                bar.set_postfix_str(f"{product}, {labels} labels per class")
                 train = drawn(y, pool, labels, seed)
                 for name, (inputs, learn) in ways.items():
                     torch.manual_seed(seed)
@@ -150,7 +151,7 @@ def main() -> None:
     lines = ["Words that have a vector: " + ", ".join(f"{p} {100 * share:.0f} %" for p, share in coverage.items())]
     for labels, scores in accuracy.items():
         rows = report.compare(scores, BASELINE)
-        lines += [f"\n{labels} labels a class\n", report.table(rows, BASELINE, metric="test accuracy")]
+        lines += [f"\n{labels} labels per class\n", report.table(rows, BASELINE, metric="test accuracy")]
     table = "\n".join(lines)
     figure = report.save(picture(accuracy), out / "text.png")
     (out / "table.md").write_text(table + "\n")

@@ -1,4 +1,4 @@
-"""Another task, with labels: how much of a pretrained encoder to use, and how far to move it."""
+"""Another task, with labels: how much of a pretrained encoder to use, and how far to move the encoder."""
 
 from adapt.inductive._bss import bss
 from adapt.inductive._co_tuning import co_tuning, relationship
@@ -6,7 +6,7 @@ from adapt.inductive._delta import channel_attention, delta
 from adapt.inductive._develop import SourceModel, develop
 from adapt.inductive._direct import direct
 from adapt.inductive._feature_distillation import feature_distillation
-from adapt.inductive._interpolated_fine_tuning import Chosen, interpolated_fine_tuning
+from adapt.inductive._interpolated_fine_tuning import InterpolatedModel, interpolated_fine_tuning
 from adapt.inductive._l2_sp import l2_sp
 from adapt.inductive._lwf import distillation, lwf
 from adapt.inductive._probe import Probe, probe
@@ -17,7 +17,7 @@ from adapt.inductive._transfer import Model, transfer
 from adapt.inductive.rates import gradual, layer_decay
 
 __all__ = [
-    "Chosen",
+    "InterpolatedModel",
     "Model",
     "Probe",
     "SourceModel",

@@ -1,23 +1,32 @@
-"""Directions that hardly vary are closed."""
+"""Directions in which features hardly vary are closed."""
+
+from functools import partial
+
+from torch import Tensor
 
 import losses
-from adapt.engine import Term
+from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
+from adapt.heads.sizes import check_count
 
 
-def bss(on: str, *, weight: float | Schedule = 1e-3, count: int = 1) -> Term:
+def bss(*, on: str, count: int = 1, weight: float | Schedule = 1e-3, name: str = "bss") -> Term:
     """Penalise the smallest singular values of a batch of features: batch spectral shrinkage, BSS.
 
     Args:
-        on: stream; its labels are not used.
+        on: the stream. Labels are not used.
+        count: number of singular values; 1 as in the paper.
         weight: of the term; 0.001 as in the paper.
-        count: how many singular values; 1 as in the paper.
+        name: of the term.
+
+    Raises:
+        ValueError: a `count` below 1.
 
     Chen et al., 2019, https://papers.nips.cc/paper/2019/hash/c6bff625bdb0393992c9d4db0c6bbe45-Abstract.html
     """
-    return Term(
-        "bss",
-        lambda step: losses.batch_spectral_shrinkage(step[on].features, count=count),
-        weight,
-        streams=[on],
-    )
+    check_count("`count`", count)
+    return Term(name, partial(_shrinkage, on=on, count=count), weight, streams=[on])
+
+
+def _shrinkage(step: Step, *, on: str, count: int) -> Tensor:
+    return losses.batch_spectral_shrinkage(step[on].features, count=count)

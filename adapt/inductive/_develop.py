@@ -1,4 +1,4 @@
-"""Develop a source model, and make sure that it is one."""
+"""A source model is developed, and must beat the naive models."""
 
 import warnings
 from dataclasses import dataclass
@@ -10,20 +10,23 @@ from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from adapt.engine import Trainer, score
 from adapt.engine._supervised import supervised
+from adapt.engine.evaluate import check_labelled
 from adapt.heads import Score, average
+from adapt.inductive._doors import expect_encoder, labels_of, number_of_rows
 from adapt.inductive._transfer import Model, take_average
+from adapt.protocols import expect_head
 from adapt.streams import Stream
 from adapt.streams.stream import split
 
 
 @dataclass
 class SourceModel(Model):
-    """A model trained on a source, and whether it has learned anything.
+    """A model trained on a source, and whether the model has learned anything.
 
     Attributes:
         score: on the held-out rows.
-        naive: by how much it is better than each naive model on the same rows, with a 95 % interval.
-        better: the interval lies above zero for all of them.
+        naive: for each naive model, the gain of the source model on the same rows, with a 95 % interval.
+        better: whether every interval of a gain lies above zero.
     """
 
     score: Score | None = None
@@ -31,7 +34,7 @@ class SourceModel(Model):
 
     @property
     def better(self) -> bool:
-        return all(score.low > 0 for score in (self.naive or {}).values())
+        return all(gain.low > 0 for gain in (self.naive or {}).values())
 
     def __str__(self) -> str:
         word = "yes" if self.better else "no"
@@ -52,43 +55,49 @@ def develop(
     device: torch.device | str = "cpu",
     **options: Any,
 ) -> SourceModel:
-    """Train encoder and head on a related labelled source, and compare them with the naive models on held-out source rows.
+    """Train encoder and head on a related labelled source, and compare them with naive models on held-out source rows.
 
-    Where no pretrained model fits, one is developed on a source with many labels and then transferred. That only helps if the source
-    model has learned something: it must beat the naive models, whose intervals of the paired difference are given.
+    Where no pretrained model fits, a model is developed on a source with many labels and then transferred. The transfer
+    only helps if the source model has learned something: the source model must beat the naive models. The result has
+    the interval of the paired difference to each naive model.
 
     Args:
         encoder: trained in place, random or pretrained.
         head: classifier or regressor of the source's labels.
         source: labelled rows to train on.
         held_out: labelled rows of the source, apart from `source`. Never rows of the target.
-        steps, batch_size: of the training.
-        device: where it is computed.
+        steps: training steps.
+        batch_size: rows per step, at most all rows.
+        device: where the model is trained.
         options: more for :class:`Trainer`.
 
     Returns:
-        A :class:`SourceModel`. Print it; ``model.better`` is the verdict. Where it is no, a warning says so: transfer from such a
-        model is transfer from noise.
+        A :class:`SourceModel`. Print the model; ``model.better`` is the verdict. After a "no", a warning says so:
+        transfer from a model without success is transfer from noise.
 
-    Naive models: for classes the most frequent one of `source`, and the nearest class mean of the raw inputs, where these are
-    numbers of one shape; for numbers the mean of `source`. Compared are hits or squared errors, row by row, with a normal interval.
+    For classes there are two naive models: the most frequent class of `source`, and the nearest class mean of the raw
+    inputs, where all inputs are numbers of one shape. For numbers the naive model is the mean of `source`. Hits or
+    squared errors are compared row by row, with a normal interval.
 
     Raises:
-        ValueError: rows without labels, and what the trainer raises.
+        TypeError: an encoder or a head that lacks a method; the message has the remedy.
+        ValueError: rows without labels, and the errors of the trainer.
 
     Pan and Yang, A Survey on Transfer Learning, 2010, https://doi.org/10.1109/TKDE.2009.191
     """
-    stream = Stream(source, min(batch_size, len(source)))  # type: ignore[arg-type]
+    expect_encoder(encoder)
+    expect_head(head)
+    check_labelled("`held_out`", held_out)
+    stream = Stream(source, min(batch_size, number_of_rows(source, "`source`")))
     trainer = Trainer(
         encoder, [supervised(head, on="source")], {"source": stream}, device=device, **{"progress": False} | options
     )
     trainer.fit(steps=steps)
     take_average(trainer)
     found = trainer.predict(head, held_out)
-    outputs, labels = found.outputs, found.labels
-    if labels is None:
-        raise ValueError("`held_out` has no labels: a comparison needs labelled rows.")
-    gains = {name: _gain(outputs, guess, labels) for name, guess in _naive(source, held_out).items()}
+    labels = labels_of(found, "`held_out`")
+    guesses = _naive_predictions(source, held_out)
+    gains = {name: _gain(found.outputs, guess, labels) for name, guess in guesses.items()}
     model = SourceModel(encoder.eval(), head.eval(), device, score(head, found), gains)
     if not model.better:
         warnings.warn(f"the source model does not beat every naive model; {model}.", stacklevel=2)
@@ -96,7 +105,7 @@ def develop(
 
 
 def _gain(outputs: Tensor, guess: Tensor, labels: Tensor) -> Score:
-    """By how much the outputs are better than the guess, row by row."""
+    """Return the mean difference between the outputs and the guess, row by row, with its interval."""
     if labels.is_floating_point():
         saved = (guess - labels).square() - (outputs.view_as(labels) - labels).square()
         return average("squared error saved", saved.reshape(len(labels), -1).mean(1), higher_is_better=True)
@@ -104,10 +113,10 @@ def _gain(outputs: Tensor, guess: Tensor, labels: Tensor) -> Score:
     return average("accuracy gained", hits, higher_is_better=True)
 
 
-def _naive(source: Dataset, held_out: Dataset) -> dict[str, Tensor]:
-    """What the naive models answer on the held-out rows."""
-    (x, y), (new, _) = _columns(source), _columns(held_out)
-    rows = len(held_out)  # type: ignore[arg-type]
+def _naive_predictions(source: Dataset, held_out: Dataset) -> dict[str, Tensor]:
+    """Return the predictions of each naive model on the held-out rows."""
+    (x, y), (new, _) = _inputs_and_labels(source), _inputs_and_labels(held_out)
+    rows = number_of_rows(held_out, "`held_out`")
     if y.is_floating_point():
         return {"the mean": y.mean(0, keepdim=True).expand(rows, *y.shape[1:])}
     classes, counts = y.unique(return_counts=True)
@@ -119,10 +128,10 @@ def _naive(source: Dataset, held_out: Dataset) -> dict[str, Tensor]:
     return guesses
 
 
-def _columns(dataset: Dataset) -> tuple[Any, Tensor]:
-    """All inputs and labels; inputs that cannot be put side by side are None."""
+def _inputs_and_labels(dataset: Dataset) -> tuple[Any, Tensor]:
+    """Return all inputs and all labels. The inputs are None where they cannot be stacked."""
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[0], dataset.tensors[1]
-    items = [split(dataset[i]) for i in range(len(dataset))]  # type: ignore[arg-type]
+    items = [split(dataset[i]) for i in range(number_of_rows(dataset, "the dataset"))]
     together = all(isinstance(x, Tensor) and x.shape == items[0][0].shape for x, _ in items)
     return default_collate([x for x, _ in items]) if together else None, default_collate([y for _, y in items])

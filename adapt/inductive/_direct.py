@@ -1,62 +1,76 @@
-"""The pretrained model's own classes."""
+"""The classes of the pretrained model are used as they are."""
 
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 
 from adapt.encoders import Encoder
 from adapt.heads import Classifier
+from adapt.inductive._doors import WRAP, PretrainedEncoder
+from adapt.protocols import expect
+
+
+class NamedClasses(PretrainedEncoder, Protocol):
+    """An encoder that may know the names of the classes of the pretrained task."""
+
+    dim: int
+    classes: Sequence[str] | None
 
 
 def direct(encoder: Encoder, classes: Sequence[str], *, names: Mapping[str, str] | None = None) -> Classifier:
-    """The pretrained head, restricted to the target's classes: nothing is learned, no target label is used.
+    """Return the pretrained head, restricted to the target's classes: nothing is learned, no target label is used.
 
-    ``Trainer.evaluate`` and ``engine.predict`` take it as any head; its logits are those of the pretrained head, in the order
-    of `classes`, and their softmax is the pretrained prediction given that the class is one of them.
+    ``Trainer.evaluate`` and ``engine.predict`` take the result like any head. The logits are the logits of the
+    pretrained head, in the order of `classes`. The softmax is the pretrained prediction, given that the class is among
+    `classes`.
 
     Args:
-        encoder: with its own `head` and the names of its `classes`.
-        classes: of the target, at least two, in the order of its labels. They are matched by name; upper and lower case
-            and ``_``, ``-`` and spaces make no difference.
-        names: the pretrained name for each class that is called otherwise: ``{"car": "sports car"}``.
+        encoder: with the pretrained `head` and the names of the pretrained `classes`.
+        classes: names of the target's classes, at least two, in the order of the labels. Classes are matched by name;
+            upper and lower case and ``_``, ``-`` and spaces make no difference.
+        names: the pretrained name for each class with another name in the target: ``{"car": "sports car"}``.
 
     Raises:
-        ValueError: an encoder without its head or without names, a class that is not among them, or one that two of
-            them share; the nearest names are shown. Then another strategy is needed.
+        TypeError: a module that is no encoder.
+        ValueError: an encoder without the pretrained head or without names of classes; a class without a pretrained
+            class of this name (the nearest names are shown); a name that several pretrained classes share. Another
+            strategy is needed then.
     """
-    if encoder.head is None or encoder.classes is None:
-        missing = "head" if encoder.head is None else "names of classes"
+    pretrained = expect(encoder, NamedClasses, "`encoder`", WRAP)
+    if pretrained.head is None or pretrained.classes is None:
+        missing = "head" if pretrained.head is None else "names of classes"
         raise ValueError(
-            f"this encoder came without its own {missing}: load it with them, `Encoder(..., head=linear, classes=names)`, "
-            'or take another strategy, such as `"probe"`.'
+            f"this encoder came without its own {missing}: load it with them, "
+            '`Encoder(..., head=linear, classes=names)`, or take another strategy, such as `"probe"`.'
         )
-    own = [_plain(name) for name in encoder.classes]
+    own = [_normalized(name) for name in pretrained.classes]
     wanted = [(names or {}).get(name, name) for name in classes]
     unused = sorted(set(names or {}) - set(classes))
     if unused:
         raise ValueError(f"`names` translates {unused}, which are not among the `classes`.")
-    absent = [name for name in wanted if _plain(name) not in own]
+    absent = [name for name in wanted if _normalized(name) not in own]
     if absent:
-        near = difflib.get_close_matches(_plain(absent[0]), own, n=3)
+        near = difflib.get_close_matches(_normalized(absent[0]), own, n=3)
         raise ValueError(
             f"{len(absent)} of the {len(classes)} target classes are not among the {len(own)} of the pretrained head: "
-            f"{absent[:5]}; nearest to `{absent[0]}`: {near or 'none'}. Translate them with `names`, or let a new head learn: "
-            "`inductive.probe`."
+            f"{absent[:5]}; nearest to `{absent[0]}`: {near or 'none'}. Translate them with `names`, or let a new "
+            "head learn: `inductive.probe`."
         )
-    shared = [name for name in wanted if Counter(own)[_plain(name)] > 1]
+    shared = [name for name in wanted if Counter(own)[_normalized(name)] > 1]
     if shared:
         raise ValueError(f"the pretrained head has several classes named {shared}: it cannot be matched by name.")
-    rows = torch.tensor([own.index(_plain(name)) for name in wanted])
-    with torch.random.fork_rng(devices=[]):  # its random start is not used
-        head = Classifier(encoder.dim, [str(name) for name in classes])
-    head.to(encoder.head.weight.device, encoder.head.weight.dtype)
+    rows = torch.tensor([own.index(_normalized(name)) for name in wanted])
+    with torch.random.fork_rng(devices=[]):  # the random start is not used
+        head = Classifier(pretrained, classes)
+    head.to(pretrained.head.weight.device, pretrained.head.weight.dtype)
     with torch.no_grad():
-        head.linear.weight.copy_(encoder.head.weight[rows])
-        head.linear.bias.copy_(torch.zeros(len(rows)) if encoder.head.bias is None else encoder.head.bias[rows])
+        head.linear.weight.copy_(pretrained.head.weight[rows])
+        head.linear.bias.copy_(torch.zeros(len(rows)) if pretrained.head.bias is None else pretrained.head.bias[rows])
     return head
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return " ".join(str(name).casefold().replace("_", " ").replace("-", " ").split())

@@ -1,4 +1,4 @@
-"""As much fine-tuning as the labels allow."""
+"""A model between the probe and full fine-tuning, as far from the probe as the labels allow."""
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -11,20 +11,28 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from adapt.encoders import Encoder, interpolate
 from adapt.engine import Predictions
+from adapt.engine.evaluate import check_labelled
 from adapt.heads import Score
+from adapt.inductive._doors import expect_adaptable, labels_of, number_of_rows
 from adapt.inductive._probe import folds_of
 from adapt.inductive._transfer import Model, transfer
+from adapt.protocols import expect_head
 from adapt.streams.stream import split
 
-Rung = str | int | Sequence[str]
+Strategy = str | int | Sequence[str]
 
 
 @dataclass
-class Chosen(Model):
-    """A model, the strategy `learn` that made it and the `share` of its way that was gone, and what every rung, a strategy and a
-    share, scored on held-out training rows."""
+class InterpolatedModel(Model):
+    """A model on the line from the probe to a fine-tuned model.
 
-    learn: Rung = "probe"
+    Attributes:
+        learn: the strategy of the fine-tuned model.
+        share: position on the line: 0 is the probe, 1 the fine-tuned model.
+        held_out: score on held-out training rows of every candidate, by strategy and share.
+    """
+
+    learn: Strategy = "probe"
     share: float = 0.0
     held_out: dict[tuple[str, float], Score] = field(default_factory=dict)
 
@@ -32,43 +40,48 @@ class Chosen(Model):
 def interpolated_fine_tuning(
     encoder: Encoder,
     train: Dataset,
-    learn: Sequence[Rung] = ("full",),
+    learn: Sequence[Strategy] = ("full",),
     *,
     classes: int | Sequence[str],
     shares: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
     folds: int = 3,
     seed: int = 0,
     **options: Any,
-) -> Chosen:
-    r"""From the probe to the fine-tuned encoder, as far as held-out training rows say.
+) -> InterpolatedModel:
+    r"""Return the best model on the line from the probe to the fine-tuned encoder, chosen on held-out training rows.
 
     .. math:: \theta_a = (1 - a)\, \theta_{\text{probe}} + a\, \theta_{\text{tuned}}
 
-    LP-FT begins at the probe, so every point of the line between the two is a model: one fine-tuning makes all the rungs.
+    LP-FT begins at the probe, so every point of the line between probe and result is a model: a single fine-tuning
+    makes all candidates.
 
     Args:
-        encoder: pretrained; it is copied and stays as it is.
+        encoder: pretrained; copied and left as it was.
         train: labelled rows of the target.
-        learn: strategies of :func:`inductive.transfer`, each with a line of its own from the probe; ``"full"``.
-        classes: how many, or their names.
-        shares: a, in (0, 1]; four quarters. The probe, a = 0, is always among the rungs.
-        folds: of the cross-validation, each with its share of every class; 3. Each strategy is trained `folds` times, the chosen
-            one once more on all rows.
+        learn: strategies of :func:`inductive.transfer`, each with a line from the probe; ``"full"``.
+        classes: number of classes, or their names.
+        shares: values of a, in (0, 1]; four quarters. The probe, a = 0, is always a candidate.
+        folds: of the cross-validation, each with a share of every class; 3. Each strategy is trained `folds` times, and
+            the chosen strategy once more on all rows.
         seed: of folds and training.
-        options: more for :func:`inductive.transfer`. A folder `log` gets the training of the chosen strategy on all rows.
+        options: more for :func:`inductive.transfer`. A folder `log` gets the training of the chosen strategy on all
+            rows.
 
     Returns:
-        The rung with the best score on held-out rows; of equal ones the one nearest to the probe. ``model.held_out`` was used to choose, so it
-        flatters the choice a little: report the score on rows of their own.
+        The candidate with the best score on held-out rows; among equal scores the nearest to the probe. The choice was
+        made on ``model.held_out``, which is therefore a little too good for the chosen candidate: report the score on
+        other rows.
 
     Raises:
-        ValueError: no strategy, fewer than two folds, shares outside (0, 1], a start that is not the probe, rows too few to
-            hold any out.
+        TypeError: a module that is no encoder.
+        ValueError: no strategy, fewer than two folds, shares outside (0, 1], another start than the probe, too few rows
+            to hold any out.
 
     Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution (LP-FT), 2022,
     https://arxiv.org/abs/2202.10054; Wortsman et al., Robust Fine-Tuning of Zero-Shot Models (WiSE-FT), 2022,
     https://arxiv.org/abs/2109.01903
     """
+    expect_adaptable(encoder)
     if not learn or isinstance(learn, str) or folds < 2:
         raise ValueError(
             f"`learn` must be a sequence of at least one strategy and `folds` at least 2, got {learn!r} and {folds}."
@@ -83,25 +96,38 @@ def interpolated_fine_tuning(
     if not parts:
         raise ValueError("`train` has no class with two rows, so none can be held out: take the probe.")
     settings = {"classes": classes, "seed": seed} | options
-    found: dict[tuple[str, float], list[Predictions]] = {}
-    unseen = settings | {"log": None}  # a folder holds one run
-    for out in parts:
-        for strategy, share, model in _rungs(encoder, _rows(train, ~out), learn, shares, unseen):
-            found.setdefault((str(strategy), share), []).append(model.predict(_rows(train, out)))
-    scores = {
-        rung: model.head.score(torch.cat([p.outputs for p in some]), torch.cat([p.labels for p in some]))  # type: ignore[operator, misc]
-        for rung, some in found.items()
-    }
-    best = max(sorted(scores, key=lambda rung: rung[1]), key=lambda rung: scores[rung].value)  # the first of equal ones
+    scores = _held_out_scores(encoder, train, learn, shares, parts, settings | {"log": None})  # a folder holds one run
+    # the first of equal scores
+    best = max(sorted(scores, key=lambda candidate: candidate[1]), key=lambda candidate: scores[candidate].value)
     chosen = [strategy for strategy in learn if str(strategy) == best[0]]
-    *_, (strategy, share, model) = _rungs(encoder, train, chosen, [best[1]], settings)
-    return Chosen(model.encoder, model.head, model.device, strategy, share, scores)
+    *_, (strategy, share, model) = _candidates(encoder, train, chosen, [best[1]], settings)
+    return InterpolatedModel(model.encoder, model.head, model.device, strategy, share, scores)
 
 
-def _rungs(
-    encoder: Encoder, train: Dataset, learn: Sequence[Rung], shares: Sequence[float], settings: dict[str, Any]
-) -> Iterator[tuple[Rung, float, Model]]:
-    """The probe, and the points of the line from it to each strategy's model."""
+def _held_out_scores(
+    encoder: Encoder,
+    train: Dataset,
+    learn: Sequence[Strategy],
+    shares: Sequence[float],
+    parts: Sequence[Tensor],
+    settings: dict[str, Any],
+) -> dict[tuple[str, float], Score]:
+    """Return the cross-validated score of every candidate, by strategy and share."""
+    found: dict[tuple[str, float], list[Predictions]] = {}
+    for held_out in parts:
+        for strategy, share, model in _candidates(encoder, _rows(train, ~held_out), learn, shares, settings):
+            found.setdefault((str(strategy), share), []).append(model.predict(_rows(train, held_out)))
+    head = expect_head(model.head)  # the head of any candidate: scores depend on outputs and labels alone
+    return {
+        candidate: head.score(torch.cat([p.outputs for p in some]), torch.cat([labels_of(p, "`train`") for p in some]))
+        for candidate, some in found.items()
+    }
+
+
+def _candidates(
+    encoder: Encoder, train: Dataset, learn: Sequence[Strategy], shares: Sequence[float], settings: dict[str, Any]
+) -> Iterator[tuple[Strategy, float, Model]]:
+    """Yield the probe, and the points of the line from the probe to each strategy's model."""
     probe = transfer(encoder, train, "probe", **settings)
     yield "probe", 0.0, probe
     for strategy in learn:
@@ -118,9 +144,10 @@ def _modules(model: Model) -> tuple[nn.Module, nn.Module]:
 
 
 def _labels(dataset: Dataset) -> Tensor:
+    check_labelled("`train`", dataset)
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[1]
-    return torch.tensor([int(split(dataset[i])[1]) for i in range(len(dataset))])  # type: ignore[arg-type]
+    return torch.tensor([int(split(dataset[i])[1]) for i in range(number_of_rows(dataset, "`train`"))])
 
 
 def _rows(dataset: Dataset, keep: Tensor) -> Dataset:

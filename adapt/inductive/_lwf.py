@@ -1,53 +1,86 @@
-"""The old task's answers stay as they were."""
+"""The old task's answers stay as they were, and answers are learned from a teacher."""
 
 from copy import deepcopy
 
 from torch import Tensor, nn
 
 import losses
+from adapt import protocols
+from adapt.encoders import Encoder
 from adapt.encoders._frozen_copy import FrozenCopy
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
+from adapt.inductive._doors import expect_encoder, expect_positive, pretrained_head
 
 
 def lwf(
-    encoder: nn.Module, head: nn.Module, on: str, *, weight: float | Schedule = 0.25, temperature: float = 2.0
+    encoder: Encoder,
+    *,
+    on: str,
+    head: nn.Module | None = None,
+    temperature: float = 2.0,
+    weight: float | Schedule = 0.25,
+    name: str = "lwf",
 ) -> Term:
-    r"""The old head on the new features answers as the network did at the start: learning without forgetting, LwF.
+    r"""Keep the answers of the old head on the new features near the answers at the start: learning without forgetting.
 
     .. math:: \frac{T^2}{n} \sum_i \mathrm{KL} \bigl( \mathrm{softmax}(t_i / T) \,\|\, \mathrm{softmax}(z_i / T) \bigr)
 
     Args:
-        encoder: the trainer's, pretrained. A frozen copy of encoder and head is made here and saved with the term.
-        head: the pretrained classifier, say ``encoder.head``; a copy of it learns in this term.
-        on: stream; its labels are not used.
-        weight: of the term; 0.25, the paper's 1 on a loss without the factor :math:`T^2`.
+        encoder: of the trainer, pretrained. The term makes a frozen copy of encoder and head now and saves the copy.
+        on: the stream. Labels are not used.
+        head: the pretrained classifier; default ``encoder.head``. A copy of the head learns in this term.
         temperature: T; 2 as in the paper.
+        weight: of the term; 0.25: the paper has 1 on a loss without the factor :math:`T^2`.
+        name: of the term.
 
-    With another frozen network for teacher this is knowledge distillation: :func:`inductive.distillation`.
+    With another frozen network as teacher the method is knowledge distillation: :func:`inductive.distillation`.
 
-    Li and Hoiem, Learning without Forgetting, 2016, https://arxiv.org/abs/1606.09282
+    Raises:
+        TypeError: a module that is no encoder.
+        ValueError: no `head` and an encoder without the pretrained head; a `temperature` that is not positive.
+
+    Li and Hoiem, Learning without Forgetting (LwF), 2016, https://arxiv.org/abs/1606.09282
     """
+    expect_encoder(encoder)
+    expect_positive("temperature", temperature)
+    head = pretrained_head(encoder) if head is None else head
     start = FrozenCopy(nn.Sequential(encoder, head))
     loss = Distillation(deepcopy(head).requires_grad_(True), start, on, temperature)
-    return Term("lwf", loss, weight, streams=[on])
+    return Term(name, loss, weight, streams=[on])
 
 
 def distillation(
-    teacher: nn.Module, head: nn.Module, on: str, *, weight: float | Schedule = 1.0, temperature: float = 4.0
+    head: nn.Module,
+    *,
+    teacher: nn.Module,
+    on: str,
+    temperature: float = 4.0,
+    weight: float | Schedule = 1.0,
+    name: str = "distillation",
 ) -> Term:
-    """Predictions like those of a frozen teacher: knowledge distillation.
+    """Learn the predictions of a frozen teacher: knowledge distillation.
 
     Args:
-        teacher: from inputs to logits. A frozen copy is made here and saved with the term.
-        head: the classifier being trained, of the teacher's classes.
-        on: stream; its labels are not used.
-        weight: of the term.
+        head: the classifier that is trained, with the teacher's classes.
+        teacher: maps inputs to logits. The term makes a frozen copy now and saves the copy.
+        on: the stream. Labels are not used.
         temperature: T; 4, the common default.
+        weight: of the term.
+        name: of the term.
+
+    Raises:
+        TypeError: a head without classes.
+        ValueError: a `temperature` that is not positive.
 
     Hinton et al., 2015, https://arxiv.org/abs/1503.02531
     """
-    return Term("distillation", Distillation(head, FrozenCopy(teacher), on, temperature), weight, streams=[on])
+    protocols.expect(
+        head, protocols.HasClasses, "`head`",
+        "take `heads.Classifier(encoder, classes=...)`, or compare features with `inductive.feature_distillation`",
+    )  # fmt: skip
+    expect_positive("temperature", temperature)
+    return Term(name, Distillation(head, FrozenCopy(teacher), on, temperature), weight, streams=[on])
 
 
 class Distillation(nn.Module):

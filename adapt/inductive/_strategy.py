@@ -1,4 +1,4 @@
-"""Which part of a pretrained encoder learns."""
+"""The part of a pretrained encoder that learns."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from adapt.encoders import Encoder, GlobalBatchNorm
+from adapt.inductive._doors import expect_adaptable
 
 NORMS = (_BatchNorm, GlobalBatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.instancenorm._InstanceNorm)
 PARTIAL = ("bias", "norm", "adapters")  # a little of every layer
@@ -15,42 +16,44 @@ PARTIAL = ("bias", "norm", "adapters")  # a little of every layer
 def strategy(
     encoder: Encoder, learn: str | int | Sequence[str], *, batch_norm: Literal["frozen", "follow"] = "frozen"
 ) -> Encoder:
-    """Say what of an encoder learns, from nothing to everything. A trainer follows: its optimizer gets what learns.
+    """Freeze an encoder, a part of the encoder, or nothing. The optimizer of a trainer gets all parameters that learn.
 
     ``Trainer(inductive.strategy(encoder, 2), [adapt.supervised(head, on="target")], ...)``
 
     Args:
-        encoder: changed in place: ``requires_grad`` of its parameters, and which modules stay in evaluation mode.
+        encoder: changed in place: ``requires_grad`` of the parameters, and which modules stay in evaluation mode.
         learn:
             ``"probe"``: nothing; the encoder extracts features and only the head learns.
             a number k: the last k of ``encoder.layers``.
-            names: these layers, or any modules of its body (surgical fine-tuning).
+            names: these layers, or any modules of the encoder's body (surgical fine-tuning).
             ``"full"``: everything, from the pretrained start.
             ``"bias"``: the biases of all layers (BitFit).
             ``"norm"``: weights and biases of the normalisation layers.
-            ``"adapters"``: what :func:`encoders.lora`, :func:`encoders.task_lora` and :func:`encoders.ia3` added.
-        batch_norm: ``"frozen"``: BatchNorm layers keep their pretrained statistics, in training too, so that training begins at the
-            function that the pretrained encoder is in evaluation mode (and LP-FT at the probe's solution); ``"follow"``: the
-            statistics learn where their layer learns, which a network from scratch needs.
+            ``"adapters"``: the adapters of :func:`encoders.lora`, :func:`encoders.task_lora` and :func:`encoders.ia3`.
+        batch_norm: ``"frozen"``: BatchNorm layers keep the pretrained statistics, in training too. Training then begins
+            at the function that was evaluated, and LP-FT at the probe's solution. ``"follow"``: the statistics learn
+            where the layer learns, as a network from scratch needs.
 
     Returns:
         `encoder`.
 
-    A module outside of the named layers goes with the layer before it (:meth:`Encoder.layer_of`). What does not learn stays in
-    evaluation mode, without dropout, so that a frozen prefix always gives the same features and can be cached
-    (:func:`engine.features`).
+    A module outside of the named layers goes with the layer before the module (:meth:`Encoder.layer_of`). A module that
+    does not learn stays in evaluation mode, without dropout: a frozen prefix always gives the same features and can be
+    cached (:func:`engine.features`).
 
-    To use the pretrained classes directly, without any learning, see :func:`inductive.direct`; for a probe first and full
-    fine-tuning from it (LP-FT), :func:`inductive.probe`; for layers that begin to learn one after the other,
-    :func:`inductive.gradual`.
+    Related: :func:`inductive.direct` uses the pretrained classes without any learning; :func:`inductive.probe` is the
+    start of LP-FT, a probe first and full fine-tuning after; with :func:`inductive.gradual` layers begin to learn one
+    after the other.
 
     Raises:
-        ValueError: an unknown strategy, more layers than there are, a name that the encoder does not have, or nothing of the
-            kind that was asked for.
+        TypeError: a module that is no encoder.
+        ValueError: an unknown strategy, more layers than the encoder has, an unknown name, or a strategy without any
+            parameter in this encoder.
 
-    Ben Zaken et al., BitFit, 2022, https://arxiv.org/abs/2106.10199; Lee et al., Surgical Fine-Tuning Improves Adaptation to
-    Distribution Shifts, 2023, https://arxiv.org/abs/2210.11466
+    Ben Zaken et al., BitFit, 2022, https://arxiv.org/abs/2106.10199; Lee et al., Surgical Fine-Tuning Improves
+    Adaptation to Distribution Shifts, 2023, https://arxiv.org/abs/2210.11466
     """
+    expect_adaptable(encoder)
     if batch_norm not in ("frozen", "follow"):
         raise ValueError(f'`batch_norm` must be "frozen" or "follow", got {batch_norm!r}.')
     modules = dict(encoder.body.named_modules())
@@ -59,7 +62,7 @@ def strategy(
     for name in learning:
         module = modules[name]
         for parameter_name, parameter in module.named_parameters(recurse=False):
-            if learn not in PARTIAL or _takes_part(str(learn), name, parameter_name, module):
+            if learn not in PARTIAL or _is_selected(str(learn), name, parameter_name, module):
                 wanted[id(parameter)] = True
     if learn != "probe" and not any(wanted.values()):
         raise ValueError(f"`learn={learn!r}` leaves nothing to learn in this encoder; there is no such parameter.")
@@ -75,7 +78,7 @@ def strategy(
 
 
 def _learning(encoder: Encoder, learn: str | int | Sequence[str]) -> set[str]:
-    """Names of the modules inside the body that learn."""
+    """Return the names of the modules inside of the body that learn."""
     modules = dict(encoder.body.named_modules())
     if learn == "probe":
         return set()
@@ -98,7 +101,7 @@ def _learning(encoder: Encoder, learn: str | int | Sequence[str]) -> set[str]:
     return inside | {m for m, layer in layer_of.items() if layer in learn}
 
 
-def _takes_part(learn: str, name: str, parameter: str, module: nn.Module) -> bool:
+def _is_selected(learn: str, name: str, parameter: str, module: nn.Module) -> bool:
     if learn == "bias":
         return parameter == "bias" or parameter.endswith("_bias")  # in_proj_bias of attention
     if learn == "norm":

@@ -8,49 +8,55 @@ from torch import Tensor, nn
 import losses
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
-from adapt.inductive._co_tuning import needs_labels
+from adapt.heads.sizes import check_count
+from adapt.inductive._doors import expect_labels, expect_positive
+from adapt.protocols import HasDim, dim_of
 from adapt.streams import Stream
 
 
 def supervised_contrastive(
-    dim: int,
-    on: str,
+    encoder: HasDim | int,
     *,
-    weight: float | Schedule = 1.0,
-    temperature: float = 0.1,
+    on: str,
     projection: int | None = 128,
+    temperature: float = 0.1,
+    weight: float | Schedule = 1.0,
+    name: str = "supervised_contrastive",
 ) -> Term:
-    """A supervised contrastive term beside the cross-entropy, on both views where the stream has two.
+    """Add a supervised contrastive loss to the cross-entropy, on both views where the stream has two.
 
     Args:
-        dim: feature size.
-        on: labelled stream.
-        weight: of the term.
+        encoder: of the trainer, or the feature size.
+        on: the labelled stream.
+        projection: size of a projection that learns with the term, dim to dim to this size, 128 as in the paper. None
+            takes the features themselves.
         temperature: 0.1 as in the paper.
-        projection: size of the projection that learns with it, dim to dim to this size, 128 as in the paper; ``None`` takes the
-            features themselves.
+        weight: of the term.
+        name: of the term.
 
     Raises:
-        ValueError: a stream without labels.
+        TypeError: an encoder without `dim`.
+        ValueError: a stream without labels; a `projection` below 1, a `temperature` that is not positive.
 
     Khosla et al., 2020, https://arxiv.org/abs/2004.11362; as a term of fine-tuning: Gunel et al., 2021,
     https://arxiv.org/abs/2011.01403 and Zhong et al., Bi-tuning, 2020, https://arxiv.org/abs/2011.06182
     """
-    project = (
-        nn.Identity()
-        if projection is None
-        else nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, projection))
-    )
-    return Term("supervised_contrastive", SupervisedContrastive(project, on, temperature), weight, streams=[on])
+    dim = dim_of(encoder)
+    expect_positive("temperature", temperature)
+    project: nn.Module = nn.Identity()
+    if projection is not None:
+        check_count("`projection`", projection)
+        project = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, projection))
+    return Term(name, SupervisedContrastive(project, on, temperature, name), weight, streams=[on])
 
 
 class SupervisedContrastive(nn.Module):
-    def __init__(self, project: nn.Module, on: str, temperature: float):
+    def __init__(self, project: nn.Module, on: str, temperature: float, name: str):
         super().__init__()
-        self.project, self.on, self.temperature = project, on, temperature
+        self.project, self.on, self.temperature, self._name = project, on, temperature, name
 
     def check(self, streams: Mapping[str, Stream]) -> None:
-        needs_labels(streams, self.on, "supervised_contrastive")
+        expect_labels(streams, self.on, self._name)
 
     def forward(self, step: Step) -> Tensor:
         view = step[self.on]

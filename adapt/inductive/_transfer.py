@@ -14,7 +14,9 @@ from adapt.encoders import Encoder
 from adapt.engine import Predictions, Trainer, cosine, features, predict, score
 from adapt.engine._supervised import supervised
 from adapt.heads import Classifier, Score
+from adapt.heads.sizes import check_count, names_of
 from adapt.inductive._direct import direct
+from adapt.inductive._doors import expect_adaptable, expect_positive, number_of_rows
 from adapt.inductive._probe import probe
 from adapt.inductive._strategy import PARTIAL, strategy
 from adapt.streams import Stream
@@ -29,11 +31,11 @@ class Model:
     device: torch.device | str = "cpu"
 
     def predict(self, dataset: Dataset, *, batch_size: int = 256) -> Predictions:
-        """Outputs, features and labels of every row."""
+        """Return outputs, features and labels of every row."""
         return predict(self.encoder, self.head, dataset, batch_size=batch_size, device=self.device)
 
     def evaluate(self, dataset: Dataset, *, batch_size: int = 256) -> Score:
-        """The head's own score on a labelled dataset, with its 95 % interval."""
+        """Return the head's own score on a labelled dataset, with the 95 % interval."""
         return score(self.head, self.predict(dataset, batch_size=batch_size))
 
 
@@ -59,31 +61,40 @@ def transfer(
     ``inductive.transfer(encoder, train, "full", classes=10).evaluate(test)``
 
     Args:
-        encoder: pretrained; it is copied and stays as it is.
+        encoder: pretrained; copied and left as it was.
         train: labelled rows of the target; not needed for ``"direct"``.
-        learn: ``"direct"`` the pretrained classes themselves, nothing learns (:func:`inductive.direct`); ``"probe"`` a solved linear
-            head on frozen features (:func:`inductive.probe`); or anything that :func:`inductive.strategy` takes: a number of last
-            layers, names, ``"full"``, ``"bias"``, ``"norm"``, ``"adapters"``.
-        classes: how many, or their names (``"direct"`` needs names).
-        start: of the head where the encoder learns: ``"probe"`` solves it first (LP-FT), so that a random head does not tear at
-            the encoder's features; ``"random"`` is plain fine-tuning.
+        learn: ``"direct"`` takes the pretrained classes themselves, nothing learns (:func:`inductive.direct`);
+            ``"probe"`` solves a linear head on frozen features (:func:`inductive.probe`); every other value goes to
+            :func:`inductive.strategy`: a number of last layers, names, ``"full"``, ``"bias"``, ``"norm"``,
+            ``"adapters"``.
+        classes: number of classes, or their names (``"direct"`` needs names).
+        start: the head's start where the encoder learns: ``"probe"`` solves the head first (LP-FT), because the
+            gradients of a random head damage the encoder's features; ``"random"`` is plain fine-tuning.
         batch_norm: as in :func:`inductive.strategy`.
         epochs: passes over `train`; 20.
-        batch_size: rows a step, at most all of them.
-        rate: learning rate of the head; AdamW, falling along a cosine; 1e-3.
-        encoder_scale: of the encoder's rate to the head's; ``None`` is 0.1, and 1 for ``"bias"``, ``"norm"`` and ``"adapters"``, the
-            usual choices; or one for each layer (:func:`layer_decay`, :func:`gradual`).
-        transform: random augmentation of one input, in training.
+        batch_size: rows per step, at most all rows.
+        rate: learning rate of the head, 1e-3: AdamW, falling along a cosine.
+        encoder_scale: ratio of the encoder's rate to the head's rate. None is 0.1, and 1 for ``"bias"``, ``"norm"`` and
+            ``"adapters"``: the usual choices. Or a dict with a ratio for each layer (:func:`layer_decay`,
+            :func:`gradual`).
+        transform: random augmentation of a single input, in training.
         seed: of order, augmentation, dropout, folds and the random head.
-        device: where it is computed.
+        device: where the model is computed.
         options: more for :class:`Trainer`, such as ``log="runs/first"``.
 
     Raises:
-        ValueError: what the strategy, the probe, `direct` and the trainer raise; an unknown `start`.
+        TypeError: a module that is no encoder.
+        ValueError: an unknown `start`; `epochs`, `batch_size` or `rate` that are not positive; the errors of the
+            strategy, the probe, `direct` and the trainer.
 
     Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, 2022,
     https://arxiv.org/abs/2202.10054
     """
+    expect_adaptable(encoder)
+    check_count("`epochs`", epochs)
+    check_count("`batch_size`", batch_size)
+    expect_positive("rate", rate)
+    names_of(classes)
     if start not in ("probe", "random"):
         raise ValueError(f'`start` must be "probe" or "random", got {start!r}.')
     encoder = deepcopy(encoder).to(device)
@@ -102,10 +113,11 @@ def transfer(
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            head = Classifier(encoder.dim, classes if isinstance(classes, int) else list(classes))
+            head = Classifier(encoder, classes)
     head.to(device)
     if learn != "probe":
-        batch_size = min(batch_size, len(train))  # type: ignore[arg-type]
+        rows_of_train = number_of_rows(train, "`train`")
+        batch_size = min(batch_size, rows_of_train)
         usual = 1.0 if learn in PARTIAL else 0.1
         settings: dict[str, Any] = {
             "optimizer": partial(torch.optim.AdamW, lr=rate),
@@ -121,12 +133,12 @@ def transfer(
             device=device,
             **settings | options,
         )
-        trainer.fit(steps=epochs * (len(train) // batch_size))  # type: ignore[arg-type]
+        trainer.fit(steps=epochs * (rows_of_train // batch_size))
         take_average(trainer)
     return Model(encoder.eval(), head.eval(), device)
 
 
 def take_average(trainer: Trainer) -> None:
-    """The model gets the weights that the trainer evaluates with: where it has ``ema``, their average."""
+    """Give the model the weights of the evaluation: their average, where the trainer has ``ema``."""
     if trainer.ema is not None:
         trainer.model.load_state_dict(trainer.ema.module.state_dict())

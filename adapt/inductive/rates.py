@@ -5,24 +5,27 @@ from collections.abc import Mapping
 from adapt.encoders import Encoder
 from adapt.engine import switch
 from adapt.engine.schedule import Schedule
+from adapt.inductive._doors import expect_encoder
 
 
 def layer_decay(encoder: Encoder, decay: float = 0.8, *, top: float = 1.0) -> dict[str, float]:
-    r"""Discriminative learning rates: the deeper the layer, the slower. For ``Trainer(encoder_scale=...)``.
+    r"""Return discriminative learning rates for ``Trainer(encoder_scale=...)``: the deeper the layer, the slower.
 
     .. math:: \text{scale of layer } l = \text{top} \cdot \text{decay}^{L - l}, \qquad l = 1, \dots, L
 
     Args:
-        encoder: its ``layers``, from general to specific.
-        decay: 0.8; 0.65 to 0.9 are usual for transformers. ULMFiT divides by 2.6 a layer, 0.385.
+        encoder: with ``layers``, from general to specific.
+        decay: 0.8; 0.65 to 0.9 are usual for transformers. ULMFiT divides by 2.6 for each layer, 0.385.
         top: scale of the last layer relative to the head; 1.
 
     Raises:
+        TypeError: a module that is no encoder.
         ValueError: `decay` outside (0, 1] or an encoder without layers.
 
     Howard and Ruder, Universal Language Model Fine-tuning for Text Classification (ULMFiT), 2018, section 3.2,
     https://arxiv.org/abs/1801.06146
     """
+    expect_encoder(encoder)
     if not 0 < decay <= 1 or not top > 0:
         raise ValueError(f"`decay` must be in (0, 1] and `top` positive, got {decay} and {top}.")
     layers = list(encoder.parameters_of())
@@ -32,24 +35,27 @@ def layer_decay(encoder: Encoder, decay: float = 0.8, *, top: float = 1.0) -> di
 def gradual(
     encoder: Encoder, *, until: float = 0.5, scale: float | Mapping[str, float] = 1.0
 ) -> dict[str, float | Schedule]:
-    """Gradual unfreezing: first only the head learns, then the last layer too, and so on. For ``Trainer(encoder_scale=...)``.
+    """Return learning rates for ``Trainer(encoder_scale=...)`` that unfreeze layer after layer: gradual unfreezing.
 
-    Of L layers the last begins at ``until / L`` of the run, the one before it at ``2 until / L``, the first at `until`. A layer
-    waits with learning rate zero, which is exact for the optimizers of torch and depends on the step's number alone, so that a
-    resumed run is the same run. It saves no time: gradients are computed, and the optimizer's averages take them in.
+    First only the head learns, then the last layer too, and so on. Of L layers the last begins at ``until / L`` of the
+    run, the layer before at ``2 until / L``, the first at `until`. A waiting layer has the learning rate zero: exact
+    for the optimizers of torch, and a function of the step number alone, so a resumed run is the same run. Gradual
+    unfreezing saves no time: gradients are computed, and the averages of the optimizer include the gradients.
 
     Args:
-        encoder: its ``layers``, from general to specific. BatchNorm statistics do not wait where
-            :func:`inductive.strategy` was told that they follow.
+        encoder: with ``layers``, from general to specific. BatchNorm statistics do not wait after
+            ``inductive.strategy(..., batch_norm="follow")``.
         until: share of the run after which everything learns; 0.5.
-        scale: of the layers once they learn: a number, or one a layer, such as :func:`layer_decay`.
+        scale: of the layers after their start: a number, or a number for each layer, such as :func:`layer_decay`.
 
     Raises:
+        TypeError: a module that is no encoder.
         ValueError: `until` outside (0, 1), an encoder without layers, or scales for other layers.
 
     Howard and Ruder, Universal Language Model Fine-tuning for Text Classification (ULMFiT), 2018, section 3.3,
     https://arxiv.org/abs/1801.06146
     """
+    expect_encoder(encoder)
     if not 0 < until < 1:
         raise ValueError(f"`until` must be in (0, 1), got {until}.")
     layers = list(encoder.parameters_of())

@@ -28,7 +28,7 @@ def test_quick_run_that_is_stopped_and_goes_on(tmp_path, monkeypatch, capsys):
     out = tmp_path / "inductive"
     run(monkeypatch, "--quick", "--out", str(out))
     printed = capsys.readouterr().out
-    assert printed.count("| from scratch |") == 2 and printed.count("The ladder went") == 2
+    assert printed.count("| from scratch |") == 2 and printed.count("interpolated fine-tuning went") == 2
     assert json.loads((out / "results.json").read_text())["direct"] > 0.6
     files = sorted((out / "runs").rglob("*.json"))
     assert len(files) == 2 * 2 * 8

@@ -14,13 +14,15 @@ from tests.ranks import run_ranks
 STEPS = 6
 DTYPES = {torch.float64: 1e-10, torch.float32: 2e-5}
 TERMS = {
-    "bss": lambda e: inductive.bss("target", weight=0.1, count=2),
-    "co_tuning": lambda e: inductive.co_tuning(e, "target", torch.full((3, 3), 0.1) + 0.7 * torch.eye(3)),
-    "delta": lambda e: inductive.delta(e, "target", attention={"0": torch.arange(5.0)}),
-    "feature_distillation": lambda e: inductive.feature_distillation(e, "target", sizes=(4, 4)),
+    "bss": lambda e: inductive.bss(on="target", weight=0.1, count=2),
+    "co_tuning": lambda e: inductive.co_tuning(
+        e, on="target", relationship=torch.full((3, 3), 0.1) + 0.7 * torch.eye(3)
+    ),
+    "delta": lambda e: inductive.delta(e, on="target", attention={"0": torch.arange(5.0)}),
+    "feature_distillation": lambda e: inductive.feature_distillation(e, teacher=e, on="target", teacher_dim=4),
     "l2_sp": lambda e: inductive.l2_sp(e, weight=1.0),
-    "lwf": lambda e: inductive.lwf(e, e.head, "target"),
-    "supervised_contrastive": lambda e: inductive.supervised_contrastive(4, "target", projection=3),
+    "lwf": lambda e: inductive.lwf(e, on="target"),
+    "supervised_contrastive": lambda e: inductive.supervised_contrastive(e, on="target", projection=3),
 }
 
 

@@ -55,7 +55,7 @@ def test_l2_sp_is_half_the_squared_way_from_the_start():
 def test_delta_compares_layers_row_by_row_in_any_pass(passes):
     encoder = network()
     attention = {"0": torch.arange(5.0)}
-    term = inductive.delta(encoder, "target", attention=attention)
+    term = inductive.delta(encoder, on="target", attention=attention)
     before = copy.deepcopy(encoder)
     moved(encoder)
     step = step_of(encoder, term, passes=passes)
@@ -89,14 +89,14 @@ def test_layers_of_a_step_are_those_that_a_term_declares():
 
 def test_delta_refuses_layers_that_are_not_there():
     with pytest.raises(ValueError, match="must name layers"):
-        inductive.delta(network(), "target", ["7"])
+        inductive.delta(network(), on="target", layers=["7"])
     with pytest.raises(ValueError, match=r"`attention` must weigh channels of `layers`, \['0'\], got \['2'\]"):
-        inductive.delta(network(), "target", ["0"], attention={"2": torch.ones(4)})
+        inductive.delta(network(), on="target", layers=["0"], attention={"2": torch.ones(4)})
 
 
 def test_delta_is_zero_at_the_start_in_half_precision_too():
     encoder = network()
-    term = inductive.delta(encoder, "target")
+    term = inductive.delta(encoder, on="target")
     assert term(step_of(encoder, term, autocast=torch.autocast("cpu", torch.bfloat16))) == 0
 
 
@@ -124,7 +124,7 @@ def test_channel_attention_is_the_rise_of_the_loss_without_the_channel():
 
 def test_bss_is_the_smallest_squared_singular_value():
     encoder = network()
-    term = inductive.bss("target")
+    term = inductive.bss(on="target")
     step = step_of(encoder, term)
     smallest = numpy.linalg.svd(encoder(step["target"].inputs).detach().double().numpy(), compute_uv=False)[-1]
     assert float(term(step).detach()) == pytest.approx(smallest**2, rel=1e-4)
@@ -140,20 +140,20 @@ def test_relationship_and_co_tuning():
     torch.testing.assert_close(
         inductive.relationship(encoder, data, 3, source=source), inductive.relationship(encoder, data, 3, temperature=T)
     )
-    term = inductive.co_tuning(encoder, "target", R)
+    term = inductive.co_tuning(encoder, on="target", relationship=R)
     step = step_of(encoder, term)
     log_p = F.log_softmax(encoder.head(encoder(step["target"].inputs)), 1)
     torch.testing.assert_close(term(step), -(R[step["target"].labels] * log_p).sum(1).mean())
     assert all(a is not b for a, b in zip(term.loss.parameters(), encoder.head.parameters(), strict=True))
     with pytest.raises(ValueError, match=r"must be \(target classes, 3\)"):
-        inductive.co_tuning(encoder, "target", R[:, :2])
+        inductive.co_tuning(encoder, on="target", relationship=R[:, :2])
     with pytest.raises(ValueError, match="without its own head"):
         inductive.relationship(encoders.wrap(nn.Flatten(), 6), data, 3)
 
 
 def test_lwf_keeps_the_old_answers():
     encoder = network()
-    term, before, head = inductive.lwf(encoder, encoder.head, "target"), copy.deepcopy(encoder), encoder.head
+    term, before, head = inductive.lwf(encoder, on="target"), copy.deepcopy(encoder), encoder.head
     assert float(term(step_of(encoder, term)).detach()) == pytest.approx(0, abs=1e-6)
     moved(encoder)
     step = step_of(encoder, term)
@@ -173,13 +173,13 @@ def test_lwf_keeps_the_old_answers():
 def test_distillation_of_logits_and_of_features():
     torch.manual_seed(2)
     encoder, head, teacher = network(), heads.Classifier(4, 3), nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3))
-    term = inductive.distillation(teacher, head, "target", temperature=3.0)
+    term = inductive.distillation(head, teacher=teacher, on="target", temperature=3.0)
     step = step_of(encoder, term)
     x = step["target"].inputs
     t, z = teacher.eval()(x) / 3, head(encoder(x)) / 3
     expected = 9 * F.kl_div(z.log_softmax(1), t.log_softmax(1), log_target=True, reduction="batchmean")
     torch.testing.assert_close(term(step), expected)
-    term = inductive.feature_distillation(teacher, "target", sizes=(4, 3))
+    term = inductive.feature_distillation(encoder, teacher=teacher, on="target", teacher_dim=3)
     step = step_of(encoder, term)
     adapter = term.loss.adapter
     torch.testing.assert_close(term(step), F.mse_loss(adapter(encoder(x)), teacher(x)))
@@ -188,7 +188,7 @@ def test_distillation_of_logits_and_of_features():
 
 def test_supervised_contrastive_takes_both_views():
     encoder = network()
-    term = inductive.supervised_contrastive(4, "target", projection=None)
+    term = inductive.supervised_contrastive(4, on="target", projection=None)
     x, y = cloud(8).tensors
     step = Step({"target": Batch(x, y, torch.arange(8), x + 0.1)}, encoder)
     z = F.normalize(torch.cat([encoder(x), encoder(x + 0.1)]).double()).detach()
@@ -204,12 +204,12 @@ def test_supervised_contrastive_takes_both_views():
 def test_terms_that_learn_from_labels_ask_for_them():
     encoder = network()
     for term in (
-        inductive.supervised_contrastive(4, "target"),
-        inductive.co_tuning(encoder, "target", torch.ones(3, 3)),
+        inductive.supervised_contrastive(4, on="target"),
+        inductive.co_tuning(encoder, on="target", relationship=torch.ones(3, 3)),
     ):
         with pytest.raises(ValueError, match="learns from the labels of stream `target`"):
             Trainer(encoder, [term], {"target": Stream(cloud(), 12, labels=False)}, progress=False, device="cpu")
-    term = inductive.co_tuning(encoder, "target", torch.ones(2, 3))
+    term = inductive.co_tuning(encoder, on="target", relationship=torch.ones(2, 3))
     with pytest.raises(ValueError, match="labels from 0 to 2, and `relationship` is for classes 0 to 1"):
         Trainer(encoder, [term], {"target": Stream(cloud(), 12)}, progress=False, device="cpu")
 
@@ -217,12 +217,12 @@ def test_terms_that_learn_from_labels_ask_for_them():
 def every_term(encoder):
     return [
         inductive.l2_sp(encoder),
-        inductive.delta(encoder, "target"),
-        inductive.bss("target"),
-        inductive.co_tuning(encoder, "target", torch.full((3, 3), 1 / 3)),
-        inductive.lwf(encoder, encoder.head, "target"),
-        inductive.supervised_contrastive(4, "target", projection=3),
-        inductive.feature_distillation(encoder, "target", sizes=(4, 4)),
+        inductive.delta(encoder, on="target"),
+        inductive.bss(on="target"),
+        inductive.co_tuning(encoder, on="target", relationship=torch.full((3, 3), 1 / 3)),
+        inductive.lwf(encoder, on="target"),
+        inductive.supervised_contrastive(4, on="target", projection=3),
+        inductive.feature_distillation(encoder, teacher=encoder, on="target", teacher_dim=4),
     ]
 
 

@@ -136,17 +136,17 @@ def test_a_model_trained_with_an_average_has_the_weights_of_the_average():
 
 
 @pytest.mark.parametrize("items", [False, True])
-def test_the_ladder_keeps_the_best_rung_by_held_out_training_rows(items, monkeypatch):
+def test_the_best_candidate_by_held_out_training_rows_is_kept(items, monkeypatch):
     import sys
 
     pretrained, train, calls = encoder(), cloud(30), []
-    ladder, transfer = sys.modules["adapt.inductive._interpolated_fine_tuning"], inductive.transfer
+    module, transfer = sys.modules["adapt.inductive._interpolated_fine_tuning"], inductive.transfer
 
     def watched(net, rows, learn, **options):
         calls.append((learn, len(rows)))
         return transfer(net, rows, learn, **options)
 
-    monkeypatch.setattr(ladder, "transfer", watched)
+    monkeypatch.setattr(module, "transfer", watched)
     chosen = inductive.interpolated_fine_tuning(
         pretrained, Items(train) if items else train, [1, "full"], classes=3, epochs=2, shares=(0.5, 1.0)
     )
@@ -159,7 +159,7 @@ def test_the_ladder_keeps_the_best_rung_by_held_out_training_rows(items, monkeyp
 
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
-def test_a_rung_lies_on_the_line_from_the_probe_to_the_tuned_model(share, monkeypatch):
+def test_a_candidate_lies_on_the_line_from_the_probe_to_the_tuned_model(share, monkeypatch):
     pretrained, train = encoder(), cloud(60)
     monkeypatch.setattr(heads.Classifier, "score", prefer_the_last(heads.Classifier.score))
     chosen = inductive.interpolated_fine_tuning(pretrained, train, classes=3, epochs=2, shares=(share,), folds=2)
@@ -182,7 +182,7 @@ def prefer_the_last(score):
     return scored
 
 
-def test_of_equal_rungs_the_one_nearest_to_the_probe_is_kept(monkeypatch):
+def test_of_equal_candidates_the_nearest_to_the_probe_is_kept(monkeypatch):
     score = heads.Classifier.score
     monkeypatch.setattr(heads.Classifier, "score", lambda self, o, y: replace(score(self, o, y), value=0.5))
     chosen = inductive.interpolated_fine_tuning(encoder(), cloud(30), classes=3, epochs=1)
@@ -191,7 +191,7 @@ def test_of_equal_rungs_the_one_nearest_to_the_probe_is_kept(monkeypatch):
     assert torch.equal(chosen.head.linear.weight, model.head.linear.weight)
 
 
-def test_the_log_of_a_ladder_is_that_of_the_chosen_strategy_on_all_rows(tmp_path, monkeypatch):
+def test_the_log_is_the_training_of_the_chosen_strategy_on_all_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(heads.Classifier, "score", prefer_the_last(heads.Classifier.score))
     chosen = inductive.interpolated_fine_tuning(
         encoder(), cloud(30), [1, "full"], classes=3, epochs=1, folds=2, log=tmp_path / "run"
@@ -200,7 +200,7 @@ def test_the_log_of_a_ladder_is_that_of_the_chosen_strategy_on_all_rows(tmp_path
     assert chosen.learn == "full" and len(steps) == 1
 
 
-def test_the_ladder_climbs_where_the_features_are_no_use():
+def test_full_fine_tuning_is_kept_where_the_features_are_no_use():
     """An encoder that sees two inputs only, and a task that lies in the others."""
     g = torch.Generator().manual_seed(1)
     x = torch.randn(240, 6, generator=g)
@@ -219,11 +219,11 @@ def test_the_ladder_climbs_where_the_features_are_no_use():
         ({"shares": (0.0, 1.0)}, r"in \(0, 1\]"), ({"start": "random"}, "where the line begins"),
     ],
 )  # fmt: skip
-def test_ladders_that_cannot_stand(options, message):
+def test_bad_interpolations(options, message):
     with pytest.raises(ValueError, match=message):
         inductive.interpolated_fine_tuning(encoder(), cloud(30), **{"classes": 3} | options)
 
 
-def test_a_ladder_needs_rows_to_hold_out():
+def test_interpolation_needs_rows_to_hold_out():
     with pytest.raises(ValueError, match="none can be held out"):
         inductive.interpolated_fine_tuning(encoder(), TensorDataset(torch.randn(2, 6), torch.tensor([0, 1])), classes=2)

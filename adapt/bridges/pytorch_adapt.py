@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from inspect import isfunction, signature
 from typing import Any
 
@@ -61,9 +62,17 @@ def hook(
         ValueError: a hook that alternates between optimizers, holds real ones, or needs a model that is not given; a
             hook that learns from labels on a stream without; a bank of another size than its stream; ``"G"`` that is not
             the trainer's encoder; on several ranks, a loss of ours that gathers.
+        ImportError: no pytorch-adapt; names the pip line.
 
     Musgrave et al., PyTorch Adapt, 2022, https://arxiv.org/abs/2211.15673
     """
+    try:
+        import_module("pytorch_adapt.hooks")
+    except ImportError as error:
+        raise ImportError(
+            f'hooks need pytorch-adapt: `pip install "adapt-losses[pytorch-adapt]"`, in an environment of its own, for it '
+            f"pins old releases of other libraries ({error})."
+        ) from error
     loss = Hook(hook, dict(models or {}), {"src": source, "target": target}, dict(weights or {}))
     name = name or type(hook).__name__.removesuffix("Hook").lower()
     return Term(name, loss, weight, streams=list(loss.streams.values()))

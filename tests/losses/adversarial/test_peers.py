@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from pytorch_adapt import layers
 
 import losses
 
@@ -59,11 +58,11 @@ def test_multi_domain_is_torch_s_cross_entropy_weighted_by_domain():
     )
 
 
-def test_domain_confusion_is_pytorch_adapt_s():
+def test_domain_confusion_is_pytorch_adapt_s(layers):
     assert_same(losses.domain_confusion, layers.UniformDistributionLoss(), z)
 
 
-def test_random_map_is_pytorch_adapt_s():
+def test_random_map_is_pytorch_adapt_s(layers):
     f = draw(8, 3)
     ours = losses.RandomMultilinearMap(3, 4, 9, generator=torch.Generator().manual_seed(0), detach=False).double()
     theirs = layers.RandomizedDotProduct([3, 4], 9)
@@ -76,7 +75,7 @@ def test_random_map_is_pytorch_adapt_s():
     )
 
 
-def test_entropy_weights_are_pytorch_adapt_s_before_they_divide_by_the_sum():
+def test_entropy_weights_are_pytorch_adapt_s_before_they_divide_by_the_sum(layers):
     weights = lambda z: losses.entropy_weights(z, detach=False)  # noqa: E731
     assert_same(lambda z: (weights(z) / weights(z).sum())[0], lambda z: layers.EntropyWeights()(z)[0], z)
 
@@ -109,7 +108,7 @@ def test_skada_s_margin_disparity_is_blind_to_which_row_has_which_label():
     assert (permuted - value).abs() > 1e-2
 
 
-def test_classifier_discrepancy_is_pytorch_adapt_s():
+def test_classifier_discrepancy_is_pytorch_adapt_s(layers):
     assert_same(losses.classifier_discrepancy, layers.MCDLoss(), z, y)
 
 
@@ -122,7 +121,7 @@ def test_symmetric_kl_is_torch_s_twice():
     assert_same(lambda z, y: losses.classifier_discrepancy(z, y, kind="symmetric_kl"), theirs, z, y)
 
 
-def test_sliced_wasserstein_is_pytorch_adapt_s_which_ignores_its_argument():
+def test_sliced_wasserstein_is_pytorch_adapt_s_which_ignores_its_argument(layers):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         theta = torch.randn(4, 128)

@@ -3,8 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from pytorch_adapt.layers import BNMLoss, DiversityLoss, EntropyLoss, ISTLoss, MCCLoss, NeighborhoodAggregation, VATLoss
-from pytorch_adapt.layers.ist_loss import get_probs
 from torch import nn
 
 import losses
@@ -40,9 +38,6 @@ def authors_bfm(z):
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (losses.entropy, EntropyLoss()),
-        (losses.minimum_class_confusion, MCCLoss(T=2.5)),
-        (losses.batch_nuclear_norm, BNMLoss()),
         (losses.batch_nuclear_norm, authors_bnm),
         (losses.fast_batch_nuclear_norm, authors_fbnm),
         (losses.batch_frobenius_norm, authors_bfm),
@@ -53,19 +48,35 @@ def test_of_logits(ours, theirs, shape):
     assert_same(ours, theirs, rows(*shape))
 
 
-def test_diversity():
+@pytest.mark.parametrize(
+    ("ours", "name", "options"),
+    [
+        (losses.entropy, "EntropyLoss", {}),
+        (losses.minimum_class_confusion, "MCCLoss", {"T": 2.5}),
+        (losses.batch_nuclear_norm, "BNMLoss", {}),
+    ],
+)
+@pytest.mark.parametrize("shape", [(12, 5), (4, 7)])
+def test_of_logits_in_pytorch_adapt(layers, ours, name, options, shape):
+    assert_same(ours, getattr(layers, name)(**options), rows(*shape))
+
+
+def test_diversity_of_pytorch_adapt(layers):
     # theirs adds a small number to the mean before the logarithm
-    assert_same(losses.diversity, DiversityLoss(), rows(12, 5), rtol=1e-5)
+    assert_same(losses.diversity, layers.DiversityLoss(), rows(12, 5), rtol=1e-5)
+
+
+def test_diversity_where_a_class_underflows():
     z = torch.tensor([[0.0, -1e4]], requires_grad=True)
     (gradient,) = torch.autograd.grad(losses.diversity(z), z)
     assert gradient.isfinite().all()
 
 
-def test_information_maximization_is_the_ist_loss_of_its_probabilities():
+def test_information_maximization_is_the_ist_loss_of_its_probabilities(layers):
     x, domain = rows(10, 4), torch.tensor([0, 1] * 5)
-    theirs = ISTLoss()
+    theirs = layers.ISTLoss()
     off = ~torch.eye(10, dtype=torch.bool)
-    p = get_probs(theirs.distance(x)[off].view(10, 9), off, domain, theirs.distance.is_inverted)
+    p = layers.ist_loss.get_probs(theirs.distance(x)[off].view(10, 9), off, domain, theirs.distance.is_inverted)
     torch.testing.assert_close(-losses.information_maximization(p.log()), theirs(x, domain), rtol=1e-5, atol=1e-8)
 
 
@@ -93,12 +104,12 @@ def classifier():
 
 
 @pytest.mark.parametrize("iterations", [1, 3])
-def test_virtual_adversarial(iterations):
+def test_virtual_adversarial(layers, iterations):
     x, model = rows(5, 6), classifier().eval()
     torch.set_default_dtype(torch.float64)  # theirs draws in the default precision
     try:
         torch.manual_seed(1)
-        theirs = VATLoss(num_power_iterations=iterations, xi=1e-3, epsilon=0.7)(x, model(x), model)
+        theirs = layers.VATLoss(num_power_iterations=iterations, xi=1e-3, epsilon=0.7)(x, model(x), model)
         torch.manual_seed(1)
         direction = torch.randn(*x.shape)
     finally:
@@ -114,22 +125,22 @@ def test_virtual_adversarial(iterations):
     torch.testing.assert_close(torch.autograd.grad(ours, parameters), wanted, rtol=1e-8, atol=1e-12)
 
 
-def test_virtual_adversarial_keeps_gradients_that_they_clear():
+def test_virtual_adversarial_keeps_gradients_that_they_clear(layers):
     x, model = rows(5, 6), classifier().eval()
     model(x).sum().backward()
     losses.virtual_adversarial(model, x, radius=1.0, generator=torch.Generator())
     assert model[0].weight.grad is not None and not model[1].training
     torch.set_default_dtype(torch.float64)
     try:
-        VATLoss()(x, model(x), model)
+        layers.VATLoss()(x, model(x), model)
     finally:
         torch.set_default_dtype(torch.float32)
     assert model[0].weight.grad is None or not model[0].weight.grad.any()
 
 
-def test_neighbourhood_aggregation():
+def test_neighbourhood_aggregation(layers):
     size, d, classes = 11, 3, 4
-    theirs = NeighborhoodAggregation(size, d, classes, k=3).double()
+    theirs = layers.NeighborhoodAggregation(size, d, classes, k=3).double()
     ours = losses.NeighbourhoodBank(size, d, classes).double()
     everything = torch.arange(size)
     x, z = rows(size, d, seed=2), rows(size, classes, seed=3)

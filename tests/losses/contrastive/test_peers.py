@@ -3,10 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import NCALoss, NTXentLoss, SupConLoss, TripletMarginLoss, VICRegLoss
-from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
-from pytorch_metric_learning.reducers import MeanReducer
 
 import losses
 
@@ -14,8 +10,23 @@ g = torch.Generator().manual_seed(0)
 x = torch.randn(10, 4, generator=g, dtype=torch.float64)
 y = x + 0.5 * torch.randn(10, 4, generator=g, dtype=torch.float64)
 labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
-euclidean = LpDistance(normalize_embeddings=False)
-squared = LpDistance(normalize_embeddings=False, power=2)
+
+
+@pytest.fixture(scope="session")
+def pml():
+    for part in ("distances", "losses", "miners", "reducers"):
+        pytest.importorskip(f"pytorch_metric_learning.{part}")
+    return pytest.importorskip("pytorch_metric_learning")
+
+
+@pytest.fixture(scope="session")
+def euclidean(pml):
+    return pml.distances.LpDistance(normalize_embeddings=False)
+
+
+@pytest.fixture(scope="session")
+def squared(pml):
+    return pml.distances.LpDistance(normalize_embeddings=False, power=2)
 
 
 def assert_same(ours, theirs, *inputs, tolerance=1e-10):
@@ -28,39 +39,39 @@ def assert_same(ours, theirs, *inputs, tolerance=1e-10):
     torch.testing.assert_close(*found, rtol=tolerance, atol=tolerance)
 
 
-def test_nt_xent_of_pytorch_metric_learning():
+def test_nt_xent_of_pytorch_metric_learning(pml):
     twice = torch.arange(10).repeat(2)
-    peer = NTXentLoss(temperature=0.5)
+    peer = pml.losses.NTXentLoss(temperature=0.5)
     assert_same(losses.nt_xent, lambda a, b: peer(torch.cat([a, b]), twice), x, y)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_supervised_contrastive_of_pytorch_metric_learning(temperature):
+def test_supervised_contrastive_of_pytorch_metric_learning(pml, temperature):
     assert_same(
         lambda a: losses.supervised_contrastive(a, labels, temperature=temperature),
-        lambda a: SupConLoss(temperature=temperature)(a, labels),
+        lambda a: pml.losses.SupConLoss(temperature=temperature)(a, labels),
         x,
     )
 
 
-def test_where_supervised_contrastive_of_pytorch_metric_learning_differs():
+def test_where_supervised_contrastive_of_pytorch_metric_learning_differs(pml):
     one_class = torch.zeros(10, dtype=torch.long)
-    assert SupConLoss()(x, one_class) == 0  # no negatives there: nothing to learn
+    assert pml.losses.SupConLoss()(x, one_class) == 0  # no negatives there: nothing to learn
     assert losses.supervised_contrastive(x, one_class) > 1
 
 
-def test_neighbourhood_components_of_pytorch_metric_learning():
+def test_neighbourhood_components_of_pytorch_metric_learning(pml, squared):
     assert_same(
         lambda a: losses.neighbourhood_components(a, labels, temperature=0.5),
-        lambda a: NCALoss(softmax_scale=2, distance=squared)(a, labels),
+        lambda a: pml.losses.NCALoss(softmax_scale=2, distance=squared)(a, labels),
         x,
     )
 
 
-def test_where_neighbourhood_components_of_pytorch_metric_learning_differs():
+def test_where_neighbourhood_components_of_pytorch_metric_learning_differs(pml, squared):
     far = torch.tensor([[0.0], [1.0], [100.0], [101.0]]).requires_grad_()
     wrong = torch.tensor([0, 1, 0, 1])  # the nearest neighbour is always of the wrong class, by far
-    assert NCALoss(distance=squared)(far, wrong).isnan()  # no row is left: the mean of nothing
+    assert pml.losses.NCALoss(distance=squared)(far, wrong).isnan()  # no row is left: the mean of nothing
     value = losses.neighbourhood_components(far, wrong)
     value.backward()
     assert value > 9000 and far.grad.abs().min() > 10
@@ -68,13 +79,14 @@ def test_where_neighbourhood_components_of_pytorch_metric_learning_differs():
 
 @pytest.mark.parametrize("margin", [0.5, 2.0])
 @pytest.mark.parametrize("power", [1, 2])
-def test_triplet_of_pytorch_metric_learning(margin, power):
+def test_triplet_of_pytorch_metric_learning(pml, euclidean, squared, margin, power):
     distance = squared if power == 2 else euclidean
     options = {"margin": margin, "squared": power == 2}
-    peer = TripletMarginLoss(margin=margin, distance=distance)
-    hard, semihard = BatchHardMiner(distance=distance), TripletMarginMiner(margin, "semihard", distance=distance)
+    peer = pml.losses.TripletMarginLoss(margin=margin, distance=distance)
+    hard = pml.miners.BatchHardMiner(distance=distance)
+    semihard = pml.miners.TripletMarginMiner(margin, "semihard", distance=distance)
     assert_same(lambda a: losses.triplet(a, labels, **options), lambda a: peer(a, labels), x)
-    mean = TripletMarginLoss(margin=margin, distance=distance, reducer=MeanReducer())
+    mean = pml.losses.TripletMarginLoss(margin=margin, distance=distance, reducer=pml.reducers.MeanReducer())
     assert_same(lambda a: losses.triplet(a, labels, average="all", **options), lambda a: mean(a, labels), x)
     assert_same(
         lambda a: losses.triplet(a, labels, mining="hard", **options), lambda a: peer(a, labels, hard(a, labels)), x
@@ -86,22 +98,24 @@ def test_triplet_of_pytorch_metric_learning(margin, power):
     )
 
 
-def test_triplet_with_a_soft_margin_of_pytorch_metric_learning():
-    peer = TripletMarginLoss(margin=0, smooth_loss=True, distance=euclidean)
+def test_triplet_with_a_soft_margin_of_pytorch_metric_learning(pml, euclidean):
+    peer = pml.losses.TripletMarginLoss(margin=0, smooth_loss=True, distance=euclidean)
     assert_same(lambda a: losses.triplet(a, labels, margin=None), lambda a: peer(a, labels), x)
 
 
-def test_triplet_on_the_sphere_is_the_default_of_pytorch_metric_learning():
+def test_triplet_on_the_sphere_is_the_default_of_pytorch_metric_learning(pml):
     assert_same(
-        lambda a: losses.triplet(F.normalize(a), labels, margin=0.05), lambda a: TripletMarginLoss()(a, labels), x
+        lambda a: losses.triplet(F.normalize(a), labels, margin=0.05),
+        lambda a: pml.losses.TripletMarginLoss()(a, labels),
+        x,
     )
 
 
-def test_vicreg_of_pytorch_metric_learning():
+def test_vicreg_of_pytorch_metric_learning(pml):
     a, b = 0.7 * x, 0.9 * y
-    assert_same(losses.vicreg, VICRegLoss(), a, b)
+    assert_same(losses.vicreg, pml.losses.VICRegLoss(), a, b)
     options = {"invariance": 2.0, "variance": 3.0, "covariance": 4.0}
-    peer = VICRegLoss(invariance_lambda=2, variance_mu=3, covariance_v=4, eps=0.1)
+    peer = pml.losses.VICRegLoss(invariance_lambda=2, variance_mu=3, covariance_v=4, eps=0.1)
     assert_same(lambda a, b: losses.vicreg(a, b, epsilon=0.1, **options), peer, a, b)
 
 

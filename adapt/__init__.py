@@ -2,10 +2,11 @@
 
 import losses
 
-if getattr(losses, "__distribution__", None) != "adapt-losses":
+if getattr(losses, "__distribution__", None) != "adapt-losses":  # a stranger's module has no such attribute
     raise ImportError(
-        f"`import losses` gave {getattr(losses, '__file__', losses)!r}, which is not the package that `adapt` is built "
-        "on: a file or folder named `losses` comes before it on the import path. Rename that one, or run from elsewhere."
+        f"`import losses` gave {getattr(losses, '__file__', losses)!r}, expected the package `losses` beside `adapt`: "
+        "a file or folder named `losses` comes before it on the import path. Rename that file or folder, or run from "
+        "elsewhere."
     )
 
 from adapt import (

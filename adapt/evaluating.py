@@ -1,4 +1,4 @@
-"""Evaluation mode for a while."""
+"""Evaluation mode for the length of a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradient; afterwards every part is in the mode it was in.
+    """Put modules into evaluation mode, without gradient, and give every part the old mode after the block.
 
     >>> layer = nn.Dropout()
     >>> with evaluating(layer):

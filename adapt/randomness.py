@@ -1,4 +1,4 @@
-"""Order and randomness as functions of a key, not states."""
+"""Order and randomness as functions of a key, without a state."""
 
 import hashlib
 import random
@@ -10,18 +10,18 @@ import torch
 
 
 def keyed_seed(*parts: int | str) -> int:
-    """A 63-bit number that depends on all `parts` and on nothing else (not on the process, as `hash` does)."""
+    """Return a 63-bit number that depends on all `parts` alone; python's ``hash`` depends on the process too."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def permutation(rows: int, *parts: int | str) -> torch.Tensor:
-    """A permutation of ``range(rows)`` keyed by `parts`."""
+    """Return a permutation of ``range(rows)`` keyed by `parts`."""
     return torch.randperm(rows, generator=torch.Generator().manual_seed(keyed_seed(*parts)))
 
 
 def seed_cpu(number: int) -> None:
-    """Seed what transforms draw from: torch on the CPU, numpy and python.
+    """Seed the global generators of torch on the CPU, of numpy and of python: transforms draw from them.
 
     ``torch.manual_seed`` would also seed every accelerator, at a hundred times the cost.
     """
@@ -32,7 +32,7 @@ def seed_cpu(number: int) -> None:
 
 @contextmanager
 def untouched_randomness() -> Iterator[None]:
-    """Leave the CPU's global random states as they were found."""
+    """Put the global random states of the CPU back after the block."""
     states = torch.get_rng_state(), numpy.random.get_state(), random.getstate()
     try:
         yield

@@ -1,3 +1,3 @@
-"""The version, where the build can read it without importing torch."""
+"""The version, in a file that the build reads without importing torch."""
 
 VERSION = "0.1.0"

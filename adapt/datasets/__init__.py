@@ -1,7 +1,7 @@
 """Published data, the bundled digits, and splits of any data set."""
 
-from adapt.datasets._digits import Digits, Splits, digits
-from adapt.datasets._splits import adaptation_pairs, splits, standardize
+from adapt.datasets._digits import Digits, digits
+from adapt.datasets._splits import Splits, adaptation_pairs, splits, standardize
 from adapt.datasets.audio import FSDD_RATE, FSDD_SPEAKERS, FSDD_TASKS, fsdd
 from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.datasets.files import data_file

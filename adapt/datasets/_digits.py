@@ -1,4 +1,4 @@
-"""Two domains of handwritten digits that need no download: on paper, and on photographs."""
+"""Two domains of handwritten digits without a download: on paper, and on photographs."""
 
 from typing import NamedTuple
 
@@ -7,28 +7,22 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-
-class Splits(NamedTuple):
-    """Disjoint parts of one domain; each a ``TensorDataset`` of images and labels."""
-
-    train: TensorDataset
-    validation: TensorDataset
-    test: TensorDataset
+from adapt.datasets._splits import Splits
 
 
 class Digits(NamedTuple):
-    """`paper` is the source, `photo` the target: no digit image is in both."""
+    """The two domains: `paper` is the source, `photo` the target. No digit image is in both domains."""
 
     paper: Splits
     photo: Splits
 
 
 SPLITS = {"paper": (597, 100, 100), "photo": (500, 100, 400)}  # of the 1,797 digits of scikit-learn
-CROPS = 4  # photographs behind each training digit of the target; validation and test have one
+CROPS = 4  # photographs behind each training digit of the target; a digit of validation and test has one photograph
 
 
 def digits() -> Digits:
-    r"""scikit-learn's handwritten digits, on black paper and blended into its two photographs.
+    r"""Make two domains of scikit-learn's handwritten digits: on black paper, and blended into two photographs.
 
     The recipe of MNIST-M: each channel of the target image is :math:`|\text{photo} - \text{digit}|` with a random
     28 x 28 crop of a photograph. Images are ``(3, 28, 28)`` float32 in [0, 1]; the 8 x 8 originals are enlarged
@@ -68,12 +62,12 @@ def digits() -> Digits:
 
 
 def enlarge(small: Tensor) -> Tensor:
-    """``(n, 1, 8, 8)`` digits as ``(n, 3, 28, 28)`` images with a margin of two pixels."""
+    """Return ``(n, 1, 8, 8)`` digits as ``(n, 3, 28, 28)`` images with a margin of two pixels."""
     return F.pad(F.interpolate(small, size=(24, 24), mode="bilinear"), (2, 2, 2, 2)).expand(-1, 3, -1, -1)
 
 
 def blend(images: Tensor, photos: list[Tensor], generator: torch.Generator) -> Tensor:
-    """``|photo - image|`` with a random crop of a random photograph behind each of the ``(n, 3, h, w)`` images."""
+    """Return ``|photo - image|`` with a random crop of a random photograph for each of the ``(n, 3, h, w)`` images."""
     h, w = images.shape[2:]
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     for i, image in enumerate(images):

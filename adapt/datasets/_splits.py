@@ -1,34 +1,42 @@
-"""What protocols of domain adaptation do to whole domains: split, standardize, choose pairs. No label is read."""
+"""Preparation of whole domains, without a look at labels: split, standardize, choose pairs."""
 
 from collections.abc import Mapping, Sized
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from adapt.datasets._digits import Splits
 from adapt.randomness import permutation
 
 Name = TypeVar("Name", int, str)
 
 
-def splits(dataset: TensorDataset, name: str, *, validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Splits:
-    """Disjoint train, validation and test parts of a domain: a function of (seed, name), the same on every machine.
+class Splits(NamedTuple):
+    """Disjoint parts of one domain; each part is a ``TensorDataset`` of inputs and labels."""
 
-    Rows with equal inputs stay in one part, so that a text or a window that is in the data twice is not in
-    training and in the test. The parts therefore may differ from the asked sizes by the size of such a group. Labels
-    are not looked at: a rare class may be absent from a small part.
+    train: TensorDataset
+    validation: TensorDataset
+    test: TensorDataset
+
+
+def splits(dataset: TensorDataset, name: str, *, validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Splits:
+    """Split a domain into disjoint parts for training, validation and test.
+
+    The split is a function of (seed, name), the same on every machine. Rows with equal inputs stay in one part: a text
+    or a window with two copies is never both in training and in the test. The sizes of the parts may therefore differ
+    from the asked sizes, by at most the largest group of equal rows. Labels are not read: a rare class may be absent
+    from a small part.
 
     Args:
-        dataset: inputs first, ``(n, ...)``; whatever other tensors it has are split alike.
+        dataset: inputs first, ``(n, ...)``; further tensors of the dataset are split alike.
         name: of the domain; two domains of equal size get different orders.
-        validation, test: shares of the rows; 0 leaves that part empty. The rest is `train`. The defaults are
+        validation, test: shares of the rows; 0 leaves the part empty. The rest is `train`. The defaults are
             the usual 60-20-20.
-        seed: another seed, another split.
+        seed: another seed gives another split.
 
     Raises:
-        ValueError: shares that are negative or leave nothing to train on; fewer rows than parts.
+        ValueError: shares are negative or leave no row to train on; there are fewer rows than parts.
 
     >>> parts = splits(TensorDataset(torch.arange(10.0)[:, None]), "example")
     >>> [len(part) for part in parts]
@@ -36,7 +44,8 @@ def splits(dataset: TensorDataset, name: str, *, validation: float = 0.2, test: 
     """
     if min(validation, test) < 0 or validation + test >= 1:
         raise ValueError(
-            f"`validation` and `test` are shares of the rows that leave some to train on, got {validation} and {test}."
+            "`validation` and `test` are shares of the rows and must leave rows to train on, got "
+            f"{validation} and {test}."
         )
     rows = len(dataset)
     group = _groups(dataset.tensors[0])
@@ -56,24 +65,24 @@ def splits(dataset: TensorDataset, name: str, *, validation: float = 0.2, test: 
 
 
 def standardize(source: TensorDataset, *others: TensorDataset) -> list[TensorDataset]:
-    r"""Columns on the scale of the source, missing values at its mean.
+    r"""Put all columns on the scale of the source, and missing values at the mean of the source.
 
     .. math:: z_{ij} = (x_{ij} - \mu_j) / \sigma_j \text{ with the source's } \mu_j, \sigma_j,
               \qquad z_{ij} = 0 \text{ where } x_{ij} \text{ is missing or } \sigma_j = 0
 
-    Mean and population deviation are those of the values that are there, so nothing is learned from `others`. A column
-    that the source does not have, or that is the same in all its rows, says nothing about its labels and
-    becomes 0 everywhere. For one scale per domain call it once for each.
+    Mean and population deviation are computed from the present values of the source: nothing is learned from `others`.
+    A column without a present value in the source, or with the same value in all rows of the source, says nothing about
+    the source's labels and becomes 0 everywhere. For one scale per domain, call the function once for each domain.
 
     Args:
-        source: ``(n, d)`` inputs first, NaN where a value is missing; what follows is kept.
+        source: ``(n, d)`` inputs first, NaN where a value is missing; further tensors are kept.
         others: alike, with the same d.
 
     Returns:
         The datasets in the order of the arguments, inputs in float32; computed in float64.
 
     Raises:
-        ValueError: inputs that are not ``(n, d)`` with one d, or infinite.
+        ValueError: inputs are not ``(n, d)`` with one d, or are infinite.
     """
     inputs = [dataset.tensors[0] for dataset in (source, *others)]
     for x in inputs:
@@ -96,9 +105,10 @@ def standardize(source: TensorDataset, *others: TensorDataset) -> list[TensorDat
 
 
 def adaptation_pairs(domains: Mapping[Name, Sized], count: int) -> list[tuple[Name, Name]]:
-    """Pairs of domains by a rule that sees no label: the `count` largest, each adapted to the next, the last to the first.
+    """Choose pairs of domains by a rule without labels: the `count` largest domains in a ring.
 
-    Of two domains of equal size the one with the lower name comes first.
+    Each domain is adapted to the next domain, and the last domain to the first. Of two domains of equal size the
+    lower name comes first.
 
     Raises:
         ValueError: fewer than two domains, or fewer than `count`.
@@ -113,7 +123,7 @@ def adaptation_pairs(domains: Mapping[Name, Sized], count: int) -> list[tuple[Na
 
 
 def _groups(inputs: Tensor) -> Tensor:
-    """``(n,)``: rows with the same bytes share a number; numbers are given in order of appearance."""
+    """Return ``(n,)`` numbers, equal for rows with the same bytes, in order of appearance."""
     seen: dict[bytes, int] = {}
     rows = inputs.flatten(1) if inputs.ndim > 1 else inputs[:, None]
     bytes_of = rows.contiguous().view(torch.uint8).cpu().numpy()  # a view: numpy does not know bfloat16
@@ -121,7 +131,7 @@ def _groups(inputs: Tensor) -> Tensor:
 
 
 def _boundary(group: Tensor, cut: int) -> int:
-    """The first place at or after `cut` between two different groups."""
+    """Return the first place at or after `cut` between two different groups."""
     while 0 < cut < len(group) and group[cut] == group[cut - 1]:
         cut += 1
     return min(cut, len(group))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from adapt.datasets.files import data_file, whole
+from adapt.datasets.files import data_file, reading
 
 FSDD_SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 FSDD_TASKS = ("digit", "speaker")
@@ -19,15 +19,18 @@ FSDD_RATE = 8_000
 
 
 def fsdd(root: str | Path | None = None, *, seconds: float = 1.0) -> TensorDataset:
-    """Spoken English digits, six speakers with 20 takes of each digit: 1,200 recordings at 8 kHz, 0.14 to 2.3 seconds long.
+    """Read spoken English digits: 1,200 recordings at 8 kHz, 0.14 to 2.3 seconds long.
+
+    Six speakers said each digit 20 times.
 
     Args:
         root: instead of the folder named by ``ADAPT_DATA``.
-        seconds: a recording is cut to this length, or ends in zeros; 8 of them are longer than the default.
+        seconds: length of a row: a longer recording is cut, a shorter recording ends in zeros. Eight recordings are
+            longer than the default.
 
     Returns:
-        ``(n, samples)`` float32 in [-1, 1), and ``(n, 2)`` int64 labels: the digit, and the speaker as an index into `FSDD_SPEAKERS`.
-        In the order of digit, speaker, take.
+        ``(n, samples)`` float32 in [-1, 1), and ``(n, 2)`` int64 labels: the digit, and the speaker as an index into
+        `FSDD_SPEAKERS`. The rows are in the order of digit, speaker, take.
 
     Jackson et al., Free Spoken Digit Dataset, https://github.com/Jakobovski/free-spoken-digit-dataset
     """
@@ -35,7 +38,7 @@ def fsdd(root: str | Path | None = None, *, seconds: float = 1.0) -> TensorDatas
     if samples < 1:
         raise ValueError(f"`seconds` must be positive, got {seconds}.")
     path = data_file("fsdd_small", "fsdd_small.zip", root=root)
-    with whole(path, "a zip file of <digit>_<speaker>_<take>.wav"), zipfile.ZipFile(path) as archive:
+    with reading(path, "a zip file of <digit>_<speaker>_<take>.wav"), zipfile.ZipFile(path) as archive:
         found = []
         for name in archive.namelist():
             parts = re.fullmatch(r"(?:.*/)?(\d)_([a-z]+)_(\d+)\.wav", name)
@@ -51,13 +54,13 @@ def fsdd(root: str | Path | None = None, *, seconds: float = 1.0) -> TensorDatas
 
 
 def _recording(raw: bytes, name: str, samples: int) -> Tensor:
-    """Mono, 16 bits, at the one rate; cut or followed by zeros."""
+    """Return a recording of one channel and 16 bits as `samples` numbers, cut or followed by zeros."""
     with wave.open(io.BytesIO(raw)) as file:
         kind = file.getframerate(), file.getnchannels(), file.getsampwidth()
         if kind != (FSDD_RATE, 1, 2) or file.getnframes() == 0:
             raise ValueError(f"`{name}` has rate, channels, bytes {kind} and {file.getnframes()} samples")
         heard = numpy.frombuffer(file.readframes(file.getnframes()), "<i2")
-        if len(heard) < file.getnframes():  # it would end in zeros
+        if len(heard) < file.getnframes():  # a torn recording would end in zeros
             raise ValueError(f"`{name}` holds {len(heard)} of {file.getnframes()} samples")
     heard = heard[:samples]
     return torch.from_numpy(numpy.pad(heard, (0, samples - len(heard)))).float() / 2**15

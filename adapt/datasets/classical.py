@@ -1,4 +1,4 @@
-"""Readers of the feature sets of the classical papers, prepared as their tables were computed."""
+"""Readers of the feature sets of the classical papers, prepared as for the published tables."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch.utils.data import TensorDataset
 
 from adapt.datasets._splits import standardize
-from adapt.datasets.files import arrays, data_file, labelled, whole
+from adapt.datasets.files import arrays, data_file, labelled, reading
 
 
 class OfficeCaltech(NamedTuple):
-    """Four domains of the same ten classes of objects: 12 pairs."""
+    """Four domains of the same ten classes of objects: 12 pairs of domains."""
 
     amazon: TensorDataset
     caltech: TensorDataset
@@ -28,15 +28,15 @@ class MnistUsps(NamedTuple):
 
 
 def office_caltech10_surf(root: str | Path | None = None, *, raw: bool = False) -> OfficeCaltech:
-    r"""Office-Caltech10 as histograms of 800 SURF words.
+    r"""Read Office-Caltech10 as histograms of 800 SURF words.
 
-    Each row is divided by its sum, then each column of each domain gets mean 0 and (population) deviation 1: what
-    the published 1-NN, TCA and JDA rows were computed on. The deviation is the domain's own, the target's too:
-    it needs no label.
+    Each row is divided by the sum of the row, then each column of each domain gets mean 0 and (population) deviation 1:
+    the published results of 1-NN, TCA and JDA were computed on such rows. Each domain, the target too, is scaled by the
+    domain's own deviation: no label is needed.
 
     Args:
         root: instead of the folder named by ``ADAPT_DATA``.
-        raw: the counts as they are in the files.
+        raw: the counts of the files.
 
     Returns:
         `amazon`, `caltech`, `dslr`, `webcam` with 958, 1,123, 157 and 295 rows: ``(n, 800)`` float32, labels 0 to 9
@@ -50,7 +50,7 @@ def office_caltech10_surf(root: str | Path | None = None, *, raw: bool = False) 
     domains = []
     for name in OfficeCaltech._fields:
         path = data_file("office_caltech10_surf", f"{name}_SURF_L10.mat", root=root)
-        with whole(path, "a MATLAB 5 file with fts, labels"):
+        with reading(path, "a MATLAB 5 file with fts, labels"):
             file = loadmat(path)
             counts, labels = torch.from_numpy(file["fts"]), torch.from_numpy(file["labels"]).long().flatten()
         domain = labelled(path, counts, labels - 1, classes=10)
@@ -62,7 +62,7 @@ def office_caltech10_surf(root: str | Path | None = None, *, raw: bool = False) 
 
 
 def mnist_usps_jda(root: str | Path | None = None, *, raw: bool = False) -> MnistUsps:
-    r"""The 2,000 MNIST and 1,800 USPS digits of the JDA paper: 16 x 16 grey values, rows of Euclidean length 1.
+    r"""Read the 2,000 MNIST and 1,800 USPS digits of the JDA paper: 16 x 16 grey values, rows of Euclidean length 1.
 
     Args:
         root: instead of the folder named by ``ADAPT_DATA``.

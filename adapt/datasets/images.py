@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from adapt.datasets.files import arrays, data_file, labelled, whole
+from adapt.datasets.files import arrays, data_file, labelled, reading
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 OMNIGLOT_TASKS = ("alphabet", "character", "drawer")
@@ -20,7 +20,7 @@ DRAWERS = 20
 
 
 class Omniglot(NamedTuple):
-    """Images with their labels, and the names of the alphabets and of the characters, in the order of their numbers."""
+    """Images with labels, and the names of the alphabets and of the characters, in the order of the numbers."""
 
     images: TensorDataset
     alphabets: list[str]
@@ -28,14 +28,14 @@ class Omniglot(NamedTuple):
 
 
 def mnist(root: str | Path | None = None) -> TensorDataset:
-    """The 10,000 digits of the MNIST test split: ``(1, 28, 28)`` float32 in [0, 1], labels 0 to 9."""
+    """Read the 10,000 digits of the MNIST test split: ``(1, 28, 28)`` float32 in [0, 1], labels 0 to 9."""
     path = data_file("mnist_t10k", "t10k-images-idx3-ubyte.gz", root=root)
     labels = data_file("mnist_t10k", "t10k-labels-idx1-ubyte.gz", root=root)
     return labelled(path, _idx(path)[:, None] / 255, _idx(labels), classes=10)
 
 
 def usps(split: str = "train", root: str | Path | None = None) -> TensorDataset:
-    """USPS digits, 7,291 (``"train"``) or 2,007 (``"test"``): ``(1, 16, 16)`` float32 in [0, 1], labels 0 to 9."""
+    """Read 7,291 (``"train"``) or 2,007 (``"test"``) USPS digits: ``(1, 16, 16)`` float32 in [0, 1], labels 0 to 9."""
     _check_split(split)
     path = data_file("usps", "usps.npz", root=root)
     images, labels = arrays(path, f"x_{split}", f"y_{split}")
@@ -43,9 +43,9 @@ def usps(split: str = "train", root: str | Path | None = None) -> TensorDataset:
 
 
 def mnist_m(root: str | Path | None = None) -> TensorDataset:
-    """5,000 MNIST-M digits: ``(3, 32, 32)`` float32 in [0, 1], labels 0 to 9.
+    """Read 5,000 MNIST-M digits: ``(3, 32, 32)`` float32 in [0, 1], labels 0 to 9.
 
-    Image i shows digit i of :func:`mnist` on a photograph: the source that shares no digit with it is
+    Image i shows digit i of :func:`mnist` on a photograph: a source without a digit of the target is
     ``TensorDataset(*mnist()[5000:])``.
     """
     path = data_file("mnist_m", "mnist_m_test5000.npz", root=root)
@@ -54,20 +54,20 @@ def mnist_m(root: str | Path | None = None) -> TensorDataset:
 
 
 def semeion(root: str | Path | None = None) -> TensorDataset:
-    """1,593 scanned, binarised digits of 80 writers: ``(1, 16, 16)`` float32, 0 or 1, labels 0 to 9."""
+    """Read 1,593 scanned, binarised digits of 80 writers: ``(1, 16, 16)`` float32, 0 or 1, labels 0 to 9."""
     path = data_file("semeion", "semeion.npz", root=root)
     images, labels = arrays(path, "x", "y")
     return labelled(path, images[:, None], labels, classes=10)
 
 
 def cifar10_jpg(split: str = "train", root: str | Path | None = None) -> TensorDataset:
-    """JPEG re-encodings of CIFAR-10, 4,000 (``"train"``) or 2,000 (``"test"``): ``(3, 32, 32)`` float32 in [0, 1]."""
+    """Read 4,000 (``"train"``) or 2,000 (``"test"``) JPEG images of CIFAR-10: ``(3, 32, 32)`` float32 in [0, 1]."""
     from PIL import Image
 
     _check_split(split)
     path = data_file("cifar10_jpg", "cifar10_subset.zip", root=root)
     images, labels = [], []
-    with whole(path, f"a zip file of {split}/<class>/*.jpg"), zipfile.ZipFile(path) as archive:
+    with reading(path, f"a zip file of {split}/<class>/*.jpg"), zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
             parts = Path(name).parts
             if not name.endswith(".jpg") or split not in parts:
@@ -79,16 +79,16 @@ def cifar10_jpg(split: str = "train", root: str | Path | None = None) -> TensorD
 
 
 def omniglot(part: str = "small1", root: str | Path | None = None, *, size: int = 28) -> Omniglot:
-    """Handwritten characters of five alphabets, each character drawn once by each of 20 people.
+    """Read handwritten characters of five alphabets, each character drawn once by each of 20 people.
 
     Args:
-        part: ``"small1"``, 136 characters, or ``"small2"``, 156. Greek and Latin are in both, the very same images.
+        part: ``"small1"``, 136 characters, or ``"small2"``, 156. Greek and Latin are the same images in both parts.
         root: instead of the folder named by ``ADAPT_DATA``.
-        size: of the square images, whose 105 pixels are averaged to it.
+        size: of the square images; the 105 pixels of a side are averaged to `size` pixels.
 
     Returns:
-        `images`: ``(n, 1, size, size)`` float32 in [0, 1], ink is 1; and ``(n, 3)`` int64 labels: alphabet, character, drawer. A
-        drawer has a number of his own in each alphabet: 100 in all, and who drew two alphabets has two.
+        `images`: ``(n, 1, size, size)`` float32 in [0, 1], ink is 1; and ``(n, 3)`` int64 labels: alphabet, character,
+        drawer. Drawers are numbered anew in each alphabet: 100 numbers in all, two for a person who drew two alphabets.
 
     Lake, Salakhutdinov, Tenenbaum, Human-level concept learning through probabilistic program induction, 2015,
     https://doi.org/10.1126/science.aab3050
@@ -98,7 +98,7 @@ def omniglot(part: str = "small1", root: str | Path | None = None, *, size: int 
     if part not in ("small1", "small2"):
         raise ValueError(f'`part` must be "small1" or "small2", got {part!r}.')
     path = data_file("omniglot_small", f"images_background_{part}.zip", root=root)
-    with whole(path, "a zip file of <alphabet>/<character>/<number>_<drawer>.png"), zipfile.ZipFile(path) as archive:
+    with reading(path, "a zip file of <alphabet>/<character>/<number>_<drawer>.png"), zipfile.ZipFile(path) as archive:
         names = sorted(n for n in archive.namelist() if re.search(r"[^/]+/character\d+/\d+_\d\d\.png$", n))
         if not names:
             raise ValueError("found no such image")
@@ -124,11 +124,13 @@ def _check_split(split: str) -> None:
 
 
 def _idx(path: Path) -> Tensor:
-    """The array of an IDX file: two zero bytes, the type (8: uint8), the number of axes, big-endian sizes, the data."""
-    with whole(path, "an IDX file of bytes"):
+    """Read the array of an IDX file: two zero bytes, the type (8: uint8), the number of axes, big-endian sizes, the
+    data.
+    """
+    with reading(path, "an IDX file of bytes"):
         with gzip.open(path) as file:
             raw = file.read()
         if raw[:3] != b"\0\0\x08":
-            raise ValueError(f"expected it to start with 00 00 08, got {raw[:3].hex()}")
+            raise ValueError(f"expected the bytes 00 00 08 at the start, got {raw[:3].hex()}")
         sizes = numpy.frombuffer(raw, ">i4", count=raw[3], offset=4)
         return torch.from_numpy(numpy.frombuffer(raw, numpy.uint8, offset=4 + 4 * raw[3]).reshape(sizes).copy())

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from adapt.datasets.files import data_file, whole
+from adapt.datasets.files import data_file, reading
 
 UPOS = (
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM",
@@ -14,7 +14,7 @@ UPOS = (
 
 
 class Captions(NamedTuple):
-    """Line i of each says the same."""
+    """Captions in three languages: line i is the same caption in each language."""
 
     english: list[str]
     german: list[str]
@@ -22,7 +22,7 @@ class Captions(NamedTuple):
 
 
 class Multi30k(NamedTuple):
-    """Captions to learn from, to choose on, and two tests: more photographs of the same source, and others (MS COCO)."""
+    """Captions for training, for validation and for two tests: photographs of the same source, and of MS COCO."""
 
     train: Captions
     validation: Captions
@@ -31,7 +31,7 @@ class Multi30k(NamedTuple):
 
 
 class Tagged(NamedTuple):
-    """Sentences: each as it is written, its words, and a part of speech a word, a number in ``UPOS``."""
+    """Sentences as written, the words of each sentence, and the part of speech of each word: an index into ``UPOS``."""
 
     texts: list[str]
     words: list[list[str]]
@@ -39,7 +39,7 @@ class Tagged(NamedTuple):
 
 
 class UdPud(NamedTuple):
-    """Sentence i of each language says the same; `documents` names the one that it is from."""
+    """Sentence i is the same sentence in each language; `documents` names the document of each sentence."""
 
     english: Tagged
     german: Tagged
@@ -48,9 +48,10 @@ class UdPud(NamedTuple):
 
 
 def multi30k(root: str | Path | None = None) -> Multi30k:
-    """Captions of photographs, written in English and translated into German and French: 29,000, 1,014, 1,000 and 461.
+    """Read 29,000, 1,014, 1,000 and 461 captions of photographs, in English, German and French.
 
-    A text is a line as it stands in the file, without white space at its ends and with single spaces inside.
+    The captions were written in English and translated. A text is a line of the file, without white space at the ends
+    and with single spaces inside.
 
     Elliott, Frank, Sima'an, Specia, Multi30K: Multilingual English-German Image Descriptions, 2016,
     https://aclanthology.org/W16-3210
@@ -59,10 +60,12 @@ def multi30k(root: str | Path | None = None) -> Multi30k:
 
 
 def ud_pud(root: str | Path | None = None) -> UdPud:
-    """1,000 sentences of news and Wikipedia in English, German and French, their words with one of 17 parts of speech.
+    """Read 1,000 sentences of news and Wikipedia in English, German and French, each word with one of 17 parts of
+    speech.
 
-    Words are those of the treebank: a contraction such as German "am" is a word in the text and two, "an" and "dem", among the words.
-    A document has one to five of the sentences: put those of one document on one side of a split.
+    Words are the words of the treebank: the German contraction "am" is one word in the text and two words in the
+    treebank, "an" and "dem". A document has one to five sentences: put all sentences of a document on one side of a
+    split.
 
     Zeman et al., CoNLL 2017 Shared Task: Multilingual Parsing from Raw Text to Universal Dependencies, 2017,
     https://aclanthology.org/K17-3001
@@ -77,7 +80,7 @@ def _captions(part: str, root: str | Path | None) -> Captions:
     texts: list[list[str]] = []
     for language in ("en", "de", "fr"):
         path = data_file("multi30k", f"{part}.{language}.gz", root=root)
-        with whole(path, "gzip text, a caption a line"):
+        with reading(path, "gzip text with a caption on each line"):
             # not splitlines: some captions hold a rare separator
             lines = [" ".join(line.split()) for line in _content(path).removesuffix("\n").split("\n")]
             if not all(lines):
@@ -92,7 +95,7 @@ def _treebank(language: str, root: str | Path | None) -> tuple[Tagged, list[str]
     path = data_file("ud_pud", f"{language}_pud-ud-test.conllu.gz", root=root)
     number = {tag: i for i, tag in enumerate(UPOS)}
     found, ids = Tagged([], [], []), []
-    with whole(path, "gzip of CoNLL-U sentences with `sent_id` and `text`"):
+    with reading(path, "gzip of CoNLL-U sentences with `sent_id` and `text`"):
         for sentence in _content(path).strip().split("\n\n"):
             about = dict(re.findall(r"^# (\w+) = (.*)$", sentence, re.MULTILINE))
             rows = [line.split("\t") for line in sentence.split("\n") if line and line[0] != "#"]

@@ -1,4 +1,4 @@
-"""Readers of texts."""
+"""Reader of product reviews."""
 
 import gzip
 import re
@@ -8,18 +8,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from adapt.datasets.files import data_file, whole
+from adapt.datasets.files import data_file, reading
+
+SIGNS = ("negative", "positive")  # labels 0 and 1
 
 
 class Reviews(NamedTuple):
-    """`texts` and their `labels`: ``(n,)`` int64, 0 negative, 1 positive."""
+    """`texts` and `labels`: ``(n,)`` int64, 0 negative, 1 positive."""
 
     texts: list[str]
     labels: Tensor
 
 
 class AmazonReviews(NamedTuple):
-    """Four kinds of product: 12 pairs."""
+    """Reviews of four kinds of product: 12 pairs of domains."""
 
     books: Reviews
     dvd: Reviews
@@ -28,13 +30,13 @@ class AmazonReviews(NamedTuple):
 
 
 def amazon_reviews_text(root: str | Path | None = None) -> AmazonReviews:
-    """The 2,000 labelled reviews of each of four kinds of product, 1,000 negative ones first.
+    """Read the 2,000 labelled reviews of each of four kinds of product, 1,000 negative reviews first.
 
-    A text is the review with its title in front, white space collapsed to single spaces. These are the labelled
-    reviews only: the unlabelled ones of the original are not read, so the unlabelled target of a protocol is
-    the same 2,000 without their labels, or a part of them (``datasets.splits``). 146 texts occur twice or more within a
-    domain, none in two domains or with both labels: :func:`adapt.encoders.sentences` gives equal texts equal
-    features, and ``datasets.splits`` keeps equal rows together.
+    A text is the title and then the review, with single spaces for all white space. The unlabelled reviews of the
+    original are not read: the unlabelled target of a protocol is the same 2,000 reviews without labels, or a part of
+    the reviews (``datasets.splits``). 146 texts occur twice or more within a domain, no text in two domains or with
+    both labels: :func:`adapt.encoders.sentences` gives equal texts equal features, and ``datasets.splits`` keeps equal
+    rows together.
 
     Blitzer, Dredze, Pereira, 2007, Biographies, Bollywood, boom-boxes and blenders,
     https://aclanthology.org/P07-1056
@@ -47,15 +49,12 @@ def amazon_reviews_text(root: str | Path | None = None) -> AmazonReviews:
     return AmazonReviews(*domains)
 
 
-SIGNS = ("negative", "positive")
-
-
 def _texts(path: Path) -> list[str]:
-    with whole(path, "gzip of <reviews> with a text in each <review>"):
+    with reading(path, "gzip of <reviews> with a text in each <review>"):
         with gzip.open(path, "rt", encoding="utf-8") as file:
             content = file.read().strip()
         if not (content.startswith("<reviews>") and content.endswith("</reviews>")):
-            raise ValueError("expected it to start with <reviews> and to end with </reviews>")
+            raise ValueError("expected <reviews> at the start and </reviews> at the end")
         texts = [" ".join(text.split()) for text in re.findall("<review>(.*?)</review>", content, re.DOTALL)]
         if not texts or len(texts) != content.count("<review>") or not all(texts):
             raise ValueError(f"found {content.count('<review>')} reviews opened, {sum(map(bool, texts))} with a text")

@@ -1,4 +1,4 @@
-"""Readers of tables whose domains are places or people."""
+"""Readers of tables: domains that are places or people, and tables for regression of several tasks."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from adapt.datasets.files import data_file, labelled, whole
+from adapt.datasets.files import data_file, labelled, reading
 
-# Of the 13 columns of the files these have more than two unordered values: one column for each.
+# columns of the files with more than two unordered values: each value becomes a column
 HEART_VALUES = {"cp": (1, 2, 3, 4), "restecg": (0, 1, 2), "slope": (1, 2, 3), "thal": (3, 6, 7)}
 HEART_FILE = "age,sex,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal,target".split(",")
 HEART_COLUMNS = tuple(
@@ -24,7 +24,7 @@ SCHOOL_INPUTS, SCHOOLS = 28, 139
 
 
 class HeartDisease(NamedTuple):
-    """Four hospitals: 12 pairs."""
+    """Patients of four hospitals: 12 pairs of domains."""
 
     cleveland: TensorDataset
     hungarian: TensorDataset
@@ -32,13 +32,20 @@ class HeartDisease(NamedTuple):
     va: TensorDataset
 
 
-def heart_disease(root: str | Path | None = None) -> HeartDisease:
-    """Patients of four hospitals; the label says whether a vessel is narrowed (the files' 1 to 4) or not (0).
+class School(NamedTuple):
+    """Pupils with scores, one column of labels for each school, and the number of each pupil's school."""
 
-    Missing values are NaN: ``?`` and empty fields, and the zeros of `chol` and `trestbps`, which no living patient
-    has: with them a column that Switzerland never measured (`chol`) would look measured. `cp`, `restecg`, `slope` and
-    `thal` become one column for each value of the code book, all NaN where the value is missing. Impute and scale
-    with the source alone: ``source, target = datasets.standardize(heart.cleveland, heart.va)``.
+    pupils: TensorDataset
+    school: Tensor
+
+
+def heart_disease(root: str | Path | None = None) -> HeartDisease:
+    """Read patients of four hospitals; the label says whether a vessel is narrowed (1 to 4 in the files) or not (0).
+
+    Missing values are NaN: ``?``, empty fields, and the zeros of `chol` and `trestbps`. No living patient has a zero
+    there, and Switzerland's zeros of `chol` would look measured. `cp`, `restecg`, `slope` and `thal` become one column
+    for each value of the code book, all NaN where the value is missing. Impute and scale with the source alone:
+    ``source, target = datasets.standardize(heart.cleveland, heart.va)``.
 
     Label shift is strong: 46, 36, 93 and 75 % have the disease.
 
@@ -51,7 +58,7 @@ def heart_disease(root: str | Path | None = None) -> HeartDisease:
     domains = []
     for name in HeartDisease._fields:
         path = data_file("heart_disease", f"processed.{name}.data", root=root)
-        with whole(path, f"comma-separated rows of {len(HEART_FILE)} columns"):
+        with reading(path, f"comma-separated rows of {len(HEART_FILE)} columns"):
             lines = path.read_text().split()
             rows = _numbers(lines[1:] if lines[0].startswith("age") else lines, len(HEART_FILE))
             columns = dict(zip(HEART_FILE, rows.T, strict=True))
@@ -66,22 +73,22 @@ def heart_disease(root: str | Path | None = None) -> HeartDisease:
 
 
 def wisdm_transformed(root: str | Path | None = None) -> dict[int, TensorDataset]:
-    """Six activities of 36 users of a phone: 43 features of each window of 10 seconds of acceleration.
+    """Read six activities of 36 users of a phone: 43 features of each window of 10 seconds of acceleration.
 
-    The features are histograms of ten bins an axis, means, times between peaks, absolute and standard deviations, and
+    The features are histograms of ten bins per axis, means, times between peaks, absolute and standard deviations, and
     the mean length. Times between peaks are NaN where no peak was found; scale and impute with
-    ``datasets.standardize``. Column 30 (the mean of x) is 0 in the whole file and column 41 repeats column 39: kept, as
-    in the published file. Not every user has every activity, and 61 of user 19's windows are there twice.
+    ``datasets.standardize``. Column 30 (the mean of x) is 0 in the whole file and column 41 repeats column 39: both
+    are kept. Not every user has every activity, and 61 windows of user 19 are repeats.
 
     Returns:
         By number of the user, in ascending order: ``(n, 43)`` float32, labels as in ``datasets.WISDM_CLASSES``; 5,418
-        rows in all. ``datasets.adaptation_pairs(users, 10)`` gives ten pairs of users without a look at any label.
+        rows in all. ``datasets.adaptation_pairs(users, 10)`` gives ten pairs of users without reading a label.
 
     Kwapisz, Weiss, Moore, 2010, Activity recognition using cell phone accelerometers,
     https://doi.org/10.1145/1964897.1964918
     """
     path = data_file("wisdm_transformed", "WISDM_ar_v1.1_transformed.arff", root=root)
-    with whole(path, f"ARFF text with {WISDM_FEATURES + 3} columns"):
+    with reading(path, f"ARFF text with {WISDM_FEATURES + 3} columns"):
         _, found, data = path.read_text().partition("@data")
         if not found:
             raise ValueError("there is no line @data")
@@ -95,17 +102,10 @@ def wisdm_transformed(root: str | Path | None = None) -> dict[int, TensorDataset
     }
 
 
-class School(NamedTuple):
-    """Pupils with their scores, a column of the labels a school, and the number of their school."""
-
-    pupils: TensorDataset
-    school: Tensor
-
-
 def sarcos(root: str | Path | None = None) -> TensorDataset:
-    """Inverse dynamics of a robot arm: positions, velocities and accelerations of seven joints, and their seven torques.
+    """Read the inverse dynamics of a robot arm: positions, velocities, accelerations and torques of seven joints.
 
-    The file is the published test set of 4,449 rows. Rows that follow each other in a motion are alike, so a random split measures
+    The file is the published test set of 4,449 rows. Neighbouring rows of a motion are alike: a random split measures
     interpolation.
 
     Returns:
@@ -114,7 +114,7 @@ def sarcos(root: str | Path | None = None) -> TensorDataset:
     Vijayakumar and Schaal, 2000; Rasmussen and Williams, 2006, http://gaussianprocess.org/gpml/data/
     """
     path = data_file("sarcos_test", "sarcos_inv_test.mat", root=root)
-    with whole(path, "a MATLAB file with `sarcos_inv_test` (n, 28)"):
+    with reading(path, "a MATLAB file with `sarcos_inv_test` (n, 28)"):
         from scipy.io import loadmat
 
         rows = torch.from_numpy(loadmat(path)["sarcos_inv_test"]).float()
@@ -124,20 +124,20 @@ def sarcos(root: str | Path | None = None) -> TensorDataset:
 
 
 def school(root: str | Path | None = None) -> School:
-    """Examination scores of 15,362 pupils of 139 secondary schools in inner London, 22 to 251 a school: 139 regressions.
+    """Read examination scores of 15,362 pupils of 139 secondary schools in inner London, as 139 regressions.
 
-    The inputs are the year, shares of the school and indicators of gender, ethnic group, verbal reasoning band and kind of school; the last is the
-    constant 1.
+    A school has 22 to 251 pupils. The inputs are the year, shares of the school and indicators of gender, ethnic group,
+    verbal reasoning band and kind of school; the last input is the constant 1.
 
     Returns:
-        `pupils`: ``(n, 28)`` inputs and ``(n, 139)`` labels, the score in the column of the pupil's school and NaN elsewhere,
-        float32; and `school` ``(n,)``.
+        `pupils`: ``(n, 28)`` inputs and ``(n, 139)`` labels, float32, with the score in the column of the pupil's
+        school and NaN elsewhere; and `school` ``(n,)``.
 
     Bakker and Heskes, Task Clustering and Gating for Bayesian Multitask Learning, 2003,
     https://www.jmlr.org/papers/v4/bakker03a.html
     """
     path = data_file("school", "school.mat", root=root)
-    with whole(path, f"a MATLAB file with cells `X` and `Y` of {SCHOOLS} schools"):
+    with reading(path, f"a MATLAB file with cells `X` and `Y` of {SCHOOLS} schools"):
         from scipy.io import loadmat
 
         file = loadmat(path)
@@ -153,7 +153,7 @@ def school(root: str | Path | None = None) -> School:
 
 
 def _numbers(lines: list[str] | tuple[str, ...], columns: int) -> Tensor:
-    """``(n, columns)`` float64 of comma-separated numbers, NaN where there is ``?`` or nothing."""
+    """Return comma-separated numbers as ``(n, columns)`` float64, NaN for ``?`` and for an empty field."""
     rows = [line.split(",") for line in lines]
     for number, row in enumerate(rows, 1):
         if len(row) != columns:
@@ -164,7 +164,7 @@ def _numbers(lines: list[str] | tuple[str, ...], columns: int) -> Tensor:
 
 
 def _one_hot(name: str, values: Tensor) -> list[Tensor]:
-    """The column itself, or one of 0 and 1 for each value of its code book; NaN stays NaN in each."""
+    """Return the column itself, or one column of 0 and 1 for each value of the code book; NaN stays NaN."""
     if name not in HEART_VALUES:
         return [values]
     known = torch.tensor(HEART_VALUES[name], dtype=values.dtype)

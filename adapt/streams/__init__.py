@@ -1,4 +1,4 @@
-"""Named sources of batches: order and augmentation are functions of (seed, stream, epoch, index)."""
+"""Named sources of batches, with order and augmentation as functions of (seed, stream, epoch, index)."""
 
 from adapt.streams.stream import Batch, Stream
 

@@ -1,7 +1,8 @@
-"""A named source of fixed-size batches whose order is a function of the step."""
+"""A named source of batches of fixed size, in an order that is a function of the step."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from adapt.randomness import keyed_seed, permutation, seed_cpu, untouched_random
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one stream: `inputs` (and `second`, another view of the same rows), `labels` or None, `index`."""
+    """Rows of one stream: `inputs`, `labels` or None, `index`, and `second`, another view of the same rows."""
 
     inputs: Any
     labels: Tensor | None
@@ -21,7 +22,7 @@ class Batch:
     second: Any = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
-        """The same batch with every tensor, inside dicts and tuples too, replaced by what `function` makes of it."""
+        """Return a batch with `function` applied to every tensor, inside dicts and tuples too."""
         return Batch(*(_map(part, function) for part in (self.inputs, self.labels, self.index, self.second)))
 
     def pin_memory(self) -> "Batch":
@@ -31,23 +32,25 @@ class Batch:
 class Stream:
     """Batches of a map-style dataset, in an order keyed by (seed, stream, epoch).
 
-    An epoch is ``len(dataset) // batch_size`` batches of a fresh permutation; the rows left over sit out that epoch,
-    so that every batch is full and holds no row twice. Augmentation is keyed by (seed, stream, epoch, index). The state
-    of a stream is therefore the number of the step, whatever the workers and the ranks.
+    An epoch is ``len(dataset) // batch_size`` batches of a new permutation. The rows left over are not read in the
+    epoch: every batch is full and holds no row twice. Augmentation is keyed by (seed, stream, epoch, index). The state
+    of a stream is therefore the number of the step, for any number of workers and of ranks.
 
     Args:
-        dataset: map-style; items are ``(input, label)``, or the input alone where ``labels=False``. Whatever it does
-            itself is deterministic preparation; random augmentation is `transform`.
-        batch_size: rows a step over all ranks together: each of W ranks reads its W-th part.
-        labels: ``False`` hides the labels: a term that asks for them gets an error, not a leak.
-        transform: random augmentation of one input, called as ``transform(input)``. It may draw from torch's, numpy's
-            or python's global generator: these are seeded from the key before each call and restored after the batch.
-        second: another transform; the batch then carries a second view of the same rows.
+        dataset: map-style; items are ``(input, label)``, or the input alone where ``labels=False``. The dataset
+            prepares an item without randomness; random augmentation is `transform`.
+        batch_size: rows per step over all ranks together: each of W ranks reads 1 / W of the rows.
+        labels: ``False`` hides the labels: a term that asks for labels gets an error.
+        transform: random augmentation of one input, called as ``transform(input)``. The transform may draw from the
+            global generators of torch, numpy and python: a key seeds the generators before each call, and the
+            generators get the old state back after the batch.
+        second: another transform, for a second view of the same rows.
         shuffle: ``False`` keeps the order of the dataset.
-        workers: processes that read and augment. With 0 it happens in the training process.
+        workers: processes that read and augment. With 0 the training process reads and augments.
 
     Raises:
-        ValueError: an empty dataset, a batch larger than the data, items without labels where ``labels=True``.
+        ValueError: the dataset is empty, a batch is larger than the data, or items have no labels where
+            ``labels=True``.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Stream:
     ):
         self.dataset, self.batch_size, self.labels = dataset, batch_size, labels
         self.transform, self.second, self.shuffle, self.workers = transform, second, shuffle, workers
-        self.rows = len(dataset)  # type: ignore[arg-type]
+        self.rows = len(dataset)  # type: ignore[arg-type]  # torch declares no length for a dataset
         if self.rows == 0:
             raise ValueError("`dataset` is empty: a stream needs at least one batch of rows.")
         if not 1 <= batch_size <= self.rows:
@@ -78,15 +81,14 @@ class Stream:
         return f"Stream({self.rows} rows, batch_size={self.batch_size}, labels={self.labels})"
 
     def all_labels(self) -> Tensor | None:
-        """All labels where they lie in memory, to check them before training; None where they must be read one by one."""
-        in_memory = isinstance(self.dataset, TensorDataset)
-        return self.dataset.tensors[1] if self.labels and in_memory else None  # type: ignore[attr-defined]
+        """Return all labels where the dataset lies in memory, to be checked before training; else None."""
+        return self.dataset.tensors[1] if self.labels and isinstance(self.dataset, TensorDataset) else None
 
     def indices(self, name: str, seed: int, start: int, rank: int, world: int) -> Iterator[tuple[int, Tensor]]:
-        """(epoch, this rank's row numbers) of batch `start`, `start` + 1, ..., without end."""
+        """Yield (epoch, row numbers of this rank) of batch `start`, `start` + 1, ..., without end."""
         share, per_epoch = self.batch_size // world, self.rows // self.batch_size
         order, order_epoch = torch.arange(self.rows), -1
-        for number in iter_from(start):
+        for number in count(start):
             epoch, batch = divmod(number, per_epoch)
             if self.shuffle and epoch != order_epoch:
                 order, order_epoch = permutation(self.rows, seed, name, epoch), epoch
@@ -94,7 +96,7 @@ class Stream:
             yield epoch, order[first : first + share]
 
     def batches(self, name: str, seed: int, start: int = 0, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """The batches from number `start` on, without end.
+        """Yield the batches from number `start` on, without end.
 
         Raises:
             ValueError: `batch_size` does not divide by the number of ranks.
@@ -102,38 +104,32 @@ class Stream:
         if self.batch_size % world:
             raise ValueError(
                 f"`batch_size` of stream `{name}` must divide by the {world} ranks, got {self.batch_size}: "
-                "it counts the rows of all ranks together."
+                "`batch_size` counts the rows of all ranks together."
             )
         indices = self.indices(name, seed, start, rank, world)
         if isinstance(self.dataset, TensorDataset) and not (self.transform or self.second):
-            return self._in_memory(indices)
+            return self._in_memory(self.dataset.tensors, indices)
         rows = _KeyedRows(self, name, seed)
         keys = ([(epoch, int(i)) for i in index] for epoch, index in indices)
         if self.workers == 0:
             return (rows.read(batch) for batch in keys)
         loader = DataLoader(
             rows,
-            batch_sampler=keys,  # type: ignore[arg-type]
+            batch_sampler=keys,  # type: ignore[arg-type]  # pairs (epoch, index), where torch declares numbers
             num_workers=self.workers,
             collate_fn=rows.collate,
-            generator=torch.Generator(),  # else the loader draws a seed from the global one
+            generator=torch.Generator(),  # else the loader draws a seed from the global generator
             pin_memory=torch.cuda.is_available(),
         )
         return iter(loader)
 
-    def _in_memory(self, indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
-        inputs, *rest = self.dataset.tensors  # type: ignore[attr-defined]
+    def _in_memory(self, tensors: tuple[Tensor, ...], indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
+        inputs, *rest = tensors
         labels = rest[0] if self.labels else None
         for _, index in indices:
             # index_select, not inputs[index]: 2 to 4 times faster on the CPU
             rows = inputs.index_select(0, index)
             yield Batch(rows, None if labels is None else labels.index_select(0, index), index)
-
-
-def iter_from(start: int) -> Iterator[int]:
-    while True:
-        yield start
-        start += 1
 
 
 def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
@@ -147,14 +143,14 @@ def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
 
 
 def split(item: Any) -> tuple[Any, Any]:
-    """(input, label or None) of a dataset's item."""
+    """Return (input, label or None) of an item of a dataset."""
     if isinstance(item, tuple | list):
         return (item[0], item[1]) if len(item) > 1 else (item[0], None)
     return item, None
 
 
 class _KeyedRows(Dataset):
-    """The rows of a stream by (epoch, index), augmented with randomness that depends on these alone."""
+    """The rows of a stream by (epoch, index), augmented with randomness keyed by epoch and index."""
 
     def __init__(self, stream: Stream, name: str, seed: int):
         self.dataset, self.labels, self.name, self.seed = stream.dataset, stream.labels, name, seed
@@ -171,7 +167,7 @@ class _KeyedRows(Dataset):
         return index, label, *views
 
     def read(self, keys: list[tuple[int, int]]) -> Batch:
-        """A batch in the training process, whose random states are put back; a worker's need not be."""
+        """Read a batch in the training process, and put back the random states; a worker needs no such care."""
         with untouched_randomness():
             return self.collate([self[k] for k in keys])
 

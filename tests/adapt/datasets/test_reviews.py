@@ -40,7 +40,7 @@ def test_texts_and_labels(tmp_path):
         (b"", ""),
         (b"hello", "gzip"),
         (gzip.compress("<reviews>café</reviews>".encode("latin-1"), mtime=0), "utf-8"),
-        (GOOD[:60], "to end with </reviews>"),
+        (GOOD[:60], "</reviews> at the end"),
         ("<reviews></reviews>", "found 0 reviews"),
         ("<reviews><review>a</review><review>b</reviews>", "found 2 reviews opened, 1 with a text"),
         ("<reviews><review>a</review><review> \n</review></reviews>", "found 2 reviews opened, 1 with a text"),

@@ -8,10 +8,11 @@ from adapt.engine.evaluate import Predictions, predict, score
 from adapt.engine.runtime import gather, rank, world_size
 from adapt.engine.schedule import cosine, inverse, ramp, switch
 from adapt.engine.step import Step, View
-from adapt.engine.term import Phase, Term
+from adapt.engine.term import Outcome, Phase, Term
 
 __all__ = [
     "CheckpointError",
+    "Outcome",
     "Phase",
     "Predictions",
     "Step",

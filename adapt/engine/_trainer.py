@@ -1,6 +1,5 @@
 """One engine for any mixture of terms and phases."""
 
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -11,18 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from adapt.encoders.normalization import synchronize_batch_norm
+from adapt.encoders import synchronize_batch_norm
 from adapt.engine import checkpoint, runtime
+from adapt.engine.door import check_choice, check_encoder, check_streams, check_watched, phases_of
 from adapt.engine.evaluate import Predictions, check_labelled, predict, score
-from adapt.engine.finite import FiniteCheck
-from adapt.engine.log import Log
-from adapt.engine.monitor import monitor
+from adapt.engine.finite import FiniteCheck, check_weights
+from adapt.engine.log import Log, claim
+from adapt.engine.monitor import Speed, as_numbers, monitor
+from adapt.engine.objective import Objective, evaluate
 from adapt.engine.schedule import Schedule, at
-from adapt.engine.step import Passes, Step
-from adapt.engine.tasks.backward import Balancing
-from adapt.engine.term import Phase, Term, check_terms, flatten
-from adapt.engine.update import EncoderScale, OptimizerFactory, Update, describe, updates_of
+from adapt.engine.step import KeptPasses, Step
+from adapt.engine.tasks import TaskBackward
+from adapt.engine.term import Phase, Term, check_terms
+from adapt.engine.update import EncoderScale, OptimizerFactory, Update, shown, updates_of
 from adapt.heads import Score
+from adapt.protocols import TellsStreamsApart, offers
 from adapt.randomness import keyed_seed, untouched_randomness
 from adapt.streams import Batch, Stream
 
@@ -92,38 +94,31 @@ class Trainer:
         device: str | torch.device | None = None,
         progress: bool = True,
     ):
-        for option, value, known in (
-            ("precision", precision, ("float32", "bf16")),
-            ("passes", passes, ("joint", "separate")),
-            ("batch_norm", batch_norm, ("global", "rank")),
-        ):
-            if value not in known:
-                raise ValueError(f"`{option}` must be {' or '.join(repr(k) for k in known)}, got {value!r}.")
-        if (terms is None) == (phases is None):
-            raise ValueError("give either `terms` or `phases`.")
+        check_choice("precision", precision, ("float32", "bf16"))
+        check_choice("passes", passes, ("joint", "separate"))
+        check_choice("batch_norm", batch_norm, ("global", "rank"))
+        self.phases = phases_of(terms, phases)
+        self.streams, self.watch = dict(streams or {}), dict(watch or {})
+        check_encoder(encoder, self.phases)
+        check_streams(self.streams)
+        check_watched(self.watch)
+        self.terms = check_terms(self.phases, self.streams)
         self.device = runtime.start(device)
         self.rank, self.world = runtime.rank(), runtime.world_size()
-        self.phases = [Phase(flatten(terms))] if terms is not None else list(phases or ())
-        self.streams, self.watch = dict(streams or {}), dict(watch or {})
-        self.terms = check_terms(self.phases, self.streams)
 
-        self.balancing = Balancing(balance, encoder, self.phases)
+        self.tasks = TaskBackward(balance, encoder, self.phases)
         modules = nn.ModuleDict({t.name: nn.ModuleList(t.modules) for t in self.terms})
-        self.model = nn.ModuleDict({"encoder": encoder, "terms": modules, "balancing": self.balancing}).to(self.device)
+        self.model = nn.ModuleDict({"encoder": encoder, "terms": modules, "tasks": self.tasks}).to(self.device)
         if batch_norm == "global" and self.world > 1:
             synchronize_batch_norm(self.model)
         runtime.broadcast(self.model)
         if compile:
             encoder.compile(**(compile if isinstance(compile, dict) else {}))
-        self.encoder, self._owned = encoder, {id(m) for m in self.model.modules()}
-        for name, (head, data, *_) in self.watch.items():
+        self.encoder, self._owned = encoder, set(self.model.modules())
+        self._announce = offers(encoder, TellsStreamsApart)
+        for name, (head, *_) in self.watch.items():
             self._path(head, f"`watch[{name!r}]`")
-            check_labelled(f"`watch[{name!r}]`", data)
-        self.ema = None
-        if ema is not None:
-            average = torch.optim.swa_utils.get_ema_multi_avg_fn(ema)
-            self.ema = torch.optim.swa_utils.AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
-
+        self.ema = averaged(self.model, ema)
         self.updates = updates_of(self.phases, self.model, optimizer, encoder_scale, accumulate)
         self.schedule, self.accumulate, self.clip, self.passes, self.seed = schedule, accumulate, clip, passes, seed
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else None
@@ -132,26 +127,33 @@ class Trainer:
         self.progress, self.step, self.steps = progress, 0, 0
         self._resumed, self.finite = False, FiniteCheck(self.device, self._inputs_of)
         self.settings = {
+            "encoder_scale": shown(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
+            "ema": ema, "passes": passes, "seed": seed, "balance": self.tasks.name, **self._described(),
+        }  # fmt: skip
+
+    def _described(self) -> dict[str, str]:
+        """Return the blocks of the run in words, for TensorBoard and for the comparison of a resumed run."""
+        return {
             "terms": ", ".join(f"{t.name} ({t!r})" for t in self.terms),
             "streams": ", ".join(f"{n} ({s!r})" for n, s in self.streams.items()),
-            "phases": ", ".join(f"{u.phase.name}: {u.phase.repeat} x {len(u.parameters)} tensors" for u in self.updates),
+            "phases": ", ".join(
+                f"{u.phase.name}: {u.phase.repeat} x {len(u.parameters)} tensors" for u in self.updates
+            ),
             "optimizers": ", ".join(f"{type(u.optimizer).__name__} {u.optimizer.defaults}" for u in self.updates),
-            "encoder_scale": describe(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
-            "ema": ema, "passes": passes, "seed": seed, "balance": self.balancing.name,
-        }  # fmt: skip
+        }
 
     # ---- training ----
 
     def fit(self, steps: int) -> "Trainer":
-        """Train until `steps` steps of the run are done; progress is the share of them that lies behind.
+        """Train until `steps` steps of the run are done. Progress is the share of `steps` that is done.
 
-        Global random states are left as they were found. With a `log` folder, checkpoints are written on the way and
+        Global random states are the same afterwards as before. With a `log` folder, checkpoints are written on the way and
         at the end.
 
         Raises:
-            FileExistsError: the `log` folder holds a run and this is not its continuation.
-            FloatingPointError: a term, or a weight before saving, that is not finite. The CPU notices before the
-                update, a GPU when it is next read; what is on disk is from before.
+            FileExistsError: the `log` folder holds a run, and this trainer does not continue that run.
+            FloatingPointError: a term, or a weight before saving, is not finite. The CPU notices before the
+                update, a GPU when it is read next; what is on disk is from before.
         """
         if self.steps and self.step < self.steps != steps:
             warnings.warn(f"the run was planned for {self.steps} steps; schedules now follow {steps}.", stacklevel=2)
@@ -161,14 +163,11 @@ class Trainer:
         with untouched_randomness():
             try:
                 self._loop(log)
-                if self.folder:
-                    self._watch(log, final=True)
-                    if checkpoint.name(self.step) not in [p.name for p in checkpoint.newest_first(self._checkpoints)]:
-                        self.save()
+                self._finish(log)
             finally:
                 if log:
                     log.close()
-        if self.progress and self.rank == 0 and (verdict := self.balancing.conflicts.verdict()):
+        if self.progress and self.rank == 0 and (verdict := self.tasks.conflicts.verdict()):
             print(verdict)
         return self
 
@@ -179,7 +178,7 @@ class Trainer:
         batches = {n: s.batches(n, self.seed, start, rank=self.rank, world=self.world) for n, s in self.streams.items()}
         rows = sum(s.batch_size for s in self.streams.values()) * self.accumulate
         self.model.train()
-        since, done, quiet = time.perf_counter(), 0, not (self.progress and self.rank == 0)
+        speed, quiet = Speed(rows), not (self.progress and self.rank == 0)
         with tqdm(total=self.steps, initial=self.step, disable=quiet, unit="step") as bar:
             while self.step < self.steps:
                 if self.step % self.watch_every == 0:
@@ -187,66 +186,92 @@ class Trainer:
                 logging = self.step % self.log_every == 0 and (self.progress or self.folder is not None)
                 scalars = self._step(batches, logging)
                 if logging:
-                    values = self._read(scalars)
-                    if done:
-                        values["speed/samples_per_second"] = rows * done / (time.perf_counter() - since)
-                    since, done = time.perf_counter(), 0
+                    self.finite.read()
+                    values = as_numbers(scalars) | speed.read()
+                    bar.set_postfix(loss=f"{values['loss/total']:.3g}" if "loss/total" in values else "")
                     if log:
                         log.scalars(values, self.step)
-                    bar.set_postfix(loss=f"{values['loss/total']:.3g}" if "loss/total" in values else "")
-                self.step, done = self.step + 1, done + 1
+                self.step += 1
+                speed.steps += 1
                 bar.update()
-                if self.folder and self.step % self.save_every == 0:
-                    if log:
-                        log.flush()  # what is logged before a checkpoint is on disk with it
-                    self.save()
+                self._save_on_the_way(log)
+
+    def _save_on_the_way(self, log: Log | None) -> None:
+        if self.folder and self.step % self.save_every == 0:
+            if log:
+                log.flush()  # what is logged before a checkpoint is on disk with it
+            self.save()
+
+    def _finish(self, log: Log | None) -> None:
+        if self.folder:
+            self._watch(log, final=True)
+            if checkpoint.name(self.step) not in [p.name for p in checkpoint.newest_first(self._checkpoints)]:
+                self.save()
 
     def _step(self, batches: Mapping[str, Iterator[Batch]], logging: bool) -> dict[str, Tensor | float]:
         micro = [{n: self._to_device(next(b)) for n, b in batches.items()} for _ in range(self.accumulate)]
-        progress = self.step / self.steps
-        factor = at(self.schedule, progress)
         scalars: dict[str, Tensor | float] = {}
-        kept: Passes = {}
+        kept: list[KeptPasses] = [{} for _ in micro]
         for number, update in enumerate(self.updates):
             for repeat in range(update.phase.repeat):
                 runtime.seed_dropout(keyed_seed(self.seed, self.step, number, repeat, self.rank), self.device)
-                scalars |= self._update(update, micro, kept, progress, factor, logging)
+                scalars |= self._update(update, micro, kept, logging)
                 if update.encoder_learns:
-                    kept.clear()
+                    for passes in kept:
+                        passes.clear()
         if self.ema is not None:
             self.ema.update_parameters(self.model)
         return scalars
 
     def _update(
-        self, update: Update, micro: list[dict[str, Batch]], kept: Passes, progress: float, factor: float, logging: bool
+        self, update: Update, micro: list[dict[str, Batch]], kept: list[KeptPasses], logging: bool
     ) -> dict[str, Tensor | float]:
-        phase = update.phase
         scalars: dict[str, Tensor | float] = {}
-        seen: list[dict[Term, Tensor]] = []
-        objective: list[Tensor] = []
+        losses: list[Mapping[Term, Tensor]] = []
+        objectives: list[Tensor] = []
+        phase, progress = update.phase, self.step / self.steps
         update.optimizer.zero_grad()
-        for batches in micro:
+        for batches, passes in zip(micro, kept, strict=True):
             step = Step(
                 batches, self.encoder, number=self.step, progress=progress, seed=self.seed, streams=phase.streams,
-                layers=phase.layers, passes=self.passes, encoder_learns=update.encoder_learns, kept=kept,
-                keep_graph=update.keep_graph, logging=logging, known=self._knows, autocast=self.autocast,
+                layers=phase.layers, passes=self.passes, encoder_learns=update.encoder_learns, kept=passes,
+                keep_graph=update.keep_graph, logging=logging, known=self._owned, autocast=self.autocast,
+                announce=self._announce,
             )  # fmt: skip
-            values = self.balancing.values(step, update)
-            weights = {term: term.weight_at(progress) for term in phase.terms}
-            seen.append(values)
-            if logging:
-                scalars = monitor(step, values, weights, prefix="" if len(self.phases) == 1 else f"{phase.name}/")
-            scalars |= self.balancing.backward(step, update, values, weights, self.accumulate)
-            objective.append(self.balancing.objective)
-        total = objective[0] if len(objective) == 1 else torch.stack(objective).sum()
-        self.finite.check(self.step, runtime.average_gradients(update.parameters, total), seen)
+            terms, total, found = self._backward(update, step)
+            losses.append(terms)
+            objectives.append(total)
+            scalars |= found
+        total = objectives[0] if len(objectives) == 1 else torch.stack(objectives).sum()
+        self.finite.check(self.step, runtime.average_gradients(update.parameters, total), losses)
         if self.clip is not None:
             scalars["gradient/norm"] = nn.utils.clip_grad_norm_(update.parameters, self.clip).detach()
+        factor = at(self.schedule, progress)
         for group, scale in zip(update.optimizer.param_groups, update.scales, strict=True):
             group["lr"] = group["initial_lr"] * factor * at(scale, progress)
             scalars[f"learning_rate/{group.get('name', 'all')}"] = group["lr"]
         update.optimizer.step()
         return scalars
+
+    def _backward(self, update: Update, step: Step) -> tuple[Mapping[Term, Tensor], Tensor, dict[str, Tensor | float]]:
+        """Return the terms on one micro-batch, the objective, and what there is to log; gradients go into ``.grad``."""
+        share = 1 / self.accumulate
+        if self.tasks.weighs(update):
+            terms, apart = self.tasks.evaluate(step, update)
+            scalars = self._monitor(terms, step, [*terms.features, *apart.leaves]) if step.logging else {}
+            total, found = self.tasks.backward(terms, apart, update, share, logging=step.logging)
+            scalars |= found
+        else:
+            terms = evaluate(update.phase, step)
+            scalars = self._monitor(terms, step, terms.features) if step.logging else {}
+            scalars |= self.tasks.watch(terms, update) if step.logging else {}
+            total = terms.backward(update.inputs, share)
+        if update.encoder_learns:
+            self.tasks.forget()
+        return terms.losses, total, scalars
+
+    def _monitor(self, terms: Objective, step: Step, features: Sequence[Tensor]) -> dict[str, Tensor | float]:
+        return monitor(terms, features, prefix="" if len(self.phases) == 1 else f"{terms.phase}/") | step.reports
 
     def _to_device(self, batch: Batch) -> Batch:
         return batch if self.device.type == "cpu" else batch.map(lambda x: x.to(self.device, non_blocking=True))
@@ -260,16 +285,6 @@ class Trainer:
         return inputs
 
     # ---- measuring ----
-
-    def _read(self, scalars: Mapping[str, Tensor | float]) -> dict[str, float]:
-        """Scalars as numbers, averaged over the ranks: one transfer, one collective."""
-        self.finite.read()
-        tensors = {k: v for k, v in scalars.items() if isinstance(v, Tensor)}
-        values: dict[str, float] = {k: v for k, v in scalars.items() if not isinstance(v, Tensor)}
-        if tensors:
-            flat = runtime.average(torch.stack([v.detach().float().reshape(()) for v in tensors.values()]))
-            values |= dict(zip(tensors, flat.tolist(), strict=True))
-        return values
 
     def predict(
         self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256
@@ -301,7 +316,7 @@ class Trainer:
         log.scalars({f"{s.metric.replace(' ', '_')}/{n}": s.value for n, s in scores.items()}, self.step)
         if self.step == 0:
             log.text("settings", self.settings, 0)
-        log.tasks(self.balancing.conflicts, self.step)
+        log.tasks(self.tasks.conflicts, self.step)
         if final:
             log.final(found, self.step)
             log.hparams(self.settings, {f"final/{n}": s.value for n, s in scores.items()})
@@ -323,9 +338,7 @@ class Trainer:
         self.finite.read()
         runtime.average_buffers(self.model)
         weights = checkpoint.tensors(self.model)
-        if not torch.stack([w.isfinite().all() for w in weights.values()]).all():
-            bad = next(name for name, w in weights.items() if not w.isfinite().all())
-            raise FloatingPointError(f"step {self.step}: weight `{bad}` is not finite; nothing was saved.")
+        check_weights(self.step, weights)
         target = self._checkpoints / checkpoint.name(self.step) if path is None else Path(path)
         if self.rank == 0:
             state = {
@@ -348,24 +361,10 @@ class Trainer:
             FileNotFoundError: no checkpoint.
             CheckpointError: torn, foreign, or from another configuration. The trainer is then untouched.
         """
-        if path is not None:
-            found: Any = (Path(path), *checkpoint.read(Path(path)))
-        else:
-            found = next(checkpoint.usable(self._checkpoints), None)
-            if found is None:
-                raise FileNotFoundError(f"expected a checkpoint in `{self._checkpoints}`, and there is none to use.")
+        found = checkpoint.newest(self._checkpoints) if path is None else (Path(path), *checkpoint.read(Path(path)))
         where, weights, state = found
         own = checkpoint.tensors(self.model)
-        other = [k for k, v in self.settings.items() if state["settings"].get(k) != v]
-        other += [n for n in {*own, *weights} if n not in own or n not in weights or own[n].shape != weights[n].shape]
-        if other:
-            changes = "; ".join(
-                f"{k}: {state['settings'].get(k)} there, {self.settings.get(k)} here" for k in other[:3]
-            )
-            raise checkpoint.CheckpointError(
-                f"`{where}` is from another configuration: {changes}. Make the trainer as it was, or load only the "
-                "weights with encoders.load_weights."
-            )
+        checkpoint.check_same(where, state["settings"], self.settings, weights, own)
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(weights[name])
@@ -373,28 +372,16 @@ class Trainer:
             update.optimizer.load_state_dict(saved)
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-        self.step, self.steps, self._resumed = state["step"], state["steps"], where.parent == self._own_folder()
+        self.step, self.steps = state["step"], state["steps"]
+        self._resumed = self.folder is not None and where.parent == self._checkpoints
         return self
 
-    def _own_folder(self) -> Path | None:
-        return None if self.folder is None else self._checkpoints
-
     def _claim_folder(self) -> None:
-        """The folder is ours or new; looked at by every rank before any of them writes."""
-        if self.folder is None or self._resumed:
-            return
-        if self.folder.exists() and any(self.folder.iterdir()):
-            raise FileExistsError(
-                f"`{self.folder}` already holds a run: continue it with `trainer.resume()`, or choose another folder "
-                "(`log=...`). Nothing in it was changed."
-            )
-        runtime.wait()
-        self._resumed = True
+        if self.folder is not None and not self._resumed:
+            claim(self.folder)
+            self._resumed = True
 
     # ---- what belongs to the run ----
-
-    def _knows(self, module: nn.Module) -> bool:
-        return id(module) in self._owned
 
     def _path(self, head: nn.Module, what: str) -> str:
         """The path of `head` inside the model."""
@@ -404,3 +391,11 @@ class Trainer:
         raise ValueError(
             f"{what} is a {type(head).__name__} that no term of this trainer owns, so it is not trained by it."
         )
+
+
+def averaged(model: nn.Module, decay: float | None) -> torch.optim.swa_utils.AveragedModel | None:
+    """Return a copy of `model` that follows weights and buffers by an exponential moving average; None without a decay."""
+    if decay is None:
+        return None
+    step = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)
+    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=step, use_buffers=True)

@@ -2,7 +2,7 @@
 
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,44 @@ def usable(folder: Path) -> Iterator[tuple[Path, dict[str, Tensor], dict[str, An
             yield path, *read(path)
         except TornCheckpoint as error:
             warnings.warn(f"{error} The one before it is used.", stacklevel=3)
+
+
+def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
+    """Return the newest whole checkpoint inside `folder`.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    for found in usable(folder):
+        return found
+    raise FileNotFoundError(f"expected a checkpoint in `{folder}`, and there is none to use.")
+
+
+def check_same(
+    where: Path,
+    saved: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+) -> None:
+    """Raise unless a checkpoint has the settings of a trainer, and weights of the same names and shapes.
+
+    Args:
+        where: the path of the checkpoint, for the message.
+        saved, settings: of the checkpoint and of the trainer.
+        weights, own: of the checkpoint and of the trainer.
+
+    Raises:
+        CheckpointError: something differs.
+    """
+    other = [k for k, v in settings.items() if saved.get(k) != v]
+    other += [n for n in {*own, *weights} if n not in own or n not in weights or own[n].shape != weights[n].shape]
+    if other:
+        changes = "; ".join(f"{k}: {saved.get(k)} there, {settings.get(k)} here" for k in other[:3])
+        raise CheckpointError(
+            f"`{where}` is from another configuration: {changes}. Make the trainer as it was, or load only the "
+            "weights with encoders.load_weights."
+        )
 
 
 def keep_newest(folder: Path, count: int) -> None:

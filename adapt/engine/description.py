@@ -1,7 +1,8 @@
 """What a term, a stream or a schedule is, in one line: for reprs, TensorBoard and the comparison of a resumed run."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ def call_text(name: str, **settings: Any) -> str:
     >>> call_text("dwa", window=100, temperature=2.0)
     'dwa(window=100, temperature=2.0)'
     """
-    return f"{name}({', '.join(f'{k}={describe(v)}' for k, v in settings.items())})"
+    return f"{name}({_listed((), settings)})"
 
 
 def describe(value: Any) -> str:
@@ -47,18 +48,25 @@ def describe(value: Any) -> str:
     if offers(value, MadeBy):
         return value.made_by
     if isinstance(value, nn.Module):
-        settings = {k: v for k, v in vars(value).items() if not k.startswith("_") and k != "training"}
-        parts = {k: type(m).__name__ for k, m in value.named_children()}
-        shown = [f"{k}={describe(v)}" for k, v in settings.items()] + [f"{k}={v}" for k, v in parts.items()]
-        return f"{type(value).__name__}({', '.join(shown)})"
+        return _module(value)
     if isinstance(value, functools.partial):
-        given = [*map(describe, value.args), *(f"{k}={describe(v)}" for k, v in value.keywords.items())]
-        return f"{describe(value.func)}({', '.join(given)})"
+        return f"{describe(value.func)}({_listed(value.args, value.keywords)})"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(describe, value))}]"
+        return f"[{_listed(value, {})}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{k}: {describe(v)}' for k, v in value.items())}}}"
-    if isinstance(value, bool | int | float | str | type(None)):
-        return repr(value)
-    # an object without a name of its own would show its address, which no second run has
-    return getattr(value, "__qualname__", type(value).__qualname__)
+    if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | type):
+        return value.__qualname__
+    # the repr that python gives to any object shows an address, which no second run has
+    return type(value).__qualname__ if type(value).__repr__ is object.__repr__ else repr(value)
+
+
+def _listed(values: Iterable[Any], named: Mapping[str, Any]) -> str:
+    return ", ".join([*map(describe, values), *(f"{k}={describe(v)}" for k, v in named.items())])
+
+
+def _module(module: nn.Module) -> str:
+    """Return the class with its settings; submodules by their class alone."""
+    settings = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
+    parts = [f"{name}={type(part).__name__}" for name, part in module.named_children()]
+    return f"{type(module).__name__}({', '.join([_listed((), settings), *parts] if settings else parts)})"

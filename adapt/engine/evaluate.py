@@ -11,6 +11,7 @@ from adapt.engine import runtime
 from adapt.engine.step import Step
 from adapt.evaluating import evaluating
 from adapt.heads import Score
+from adapt.protocols import TellsStreamsApart, offers
 from adapt.streams import Batch
 from adapt.streams.stream import split
 
@@ -51,10 +52,11 @@ def predict(
     mine = torch.arange(rank, rank + world * -(-rows // world), world).clamp_max(rows - 1)
     name = stream or UNNAMED
     parts: list[tuple[Tensor, ...]] = []
+    announce = offers(encoder, TellsStreamsApart)
     with evaluating(encoder, head):
         for index, inputs, labels in _read(dataset, mine, batch_size):
             batch = Batch(inputs, None, index).map(lambda x: x.to(device))
-            step = Step({name: batch}, encoder, autocast=autocast)
+            step = Step({name: batch}, encoder, autocast=autocast, announce=announce)
             parts.append((step.output(head, name).cpu(), step[name].features.cpu(), labels))
     columns = [torch.cat(p) if p[0] is not None else None for p in zip(*parts, strict=True)]
     return Predictions(*(None if x is None else _in_order(x, rows, device) for x in columns))  # type: ignore[arg-type]

@@ -63,3 +63,14 @@ def finite(value: Any) -> bool:
     if isinstance(value, Tensor):
         return bool(value.isfinite().all())
     return all(finite(part) for part in (value.values() if isinstance(value, Mapping) else value))
+
+
+def check_weights(step: int, weights: Mapping[str, Tensor]) -> None:
+    """Raise on a weight that is not finite, with its name. One synchronisation where all are finite.
+
+    Raises:
+        FloatingPointError: before anything is saved.
+    """
+    if not torch.stack([w.isfinite().all() for w in weights.values()]).all():
+        bad = next(name for name, w in weights.items() if not w.isfinite().all())
+        raise FloatingPointError(f"step {step}: weight `{bad}` is not finite; nothing was saved.")

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from adapt.engine.tasks.conflicts import Conflicts, affinity_figure
+from adapt.engine import runtime
+from adapt.engine.pictures import affinity_figure, confusion_figure
+from adapt.engine.tasks.conflicts import Conflicts
 from adapt.heads import confusion
 
 
@@ -85,24 +86,15 @@ class Log:
         self.writer.close()
 
 
-def confusion_figure(counts: Tensor, names: Sequence[str]) -> Any:
-    """A matplotlib figure of a confusion matrix: rows are true classes, each normalised to one."""
-    from matplotlib.figure import Figure
+def claim(folder: Path) -> None:
+    """Raise unless `folder` is new or empty. Every rank looks before any rank writes.
 
-    shares = counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
-    size = min(12.0, 2.5 + 0.4 * len(names))
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="true")
-    if len(names) <= 30:
-        axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0)
-        axes.set_yticks(range(len(names)), names)
-        for (i, j), n in zip(
-            torch.cartesian_prod(*2 * [torch.arange(len(names))]).tolist(), counts.flatten().tolist(), strict=True
-        ):
-            if n:
-                axes.text(
-                    j, i, n, ha="center", va="center", fontsize=7, color="white" if shares[i, j] > 0.5 else "black"
-                )
-    return figure
+    Raises:
+        FileExistsError: there is a run in the folder.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"`{folder}` already holds a run: continue it with `trainer.resume()`, or choose another folder "
+            "(`log=...`). Nothing in it was changed."
+        )
+    runtime.wait()

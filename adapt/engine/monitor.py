@@ -1,46 +1,76 @@
 """What TensorBoard is told about the terms of a step."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from adapt.engine.step import Step
-
-if TYPE_CHECKING:
-    from adapt.engine.term import Term
+from adapt.engine import runtime
+from adapt.engine.objective import Objective
 
 
-def monitor(
-    step: Step, values: Mapping["Term", Tensor], weights: Mapping["Term", float], *, prefix: str = ""
-) -> dict[str, Tensor | float]:
-    """Every term raw and weighted, its weight, its share of the gradient at the shared features, and what it reports.
+def monitor(objective: Objective, features: Sequence[Tensor], *, prefix: str = "") -> dict[str, Tensor | float]:
+    """Return every term raw and weighted, its weight, and its share of the gradient at the shared features.
 
     The share of a term is the norm of the gradient of its weighted value at the features that the encoder returned,
-    divided by the sum of these norms over the terms. Costs one backward through the heads a term, on logging steps.
+    divided by the sum of these norms over the terms. Costs one backward pass through the heads for each term, on logging
+    steps.
+
+    Args:
+        objective: the terms of a phase.
+        features: where gradients are compared.
+        prefix: of the tags.
     """
     scalars: dict[str, Tensor | float] = {}
-    for term, value in values.items():
-        absent = step.absent.get(id(term.loss))  # not a loss of zero
-        shown = value.detach() if absent is None else value.detach().masked_fill(absent, torch.nan)
+    weighted = {term: objective.weights[term] * loss for term, loss in objective.losses.items()}
+    for term, loss in objective.losses.items():
+        absent = objective.absent.get(term)  # an absent term has no loss; zero would be a wrong value
+        shown = loss.detach() if absent is None else loss.detach().masked_fill(absent, torch.nan)
         scalars[f"loss/{prefix}{term.name}"] = shown
-        scalars[f"weighted/{prefix}{term.name}"] = weights[term] * value.detach()
-        scalars[f"weight/{prefix}{term.name}"] = weights[term]
-    scalars[f"loss/{prefix}total"] = torch.stack([weights[t] * v.detach() for t, v in values.items()]).sum()
-    features = [*step.shared, *step.apart]
-    norms = {term: gradient_norm(weights[term] * value, features) for term, value in values.items()}
+        scalars[f"weighted/{prefix}{term.name}"] = weighted[term].detach()
+        scalars[f"weight/{prefix}{term.name}"] = objective.weights[term]
+    scalars[f"loss/{prefix}total"] = torch.stack([value.detach() for value in weighted.values()]).sum()
+    norms = {term: gradient_norm(value, features) for term, value in weighted.items()}
     total = torch.stack(list(norms.values())).sum()
     for term, norm in norms.items():
         scalars[f"share/{prefix}{term.name}"] = norm / total.clamp_min(torch.finfo(norm.dtype).tiny)
-    return scalars | step.reports
+    return scalars
 
 
-def gradient_norm(value: Tensor, features: list[Tensor]) -> Tensor:
-    """Norm of the gradient of `value` at `features`; zero where it does not depend on them. The graph is kept."""
+def gradient_norm(value: Tensor, features: Sequence[Tensor]) -> Tensor:
+    """Return the norm of the gradient of `value` at `features`; zero where `value` does not depend on them. The graph stays."""
     learning = [f for f in features if f.requires_grad]
     if not value.requires_grad or not learning:
         return value.new_zeros(())
     grads = torch.autograd.grad(value, learning, retain_graph=True, allow_unused=True)
     squares = [g.float().square().sum() for g in grads if g is not None]
     return torch.stack(squares).sum().sqrt() if squares else value.new_zeros(())
+
+
+def as_numbers(scalars: Mapping[str, Tensor | float]) -> dict[str, float]:
+    """Return scalars as numbers, averaged over the ranks: one transfer from the device and one collective."""
+    tensors = {k: v for k, v in scalars.items() if isinstance(v, Tensor)}
+    values: dict[str, float] = {k: v for k, v in scalars.items() if not isinstance(v, Tensor)}
+    if tensors:
+        flat = runtime.average(torch.stack([v.detach().float().reshape(()) for v in tensors.values()]))
+        values |= dict(zip(tensors, flat.tolist(), strict=True))
+    return values
+
+
+class Speed:
+    """Counts steps between two readings of the clock.
+
+    Args:
+        rows: of all streams, for each step.
+    """
+
+    def __init__(self, rows: int):
+        self.rows, self.steps, self.since = rows, 0, time.perf_counter()
+
+    def read(self) -> dict[str, float]:
+        """Return samples per second since the last reading; nothing where no step was done."""
+        now = time.perf_counter()
+        found = {"speed/samples_per_second": self.rows * self.steps / (now - self.since)} if self.steps else {}
+        self.steps, self.since = 0, now
+        return found

@@ -1,26 +1,46 @@
-"""What a term sees of one training step. Everything is computed when it is asked for, and once."""
+"""What a term sees of one training step. Everything is computed when a term asks for it, and once."""
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from adapt.encoders import layer_outputs
+from adapt.engine.passes import Pass, at_least_float32, join
+from adapt.protocols import Encoder, TellsStreamsApart, offers
 from adapt.randomness import keyed_seed
 from adapt.streams import Batch
 
-# what the encoder and its asked layers returned, by the ids of its inputs: the batches outlive it
-Passes = dict[tuple[int, ...], tuple[Tensor, dict[str, Any]]]
+KeptPasses = dict[tuple[str, ...], Pass]  # by the names of the views
 
 
 class Step:
     """The batches of one step, and what the encoder and the heads make of them.
 
-    ``step["source"]`` is a :class:`View`; ``step.output(head, "source")`` a head's output on its features;
-    ``step.progress`` the share of the run that lies behind, in [0, 1]; ``step.generator`` a CPU generator that depends
-    on the seed and the step alone and is the same on every rank.
+    ``step["source"]`` is a :class:`View`; ``step.output(head, "source")`` is the output of a head on the features of the view;
+    ``step.progress`` is the share of the run that is done, in [0, 1]; ``step.generator`` is a CPU generator that depends
+    on the seed and on the number of the step alone, and is the same on every rank.
+
+    Args:
+        batches: of each stream, by name.
+        encoder: from inputs to features.
+        number: of the step.
+        progress: share of the run that is done.
+        seed: of the run.
+        streams: names of the streams whose features the terms ask for; None means all.
+        layers: names of the encoder's layers whose outputs the terms ask for.
+        passes: ``"joint"``, one pass of the encoder over all views, or ``"separate"``, one pass for each view.
+        encoder_learns: whether gradients reach the encoder.
+        kept: passes of the encoder as it is now, from earlier phases of the same step.
+        keep_graph: whether a pass without gradient keeps its graph, for a later phase in which the encoder learns.
+        logging: whether reports of this step are read.
+        known: the modules that a term owns; None for any.
+        autocast: the precision of encoder and heads.
+        announce: whether the encoder must be told which rows belong to which stream; None asks the encoder.
     """
 
     def __init__(
@@ -35,29 +55,42 @@ class Step:
         layers: Sequence[str] = (),
         passes: str = "joint",
         encoder_learns: bool = True,
-        kept: Passes | None = None,
+        kept: KeptPasses | None = None,
         keep_graph: bool = False,
         logging: bool = False,
-        known: Callable[[nn.Module], bool] | None = None,
+        known: Collection[nn.Module] | None = None,
         autocast: torch.autocast | None = None,
+        announce: bool | None = None,
     ):
         self.encoder, self.number, self.progress, self.logging = encoder, number, progress, logging
+        self.passes: list[Pass] = []  # in the order in which they were made
         self.reports: dict[str, Tensor | float] = {}
-        self.absent: dict[int, Tensor] = {}  # by the id of a loss: whether none of its rows, on any rank, has a label
-        self.shared: list[Tensor] = []  # what the encoder returned, before it is split by stream
-        # for each of these a leaf ``(tasks, *its shape)`` with its values: a row is what a task reads
-        self.apart: list[Tensor] = []
-        self._rows: list[Sequence[Tensor]] = []  # of each leaf
-        self._passed: list[list[View]] = []  # the views that each of them is split into
-        self._task: int | None = None  # who reads
-        self._tasks = 0  # of how many
-        self._seed, self._encoder_learns, self._known, self._autocast = seed, encoder_learns, known, autocast
-        # passes of the encoder as it is now, from phases it does not learn in; with their graph for a later one it does
-        self._kept, self._keep_graph = {} if kept is None else kept, keep_graph
-        self._batches, self._asked, self._joint, self._layers = batches, streams, passes == "joint", layers
-        self._views = {name: View(self, name, batch) for name, batch in batches.items()}
-        self._outputs: dict[tuple[int, str], Tensor] = {}
-        self._generator: torch.Generator | None = None
+        self._batches, self._asked, self._layers, self._joint = batches, streams, tuple(layers), passes == "joint"
+        self._encoder_learns, self._kept, self._keep_graph = encoder_learns, {} if kept is None else kept, keep_graph
+        self._seed, self._known, self._autocast = seed, known, autocast
+        self._announce = offers(encoder, TellsStreamsApart) if announce is None else announce
+        self._pass_of: dict[str, Pass] = {}  # by the name of a view
+        self._generators: list[torch.Generator] = []  # the one of this step, once a term asked for it
+        self._begin(Step._as_returned)
+
+    def _begin(self, read: Callable[["Step", Pass], Tensor]) -> None:
+        """Nothing has been read yet."""
+        self._read = read
+        self._views = {name: View(self, name, batch) for name, batch in self._batches.items()}
+        self._features: dict[str, Tensor] = {}  # by the name of a view
+        self._outputs: dict[tuple[nn.Module, str], Tensor] = {}
+
+    def _as_returned(self, made: Pass) -> Tensor:
+        return made.features
+
+    def read_by(self, read: Callable[["Step", Pass], Tensor]) -> "Step":
+        """Return the same step for a reader whose features are ``read(step, pass)`` in place of ``pass.features``.
+
+        Passes, generator and reports are shared. Outputs of heads are not: they depend on the features.
+        """
+        other = copy(self)
+        other._begin(read)
+        return other
 
     def __getitem__(self, stream: str) -> "View":
         try:
@@ -67,108 +100,82 @@ class Step:
 
     @property
     def generator(self) -> torch.Generator:
-        if self._generator is None:
-            self._generator = torch.Generator().manual_seed(keyed_seed(self._seed, "step", self.number))
-        return self._generator
-
-    def read_apart(self, task: int | None, tasks: int) -> None:
-        """From here on features are what task number `task` of `tasks` reads, so that the gradient there is that of it alone.
-
-        With None they are again what the encoder returned. The encoder is not run again; heads are.
-        """
-        self._outputs, self._task, self._tasks = {}, task, tasks
-        for number in range(len(self.shared)):
-            self._show(number)
-
-    def _read(self, number: int) -> Tensor:
-        """The features of a pass: what the encoder returned, or the row of a leaf."""
-        if self._task is None:
-            return self.shared[number]
-        if number == len(self.apart):
-            features = self.shared[number]
-            leaf = features.detach().expand(self._tasks, *features.shape).requires_grad_(features.requires_grad)
-            self.apart.append(leaf)
-            self._rows.append(leaf.unbind())  # its backward lays the gradients of all tasks behind each other
-        return self._rows[number][self._task]
-
-    def _show(self, number: int) -> None:
-        """Give the views of a pass their rows."""
-        views, features = self._passed[number], self._read(number)
-        parts = features.split([len(v.index) for v in views]) if len(views) > 1 else [features]
-        for v, part in zip(views, parts, strict=True):
-            v.cached = part
+        if not self._generators:
+            self._generators.append(torch.Generator().manual_seed(keyed_seed(self._seed, "step", self.number)))
+        return self._generators[0]
 
     def call(self, module: nn.Module, *inputs: Any) -> Tensor:
-        """`module` on `inputs` under the run's precision; what comes back is at least float32."""
-        if self._known is not None and not self._known(module):
+        """Return what `module` makes of `inputs` under the precision of the run; at least float32."""
+        if self._known is not None and module not in self._known:
             raise ValueError(
                 f"a {type(module).__name__} was called in a step and no term owns it, so it would not be trained or "
                 "saved: pass it to its term, `Term(..., modules=[head])`."
             )
         if self._autocast is None:
-            return _full(module(*inputs))
+            return at_least_float32(module(*inputs))
         with self._autocast:
-            return _full(module(*inputs))
+            return at_least_float32(module(*inputs))
 
     def output(self, head: nn.Module, stream: str) -> Tensor:
-        """The output of `head` on the features of `stream`; computed once a step."""
-        at = (id(head), stream)
-        if at not in self._outputs:
-            self._outputs[at] = self.call(head, self[stream].features)
-        return self._outputs[at]
+        """Return the output of `head` on the features of `stream`. A second call returns the same tensor."""
+        found = self._outputs.get((head, stream))
+        if found is None:
+            found = self._outputs[head, stream] = self.call(head, self[stream].features)
+        return found
 
     def features(self, *streams: str) -> Tensor:
-        """The features of several streams behind each other: without a copy where the encoder returned just these."""
+        """Return the features of several streams behind each other: no copy where they are one pass of the encoder."""
         parts = [self[name].features for name in streams]
-        whole = tuple(v.name for v in self._passed[-1]) == streams
-        return self._read(len(self.shared) - 1) if whole else torch.cat(parts)
+        made = self._pass_of[streams[0]]
+        return self._read(self, made) if made.views == streams else torch.cat(parts)
 
     def report(self, name: str, value: Tensor | float) -> None:
-        """Show a scalar in TensorBoard. Ask `step.logging` before computing one: it is read only on logging steps."""
+        """Show a scalar in TensorBoard. Ask `step.logging` before the computation: other steps do not read reports."""
         self.reports[name] = value.detach() if isinstance(value, Tensor) else value
 
-    def encode(self, view: "View") -> None:
-        """Fill the features of `view`, and in a joint pass those of all views that the phase asks for."""
-        views = self._asked_views() if self._joint else [view]
-        if view not in views:
-            raise ValueError(
-                f"the features of stream `{view.name}` were asked for, and the terms of this phase declare "
-                f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
-            )
-        rows, inputs = [len(v.index) for v in views], tuple(id(v.inputs) for v in views)
-        features, outputs = self._kept.get(inputs, (None, {}))
-        stale = self._encoder_learns and features is not None and not features.requires_grad
-        if features is None or stale or not outputs.keys() >= set(self._layers):
-            features, outputs = self._pass(views)
-        if not isinstance(features, Tensor) or features.ndim < 2 or features.shape[0] != sum(rows):
-            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise ValueError(f"the encoder must return features ({sum(rows)}, ...) for {sum(rows)} rows, got {found}.")
-        if not self._encoder_learns:
-            self._kept[inputs] = features, outputs
-            features = features.detach()
-        self.shared.append(features)
-        self._passed.append(views)
-        self._show(len(self.shared) - 1)
-        for name in self._layers:
-            for v, part in zip(views, _rows_of(outputs, name, rows), strict=True):
-                v.layers[name] = part if self._encoder_learns else part.detach()
+    def features_of(self, view: "View") -> Tensor:
+        """Return the features of a view; in a joint pass, the encoder runs over all views that the phase asks for."""
+        if view.name not in self._features:
+            made = self._pass_with(view)
+            self._features |= made.split(self._read(self, made))
+        return self._features[view.name]
 
-    def _pass(self, views: list["View"]) -> tuple[Tensor, dict[str, Any]]:
-        """Features, and what the asked layers of the encoder return on the way."""
-        inputs = join([v.inputs for v in views], [v.name for v in views])
-        if hasattr(self.encoder, "announce_rows"):  # an encoder that treats streams differently
-            self.encoder.announce_rows([(v.name, len(v.index)) for v in views])  # type: ignore[operator]
-        outputs: dict[str, Any] = {}
-        hooks = [
-            _layer(self.encoder, name).register_forward_hook(lambda _, __, out, name=name: outputs.update({name: out}))
-            for name in self._layers
-        ]
-        try:
-            with torch.set_grad_enabled((self._encoder_learns or self._keep_graph) and torch.is_grad_enabled()):
-                return self.call(self.encoder, inputs), outputs
-        finally:
-            for hook in hooks:
-                hook.remove()
+    def layer_of(self, view: "View", layer: str) -> Tensor:
+        """Return what a layer of the encoder returned for the rows of a view."""
+        if layer not in self._layers:
+            raise ValueError(f"layer `{layer}` was not declared: name it in the term, `Term(..., layers=[{layer!r}])`.")
+        made = self._pass_with(view)
+        return made.split(made.layers[layer])[view.name]
+
+    def _pass_with(self, view: "View") -> Pass:
+        if view.name not in self._pass_of:
+            views = self._asked_views() if self._joint else [view]
+            names = tuple(v.name for v in views)
+            if view.name not in names:
+                raise ValueError(
+                    f"the features of stream `{view.name}` were asked for, and the terms of this phase declare "
+                    f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
+                )
+            made = self._kept.get(names)
+            if made is None or not made.serves(self._layers, with_graph=self._encoder_learns):
+                made = self._run(views, names)
+            if not self._encoder_learns:
+                self._kept[names] = made
+                made = made.detached()
+            self.passes.append(made)
+            self._pass_of |= dict.fromkeys(names, made)
+        return self._pass_of[view.name]
+
+    def _run(self, views: list["View"], names: tuple[str, ...]) -> Pass:
+        """Run the encoder, and keep what the asked layers return on the way."""
+        rows, inputs = [len(v.index) for v in views], join([v.inputs for v in views], names)
+        if self._announce:
+            self.encoder.announce_rows(list(zip(names, rows, strict=True)))  # type: ignore[operator]  # it offers that
+        known = self.encoder.layers if self._layers and offers(self.encoder, Encoder) else {}
+        graph = (self._encoder_learns or self._keep_graph) and torch.is_grad_enabled()
+        with layer_outputs(known, self._layers) as outputs, torch.set_grad_enabled(graph):
+            features = self.call(self.encoder, inputs)
+        return Pass(names, rows, features, {n: at_least_float32(outputs.get(n)) for n in self._layers})
 
     def _asked_views(self) -> list["View"]:
         views = [self[name] for name in (self._asked or self._batches)]
@@ -176,13 +183,11 @@ class Step:
 
 
 class View:
-    """One stream's rows in a step: `inputs`, `labels`, `index`, `features`, and `second` where the stream has it."""
+    """The rows of one stream in a step: `inputs`, `labels`, `index`, `features`, and `second` where the stream has two views."""
 
     def __init__(self, step: Step, name: str, batch: Batch):
         self.name, self.inputs, self.index = name, batch.inputs, batch.index
-        self.cached: Tensor | None = None
-        self.layers: dict[str, Tensor] = {}
-        # weak: a cycle would keep every step's graph alive until the garbage collector comes
+        # weak: a cycle would keep the graph of every step alive until the garbage collector comes
         self._step, self._batch = weakref.ref(step), batch
         self._second: View | None = None
 
@@ -196,21 +201,15 @@ class View:
 
     @property
     def features(self) -> Tensor:
-        """``(n, d)``, at least float32; the encoder runs when they are first asked for."""
-        if self.cached is None:
-            self._live_step().encode(self)
-        assert self.cached is not None
-        return self.cached
+        """``(n, d)``, at least float32; the encoder runs when a term asks for features first."""
+        return self._live_step().features_of(self)
 
     def layer(self, name: str) -> Tensor:
-        """``(n, ...)``, at least float32: what a layer of the encoder returned for these rows in the same pass.
+        """Return ``(n, ...)``, at least float32: the output of a layer of the encoder for these rows in the same pass.
 
-        A term declares the layers it asks for: ``Term(..., layers=[name])``.
+        A term declares the layers that it asks for: ``Term(..., layers=[name])``.
         """
-        if name not in self._live_step()._layers:
-            raise ValueError(f"layer `{name}` was not declared: name it in the term, `Term(..., layers=[{name!r}])`.")
-        self.features  # noqa: B018  the pass fills the layers
-        return self.layers[name]
+        return self._live_step().layer_of(self, name)
 
     def _live_step(self) -> Step:
         step = self._step()
@@ -236,46 +235,5 @@ class View:
         return self._second
 
 
-def _layer(encoder: nn.Module, name: str) -> nn.Module:
-    known = getattr(encoder, "layers", {})
-    if name not in known:
-        raise ValueError(f"a term asks for layer `{name}`, and the encoder has {list(known) or 'no named layers'}.")
-    return known[name]
-
-
-def _rows_of(outputs: Mapping[str, Any], name: str, rows: Sequence[int]) -> Sequence[Tensor]:
-    """A layer's output split by stream."""
-    out = outputs.get(name)
-    if not isinstance(out, Tensor) or out.shape[0] != sum(rows):
-        found = "nothing" if out is None else tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(
-            f"layer `{name}` must return a tensor with one row for each of {sum(rows)} inputs, got {found}."
-        )
-    return _full(out).split(list(rows))
-
-
 def unknown_stream(name: str, known: Mapping[str, Any]) -> KeyError:
     return KeyError(f"unknown stream `{name}`: this trainer has {', '.join(f'`{n}`' for n in known)}.")
-
-
-def join(inputs: Sequence[Any], names: Sequence[str]) -> Any:
-    """The rows of several streams behind each other: tensors, or dicts and tuples of tensors."""
-    first = inputs[0]
-    if len(inputs) == 1:
-        return first
-    if isinstance(first, Mapping):
-        return {k: join([i[k] for i in inputs], names) for k in first}
-    if isinstance(first, tuple | list):
-        return tuple(join(part, names) for part in zip(*inputs, strict=True))
-    if any(i.shape[1:] != first.shape[1:] for i in inputs):
-        shapes = ", ".join(f"`{n}` {tuple(i.shape[1:])}" for n, i in zip(names, inputs, strict=True))
-        raise ValueError(
-            f"streams that share one encoder pass must have inputs of one shape, got {shapes}: resize them, "
-            'or ask for `passes="separate"`.'
-        )
-    return torch.cat(list(inputs))
-
-
-def _full(x: Any) -> Any:
-    """Half precision to float32; everything else as it is."""
-    return x.float() if isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.float16) else x

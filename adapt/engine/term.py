@@ -1,6 +1,7 @@
 """What is minimised: terms, and phases of terms."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,26 @@ from torch import Tensor, nn
 from adapt.engine.description import describe
 from adapt.engine.schedule import Schedule, at
 from adapt.engine.step import Step, unknown_stream
-from adapt.streams import Stream
+from adapt.protocols import Source, offers
+
+
+class Outcome(NamedTuple):
+    """What a loss may return in place of a scalar: the loss, and whether no row had a label.
+
+    Args:
+        loss: a scalar.
+        absent: a scalar of booleans, the same on every rank: True where no row of any rank had a label. The term then adds
+            nothing, a balance leaves the task out, and TensorBoard shows no value.
+    """
+
+    loss: Tensor
+    absent: Tensor | None = None
+
+
+class ChecksStreams(Protocol):
+    """A loss that looks at the streams before the first step."""
+
+    def check(self, streams: Mapping[str, Source]) -> None: ...
 
 
 class Term:
@@ -16,7 +36,8 @@ class Term:
 
     Args:
         name: unique in a trainer; its tag in TensorBoard and in error messages.
-        loss: any callable from a :class:`Step` to a scalar tensor. A module's parameters are trained and saved.
+        loss: any callable from a :class:`Step` to a scalar tensor, or to an :class:`Outcome`. The parameters of a module are
+            trained and saved.
         weight: a number, or a function of the progress in [0, 1]. Adding a term never rescales another.
         streams: names of the streams whose features it asks for; ``None`` means all. The encoder runs once over what
             the terms of a phase ask for.
@@ -54,11 +75,16 @@ class Term:
         return f"Term({self.name!r}, {describe(self.loss)}, weight={describe(self.weight)}, streams={streams})"
 
     def __call__(self, step: Step) -> Tensor:
-        value = self.loss(step)
-        if not isinstance(value, Tensor) or value.ndim != 0:
-            found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"term `{self.name}` must return a scalar tensor, got {found}; reduce it, say by a mean.")
-        return value
+        return self.outcome(step).loss
+
+    def outcome(self, step: Step) -> Outcome:
+        """Return the loss on `step`, and whether the term was absent."""
+        found = self.loss(step)
+        loss, absent = found if isinstance(found, Outcome) else (found, None)
+        if not isinstance(loss, Tensor) or loss.ndim != 0:
+            shown = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"term `{self.name}` must return a scalar tensor, got {shown}; reduce it, say by a mean.")
+        return Outcome(loss, absent)
 
     def weight_at(self, progress: float) -> float:
         return at(self.weight, progress)
@@ -86,13 +112,8 @@ class Phase:
         optimizer: Callable[[list[dict]], torch.optim.Optimizer] | None = None,
         name: str = "main",
     ):
-        self.terms, self.update, self.repeat, self.optimizer, self.name = (
-            flatten(terms),
-            update,
-            repeat,
-            optimizer,
-            name,
-        )
+        self.terms, self.update, self.repeat = flatten(terms), update, repeat
+        self.optimizer, self.name = optimizer, name
         if not self.terms:
             raise ValueError(f"phase `{name}` has no terms: give it at least one.")
         if repeat < 1:
@@ -103,12 +124,6 @@ class Phase:
         self.layers = tuple(dict.fromkeys(name for term in self.terms for name in term.layers))
 
 
-def weighted_sum(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """The objective. A weight of one multiplies nothing: a product costs 10 microseconds, forward and backward."""
-    parts = [value if weight == 1.0 else weight * value for value, weight in zip(values, weights, strict=True)]
-    return sum(parts[1:], start=parts[0])
-
-
 def flatten(terms: Iterable) -> list[Term]:
     """A flat list of terms: a method may return one term or several."""
     flat: list[Term] = []
@@ -117,23 +132,33 @@ def flatten(terms: Iterable) -> list[Term]:
     return flat
 
 
-def check_terms(phases: Sequence[Phase], streams: Mapping[str, Stream]) -> list[Term]:
-    """All terms, once each, after looking at names, streams and labels."""
+def check_terms(phases: Sequence[Phase], streams: Mapping[str, Source]) -> list[Term]:
+    """Return all terms, once each, after a look at names, streams and labels.
+
+    Raises:
+        ValueError: names that are not unique or cannot name a module; labels that a term cannot take.
+        KeyError: a stream that the trainer does not have.
+    """
     if not streams:
         raise ValueError("`streams` is empty: name at least one, `streams={'source': Stream(...)}`.")
     if len({phase.name for phase in phases}) < len(phases):
         raise ValueError(f"phases need names of their own for their curves, got {[phase.name for phase in phases]}.")
     terms = list(dict.fromkeys(term for phase in phases for term in phase.terms))
-    names = [term.name for term in terms]
+    check_names([term.name for term in terms])
     for term in terms:
-        if names.count(term.name) > 1 or "." in term.name or not term.name or hasattr(nn.ModuleDict, term.name):
-            raise ValueError(
-                f"`{term.name}` cannot name a term: names are unique, not empty, without dots, and no torch method."
-            )
-        for stream in term.streams or ():
-            if stream not in streams:
-                raise unknown_stream(stream, streams)
-        check = getattr(term.loss, "check", None)
-        if check is not None:
-            check(streams)
+        if unknown := set(term.streams or ()).difference(streams):
+            raise unknown_stream(min(unknown), streams)
+        if offers(term.loss, ChecksStreams):
+            term.loss.check(streams)
     return terms
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise unless the names of the terms are unique and can name submodules of the model."""
+    taken = {"", *dir(nn.ModuleDict)}
+    for name in names:
+        if names.count(name) > 1 or "." in name or name in taken:
+            raise ValueError(
+                f"`{name}` cannot name a term: names are unique, not empty, without dots, and no torch method. Methods take "
+                "`name=...`."
+            )

@@ -5,81 +5,124 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
+from adapt.engine.description import describe
 from adapt.engine.schedule import Schedule
 from adapt.engine.term import Phase
+from adapt.protocols import Encoder, expect
 
 OptimizerFactory = Callable[[list[dict]], torch.optim.Optimizer]
 EncoderScale = float | Mapping[str, float | Schedule]
+Groups = dict[str, list[nn.Parameter]]
+Scales = dict[str, float | Schedule]
 
 
 class Update:
     """The parameters that a phase updates, and its optimizer.
 
     Args:
-        phase: what is minimised.
+        phase: its terms are minimised.
         model: ``model["encoder"]`` and, below it, the modules of all terms.
         optimizer: used where the phase names none.
         encoder_scale: learning rate of the encoder relative to the heads': a number, or for each of its layers a number
             or a function of the progress.
 
+    Attributes:
+        parameters: the parameters that learn in the phase.
+        inputs: the parameters whose gradients are computed; None where these are all parameters of the model that learn.
+        encoder_learns: whether a parameter of the encoder learns in the phase.
+        keep_graph: whether a pass of the encoder is continued by a later phase in which the encoder learns.
+        scales: for each group of the optimizer, the factor on its learning rate: 1, or a function of the progress.
+
     Raises:
-        ValueError: nothing to update, or something that the model does not hold; a scale for other layers than the
-            encoder's.
+        ValueError: nothing learns, or a module that the model does not hold; a scale for other layers than those of the encoder.
     """
 
     def __init__(self, phase: Phase, model: nn.ModuleDict, optimizer: OptimizerFactory, encoder_scale: EncoderScale):
         self.phase = phase
-        encoder = {p for p in model["encoder"].parameters()}
-        chosen = (
-            phase.update
-            if phase.update is not None
-            else [model["encoder"], *(m for t in phase.terms for m in t.modules)]
-        )
-        learning = dict.fromkeys(p for module in chosen for p in module.parameters() if p.requires_grad)
-        owned = set(model.parameters())
-        if not learning or not owned.issuperset(learning):
-            raise ValueError(
-                f"phase `{phase.name}` has nothing to update, or something that is neither the encoder nor in a term: "
-                "expected modules with parameters that learn."
-            )
-        self.parameters = list(learning)
-        # only a phase that leaves something out pays for the restriction
-        everything = all(p in learning for p in owned if p.requires_grad)
+        self.parameters = learning_parameters(phase, model)
+        learning, encoder = set(self.parameters), set(model["encoder"].parameters())
+        # only a phase that leaves a parameter out pays for the restriction
+        everything = all(p in learning for p in model.parameters() if p.requires_grad)
         self.inputs = None if everything else self.parameters
-        self.encoder_learns = any(p in encoder for p in learning)
+        self.encoder_learns = not learning.isdisjoint(encoder)
         self.keep_graph = False
-        groups = {"all": self.parameters}  # a second group costs 40 microseconds a step
-        scales: dict[str, float | Schedule] = {}
+        groups: Groups = {"all": self.parameters}  # a second group costs 40 microseconds for each step
+        scales: Scales = {}
         if encoder_scale != 1.0:
-            parts = _parts(model["encoder"], encoder_scale)
-            scales = {name: scale for name, (scale, _) in parts.items()}
-            groups = {name: [p for p in owned if p in learning] for name, (_, owned) in parts.items()}
-            groups["heads"] = [p for p in learning if p not in encoder]
+            groups, scales = groups_of(model["encoder"], self.parameters, encoder_scale)
         self.optimizer = (phase.optimizer or optimizer)([{"params": p, "name": n} for n, p in groups.items() if p])
+        self.scales = self._scaled(groups, scales)
+
+    def _scaled(self, groups: Groups, scales: Scales) -> list[float | Schedule]:
+        """Put scales that are numbers into the rates of the groups; return scales that are functions, and 1 elsewhere."""
         names = [str(group.get("name")) for group in self.optimizer.param_groups]
         lost = [name for name in scales if groups[name] and name not in names]
         if lost:
             raise ValueError(
-                f"`encoder_scale` is given and the optimizer of phase `{phase.name}` has no parameter group named "
+                f"`encoder_scale` is given and the optimizer of phase `{self.phase.name}` has no parameter group named "
                 f"`{lost[0]}`, only {names}: pass the groups on as they come, `lambda groups: AdamW(groups, ...)`."
             )
-        # numbers are part of the group's own rate; functions are asked in every step
+        found = []
         for group, name in zip(self.optimizer.param_groups, names, strict=True):
             scale = scales.get(name, 1.0)
             group["initial_lr"] = group["lr"] * (1.0 if callable(scale) else scale)
-        self.scales = [scale if callable(scale := scales.get(name, 1.0)) else 1.0 for name in names]
+            found.append(scale if callable(scale) else 1.0)
+        return found
+
+
+def learning_parameters(phase: Phase, model: nn.ModuleDict) -> list[nn.Parameter]:
+    """Return the parameters that a phase updates, once each.
+
+    Raises:
+        ValueError: none, or one that the model does not hold.
+    """
+    chosen = phase.update
+    if chosen is None:
+        chosen = [model["encoder"], *(module for term in phase.terms for module in term.modules)]
+    learning = dict.fromkeys(p for module in chosen for p in module.parameters() if p.requires_grad)
+    if not learning or not set(model.parameters()).issuperset(learning):
+        raise ValueError(
+            f"phase `{phase.name}` has nothing to update, or something that is neither the encoder nor in a term: "
+            "expected modules with parameters that learn."
+        )
+    return list(learning)
+
+
+def groups_of(encoder: nn.Module, learning: Sequence[nn.Parameter], scale: EncoderScale) -> tuple[Groups, Scales]:
+    """Return parameter groups by name, with the scale of each group of the encoder.
+
+    Raises:
+        ValueError: names of other layers than those of the encoder.
+        TypeError: a scale for each layer, and an encoder without named layers.
+    """
+    owned: Mapping[str, Sequence[nn.Parameter]] = {"encoder": list(encoder.parameters())}
+    scales: Scales = {"encoder": scale} if not isinstance(scale, Mapping) else {}
+    if isinstance(scale, Mapping):
+        named = expect(
+            encoder, Encoder, "`encoder` under an `encoder_scale` for each layer", "take `encoders.wrap(module)`"
+        )
+        layers = named.parameters_of()
+        if layers.keys() != scale.keys():
+            raise ValueError(f"`encoder_scale` must name the encoder's layers {list(layers)}, got {list(scale)}.")
+        owned = {f"encoder.{name}": parameters for name, parameters in layers.items()}
+        scales = {f"encoder.{name}": scale[name] for name in layers}
+    wanted, inside = set(learning), set(encoder.parameters())
+    groups = {name: [p for p in parameters if p in wanted] for name, parameters in owned.items()}
+    groups["heads"] = [p for p in learning if p not in inside]
+    return groups, scales
 
 
 def updates_of(
     phases: Sequence[Phase],
     model: nn.ModuleDict,
     optimizer: OptimizerFactory,
-    encoder_scale: "EncoderScale",
+    encoder_scale: EncoderScale,
     accumulate: int,
 ) -> list[Update]:
-    """One for each phase. A phase without the encoder keeps the graph of its pass where the next one with it goes on from there.
+    """Return an :class:`Update` for each phase.
 
-    Not with accumulation: the graphs of all its batches would lie in memory at once, which it is there to avoid.
+    A phase without the encoder keeps the graph of its pass where the next phase with the encoder continues from the pass. With
+    accumulation it does not: the graphs of all micro-batches would be in memory at once, and accumulation is there to avoid that.
     """
     updates = [Update(phase, model, optimizer, encoder_scale) for phase in phases]
     for number, update in enumerate(updates):
@@ -88,23 +131,6 @@ def updates_of(
     return updates
 
 
-def _parts(encoder: nn.Module, scale: EncoderScale) -> dict[str, tuple[float | Schedule, list[nn.Parameter]]]:
-    """Group names of the encoder, each with its scale and its parameters."""
-    if not isinstance(scale, Mapping):
-        return {"encoder": (scale, list(encoder.parameters()))}
-    if not hasattr(encoder, "parameters_of"):
-        raise ValueError(
-            f"`encoder_scale` for each layer needs an encoder that names its layers, got a {type(encoder).__name__}: "
-            "wrap it with `encoders.wrap`."
-        )
-    layers = encoder.parameters_of()  # type: ignore[operator]
-    if layers.keys() != scale.keys():
-        raise ValueError(f"`encoder_scale` must name the encoder's layers {list(layers)}, got {list(scale)}.")
-    return {f"encoder.{name}": (scale[name], parameters) for name, parameters in layers.items()}
-
-
-def describe(scale: EncoderScale) -> float | str:
-    """What a resumed run must agree on: functions have no name that lasts."""
-    if not isinstance(scale, Mapping):
-        return scale
-    return ", ".join(f"{name} {'scheduled' if callable(value) else value}" for name, value in scale.items())
+def shown(scale: EncoderScale) -> str:
+    """Return what a resumed run must agree on."""
+    return describe(dict(scale) if isinstance(scale, Mapping) else scale)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from adapt.engine import Step, Term, gather, world_size
+from adapt.engine import Outcome, Step, Term, gather, world_size
 from adapt.engine._supervised import LabelCheck
 from adapt.engine.schedule import Schedule
 from adapt.protocols import HasClasses, expect_head, offers
@@ -84,7 +84,8 @@ class Task(nn.Module):
                 f"`missing` of task `{name}` is {missing}, and {self.missing} for its head: "
                 "give `missing` to the head alone."
             )
-        self.name, self.on, self.label, self.scale = name, on, label, scale
+        self.name, self.on, self.label = name, on, label
+        self.scale: Any = scale  # a number once the labels are known
         self.complete = False  # all labels lie in memory and none is missing
         self._labels = LabelCheck(on, self.head.check)
 
@@ -129,14 +130,12 @@ class Task(nn.Module):
         known = y != self.missing
         return known.flatten(1).any(1) if y.ndim > 1 else known
 
-    def forward(self, step: Step) -> Tensor:
+    def forward(self, step: Step) -> Tensor | Outcome:
         y, output = self.labels_of_task(step[self.on].labels), step.output(self.head, self.on)
         if self.complete:
-            loss = self.head.loss(output, self.as_classes(y))
-        else:
-            loss, absent = self.loss_of_labelled_rows(step, output, y)
-            step.absent[id(self)] = absent
-        return loss / self.scale
+            return self.head.loss(output, self.as_classes(y)) / self.scale
+        loss, absent = self.loss_of_labelled_rows(step, output, y)
+        return Outcome(loss / self.scale, absent)
 
     def loss_of_labelled_rows(self, step: Step, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss over the labelled rows, and whether no rank has a labelled row."""

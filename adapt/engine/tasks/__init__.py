@@ -1,9 +1,6 @@
 """The backward pass of several tasks that share one encoder."""
 
-from adapt.engine.tasks.backward import Balancing
+from adapt.engine.tasks.backward import TaskBackward
 from adapt.engine.tasks.conflicts import Conflicts
 
-__all__ = [
-    "Balancing",
-    "Conflicts",
-]
+__all__ = ["Conflicts", "TaskBackward"]

@@ -1,6 +1,6 @@
-"""The backward pass of a phase: a plain one, or one that weighs several tasks."""
+"""The backward pass of several tasks that a balance weighs at the encoder they share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -8,196 +8,219 @@ from torch import Tensor, nn
 
 from adapt.engine import runtime
 from adapt.engine.description import describe
+from adapt.engine.objective import Objective, evaluate
 from adapt.engine.step import Step
+from adapt.engine.tasks.apart import FeaturesApart
 from adapt.engine.tasks.conflicts import Conflicts
 from adapt.engine.tasks.parameter_gramian import ParameterGramian
-from adapt.engine.term import Phase, Term, weighted_sum
+from adapt.engine.term import Phase, Term
+from adapt.protocols import GramianBalance, StartedBalance, offers
 
 if TYPE_CHECKING:
     from adapt.engine.update import Update
 
+Scalars = dict[str, Tensor | float]
 
-class Balancing(nn.Module):
+
+class TaskBackward(nn.Module):
     r"""Weighs the terms that are tasks, ``Term(..., task=True)``, in one phase.
 
     With :math:`u_t` the weight of term t, z the features and :math:`b = \text{balance}(L, G)`:
 
     .. math:: \nabla_\text{encoder} = \sum_t b_t u_t \nabla L_t, \qquad \nabla_\text{heads} = \sum_t u_t \nabla L_t
 
-    Weights apply to the encoder; whatever else learns keeps the gradient of the plain sum. Two backward passes: each task reads
-    a row of one leaf with the values of the features, so one pass through all heads gives :math:`D_t = u_t \partial L_t / \partial z` apart;
-    the other goes through the encoder, from :math:`\sum_t b_t D_t` and the terms that are no tasks. What of a task reaches the
-    encoder past the features, say a penalty on its weights, keeps its plain weight. With accumulation each micro-batch has its
-    own weights, from its own losses and Gramian.
+    The balance changes the gradient of the encoder; heads, and all other modules, keep the gradient of the plain sum. There are
+    two backward passes. In the first, each task reads a row of one leaf with the values of the features, so that one pass
+    through all heads gives :math:`D_t = u_t \partial L_t / \partial z` of each task (:class:`FeaturesApart`). The second pass goes
+    through the encoder, from :math:`\sum_t b_t D_t` and from the terms that are no tasks. A gradient of a task that does not go
+    through the features, say of a penalty on the encoder's weights, keeps its plain weight. With accumulation each
+    micro-batch has weights of its own, from its own losses and Gramian.
 
     Args:
-        balance: ``weights = balance(losses, gram)``, see :class:`adapt.protocols.Balance`; None for the plain sum.
-        encoder: its parameters are what tasks share.
+        balance: ``weights = balance(losses, gram)``, see :class:`adapt.protocols.Balance`; None watches the gradients of
+            the tasks on logging steps and weighs nothing.
+        encoder: the tasks share its parameters.
         phases: of the trainer.
 
     Raises:
-        ValueError: a `balance` without two tasks in exactly one phase, or without parameters that they share, or with a
-            task that asks for layers of the encoder.
+        ValueError: a `balance` without two tasks in exactly one phase, or without parameters that the tasks share, or with
+            a task that asks for layers of the encoder.
     """
-
-    objective: Tensor  # of the last backward
 
     def __init__(self, balance: Callable | None, encoder: nn.Module, phases: Sequence[Phase]):
         super().__init__()
-        several = [p for p in phases if sum(t.task for t in p.terms) >= 2]
-        tasks = [t for t in several[0].terms if t.task] if len(several) == 1 else []
-        self.conflicts, self._phase = (
-            Conflicts([t.name for t in tasks], balanced=balance is not None),
-            several[0].name if tasks else None,
-        )
-        learning = [p for p in encoder.parameters() if p.requires_grad]
-        if balance is not None and (not tasks or not learning):
-            raise ValueError(
-                "`balance` weighs two or more terms that are tasks (`multitask.task(...)`) in one phase, at the encoder that "
-                f"they share: found {len(several)} such phases and {len(learning)} learning tensors of the encoder. With a frozen encoder "
-                "there is nothing to balance: leave it out."
-            )
-        if balance is not None and (past := [t.name for t in tasks if t.layers]):
-            raise ValueError(
-                f"`balance` weighs what reaches the encoder through its features, and task `{past[0]}` asks for layers of it as well: "
-                "make that part a term that is no task."
-            )
-        self.balance, self._shared, self._exact = balance, set(learning), None
-        at = getattr(balance, "at", None)
-        self._needs_gram = at is not None
-        if isinstance(at, nn.Module) or at == "parameters":
-            self._exact = ParameterGramian(at if isinstance(at, nn.Module) else encoder)
-            if not self._shared.issuperset(self._exact.parameters) or not self._exact.parameters:
-                raise ValueError("`at` of `balance` must be a module inside of the encoder with parameters that learn.")
-        elif at not in (None, "features"):
-            raise ValueError(f"`at` of `balance` must be 'features', 'parameters' or a module, got {at!r}.")
-        if hasattr(balance, "start"):
-            balance.start(len(self.conflicts.tasks))  # type: ignore[union-attr]
+        several = [phase for phase in phases if len(tasks_of(phase)) >= 2]
+        self._phase = several[0].name if len(several) == 1 else None
+        self.tasks = tasks_of(several[0]) if len(several) == 1 else []
+        self.conflicts = Conflicts([t.name for t in self.tasks], balanced=balance is not None)
+        self.balance, self._exact = balance, None
+        self.at = balance.at if offers(balance, GramianBalance) else None  # where gradients are compared
+        if balance is not None:
+            learning = {p for p in encoder.parameters() if p.requires_grad}
+            check_tasks(self.tasks, len(several), len(learning))
+            self._exact = exact_gramian(self.at, encoder, learning)
+        if offers(balance, StartedBalance):
+            balance.start(len(self.tasks))
 
     @property
     def name(self) -> str | None:
         """The balance with its settings: a run goes on with the balance and the settings that the run began with."""
         return None if self.balance is None else describe(self.balance)
 
-    def values(self, step: Step, update: "Update") -> dict[Term, Tensor]:
-        """The terms of a phase; a task that is weighed reads features of its own."""
-        apart = self.balance is not None and self._several(update)
-        tasks = [term for term in update.phase.terms if term.task]
-        found = {}
-        for term in update.phase.terms:
-            if apart:
-                step.read_apart(tasks.index(term) if term.task else None, len(tasks))
-            found[term] = term(step)
-        return found
+    def weighs(self, update: "Update") -> bool:
+        """Whether the tasks of this phase are weighed."""
+        return self.balance is not None and self._shared_by(update)
 
-    def _several(self, update: "Update") -> bool:
+    def _shared_by(self, update: "Update") -> bool:
         return update.phase.name == self._phase and update.encoder_learns
 
+    def evaluate(self, step: Step, update: "Update") -> tuple[Objective, FeaturesApart]:
+        """Return the terms of the phase, each task on features that it alone reads."""
+        apart = FeaturesApart(step, len(self.tasks))
+        steps = dict(zip(self.tasks, apart.steps, strict=True))
+        return evaluate(update.phase, step, lambda term: steps.get(term, step)), apart
+
+    def watch(self, objective: Objective, update: "Update") -> Scalars:
+        """Return how the gradients of tasks agree that read the same features; for phases without weighing."""
+        if not self.tasks or not self._shared_by(update):
+            return {}
+        shared = [f for f in objective.features if f.requires_grad]
+        return (
+            self.conflicts.watch(*self._agreed(objective, one_by_one(self.tasks, objective, shared))) if shared else {}
+        )
+
     def backward(
-        self,
-        step: Step,
-        update: "Update",
-        values: Mapping[Term, Tensor],
-        weights: Mapping[Term, float],
-        accumulate: int = 1,
-    ) -> dict[str, Tensor | float]:
-        """Fill ``.grad`` and set `objective`, detached; on logging steps, what there is to say about the tasks.
+        self, objective: Objective, apart: FeaturesApart, update: "Update", share: float, *, logging: bool
+    ) -> tuple[Tensor, Scalars]:
+        """Fill ``.grad``; return the detached objective and, on logging steps, what there is to say about the tasks.
 
         Args:
-            values: from :meth:`values`.
-            accumulate: micro-batches a step: each counts for its share.
+            objective, apart: from :meth:`evaluate`.
+            share: of this micro-batch in the step.
         """
-        if not any(value.requires_grad for value in values.values()):
-            raise ValueError(
-                f"no term of phase `{update.phase.name}` depends on what it updates: nothing would be learned."
-            )
-        weights = {term: weight / accumulate for term, weight in weights.items()}
-        shared = [f for f in step.shared if f.requires_grad]
-        tasks = [term for term in values if term.task] if self._several(update) and shared else []
-        scalars: dict[str, Tensor | float] = {}
-        if self.balance is None or not tasks:
-            loss = weighted_sum(list(values.values()), list(weights.values()))
-            self.objective = loss.detach()
-            if tasks and step.logging:
-                scalars = self.conflicts.watch(
-                    *self._agreed(step, tasks, values, weights, one_by_one(tasks, values, weights, shared))
-                )
-            loss.backward(inputs=update.inputs)
-            if self._exact is not None and update.encoder_learns:
-                self._exact.clear()
-            return scalars
-
-        loss = weighted_sum([values[t] for t in tasks], [weights[t] for t in tasks])
-        D = self._at_heads(step, loss, len(tasks), update)
-        losses, gram = self._agreed(step, tasks, values, weights, D)
-        if step.logging:
-            scalars = self.conflicts.watch(losses, gram)
+        shared = [f for f in objective.features if f.requires_grad]
+        if self.balance is None or not shared:  # the tasks look at no features
+            return objective.backward(update.inputs, share), {}
+        loss = objective.weighted(self.tasks, share)
+        D = self._at_heads(loss, apart, update)
+        losses, gram = self._agreed(objective, D, share=share, logging=logging)
+        scalars = self.conflicts.watch(losses, gram) if logging else {}
         if self._exact is not None:
-            gram = raw(self._exact(shared, [like(row, shared) for row in D]), weights, tasks)
+            gram = self._unweighted(self._exact(shared, [like(row, shared) for row in D]), objective, share)
             self._exact.clear()
-        b = self.balance(losses, gram if self._needs_gram else None).to(D)
-        if step.absent or not all(weights[t] for t in tasks):
+        b = self.balance(losses, None if self.at is None else gram).to(D)
+        if self._some_may_be_absent(objective):
             b = b.masked_fill(losses.isnan(), 0)
-        others = [values[t] * weights[t] for t in values if not t.task]
-        self.objective = sum((v.detach() for v in others), start=loss.detach())
-        learning = [v for v in others if v.requires_grad]
-        torch.autograd.backward(
-            [*learning, *shared],
-            [*(torch.ones_like(v) for v in learning), *like((b[None] @ D)[0], shared)],
-            inputs=update.inputs,
-        )
-        if self._exact is not None:
-            self._exact.clear()  # of what activation checkpoints have called again
-        if step.logging:
-            scalars |= {f"balance/{name}": weight for name, weight in zip(self.conflicts.tasks, b, strict=True)}
-        return scalars
+        if logging:
+            scalars |= {f"balance/{task.name}": weight for task, weight in zip(self.tasks, b, strict=True)}
+        others = self._at_encoder((b[None] @ D)[0], objective, update, share)
+        return sum(others, start=loss.detach()), scalars
 
-    def _at_heads(self, step: Step, loss: Tensor, tasks: int, update: "Update") -> Tensor:
-        """``(tasks, n d)`` gradients at the features; those of the heads go into ``.grad``."""
+    def _at_encoder(self, weighed: Tensor, objective: Objective, update: "Update", share: float) -> list[Tensor]:
+        """Go through the encoder, from weighed gradients at the features and from the terms that are no tasks.
+
+        Return these terms, weighted and detached.
+        """
+        shared = [f for f in objective.features if f.requires_grad]
+        others = [objective.losses[t] * (objective.weights[t] * share) for t in objective.losses if not t.task]
+        learning = [value for value in others if value.requires_grad]
+        ones = [torch.ones_like(value) for value in learning]
+        torch.autograd.backward([*learning, *shared], [*ones, *like(weighed, shared)], inputs=update.inputs)
+        return [value.detach() for value in others]
+
+    def _some_may_be_absent(self, objective: Objective) -> bool:
+        return bool(objective.absent) or not all(objective.weights[t] for t in self.tasks)
+
+    def forget(self) -> None:
+        """Free what the Gramian at parameters has kept of a forward pass, also of one that activation checkpoints repeat."""
+        if self._exact is not None:
+            self._exact.clear()
+
+    def _at_heads(self, loss: Tensor, apart: FeaturesApart, update: "Update") -> Tensor:
+        """Return ``(tasks, n d)`` gradients at the features; the gradients of the heads go into ``.grad``."""
         if loss.requires_grad:
-            leaves = [leaf for leaf in step.apart if leaf.requires_grad]
+            leaves = [leaf for leaf in apart.leaves if leaf.requires_grad]
             loss.backward(inputs=None if update.inputs is None else [*leaves, *update.inputs])
-        blocks = []
-        for number, f in enumerate(step.shared):
-            if f.requires_grad:  # no task may have read what another term has
-                found = step.apart[number].grad if number < len(step.apart) else None
-                blocks.append(f.new_zeros(tasks, f.numel()) if found is None else found.flatten(1))
-        for leaf in step.apart:
-            leaf.grad = None  # it would lie in memory twice
-        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
+        return apart.gradients()
 
     def _agreed(
-        self, step: Step, tasks: Sequence[Term], values: Mapping[Term, Tensor], weights: Mapping[Term, float], D: Tensor
+        self, objective: Objective, D: Tensor, *, share: float = 1.0, logging: bool = True
     ) -> tuple[Tensor, Tensor]:
-        r"""Losses, NaN where a task is absent, and the Gramian at the features: the same on every rank, one collective.
+        r"""Return losses, NaN where a task is absent, and the Gramian at the features: equal on all ranks, one collective.
 
-        The loss is the mean over W ranks, so its gradient at a row is 1 / W of what that rank has, and other ranks' rows are
-        other coordinates: :math:`G = \sum_r D_r D_r^\top / W^2`.
+        The loss is the mean over W ranks, so the gradient of a rank at a row is W times its part of the gradient of the mean, and
+        the rows of other ranks are other coordinates: :math:`G = \sum_r D_r D_r^\top / W^2`.
         """
-        L = torch.stack([values[t].detach() for t in tasks]).to(D.dtype)
-        if step.absent:
+        L = torch.stack([objective.losses[t].detach() for t in self.tasks]).to(D.dtype)
+        if objective.absent:
             none = torch.zeros((), dtype=torch.bool, device=L.device)
-            L = L.masked_fill(torch.stack([step.absent.get(id(t.loss), none) for t in tasks]), torch.nan)
-        if not all(weights[t] for t in tasks):
-            L = L.masked_fill(torch.tensor([weights[t] == 0 for t in tasks], device=L.device), torch.nan)
-        if not self._needs_gram and not step.logging:
+            L = L.masked_fill(torch.stack([objective.absent.get(t, none) for t in self.tasks]), torch.nan)
+        if not all(objective.weights[t] for t in self.tasks):
+            off = torch.tensor([objective.weights[t] == 0 for t in self.tasks], device=L.device)
+            L = L.masked_fill(off, torch.nan)
+        if self.at is None and not logging:
             return runtime.average(L), L
-        gram, T, world = D @ D.T, len(tasks), runtime.world_size()
+        gram, T, world = D @ D.T, len(self.tasks), runtime.world_size()
         if world > 1:
             both = runtime.average(torch.cat([L, gram.flatten()]))
             L, gram = both[:T], both[T:].view(T, T) / world
-        return L, raw(gram, weights, tasks)
+        return L, self._unweighted(gram, objective, share)
+
+    def _unweighted(self, gram: Tensor, objective: Objective, share: float) -> Tensor:
+        """Return the Gramian of the losses, from the Gramian of the weighted losses: preferences do not reach a balance."""
+        weights = [objective.weights[t] * share for t in self.tasks]
+        if all(w == 1.0 for w in weights):
+            return gram
+        inverse = torch.tensor([1 / w if w else 0.0 for w in weights], dtype=gram.dtype, device=gram.device)
+        return gram * torch.outer(inverse, inverse)
 
 
-def one_by_one(
-    tasks: Sequence[Term], values: Mapping[Term, Tensor], weights: Mapping[Term, float], shared: Sequence[Tensor]
-) -> Tensor:
-    """``(tasks, n d)`` gradients at the features of tasks that read the same ones: a pass a task, which a look now and then can afford."""
+def tasks_of(phase: Phase) -> list[Term]:
+    return [term for term in phase.terms if term.task]
+
+
+def check_tasks(tasks: Sequence[Term], phases: int, learning: int) -> None:
+    """Raise unless a balance has something to weigh.
+
+    Args:
+        phases: the number of phases with two tasks or more.
+        learning: the number of tensors of the encoder that learn.
+    """
+    if not tasks or not learning:
+        raise ValueError(
+            "`balance` weighs two or more terms that are tasks (`multitask.task(...)`) in one phase, at the encoder that "
+            f"the tasks share: found {phases} such phases and {learning} learning tensors of the encoder. With a frozen "
+            "encoder there is nothing to balance: leave `balance` out."
+        )
+    if past := [t.name for t in tasks if t.layers]:
+        raise ValueError(
+            f"`balance` weighs gradients at the features, and task `{past[0]}` asks for layers of the encoder as well: "
+            "make the part of the loss that uses layers a term that is no task."
+        )
+
+
+def exact_gramian(
+    at: str | nn.Module | None, encoder: nn.Module, learning: set[nn.Parameter]
+) -> ParameterGramian | None:
+    """Return the Gramian at parameters where a balance asks for one, else None."""
+    if at in (None, "features"):
+        return None
+    if at != "parameters" and not isinstance(at, nn.Module):
+        raise ValueError(f"`at` of `balance` must be 'features', 'parameters' or a module, got {at!r}.")
+    exact = ParameterGramian(at if isinstance(at, nn.Module) else encoder)
+    if not learning.issuperset(exact.parameters) or not exact.parameters:
+        raise ValueError("`at` of `balance` must be a module inside of the encoder with parameters that learn.")
+    return exact
+
+
+def one_by_one(tasks: Sequence[Term], objective: Objective, shared: Sequence[Tensor]) -> Tensor:
+    """Return ``(tasks, n d)`` gradients at features that all tasks read: one backward pass for each task, on logging steps."""
     rows = []
     for t in tasks:
         found: Sequence[Tensor | None] = [None] * len(shared)
-        if values[t].requires_grad:
-            found = torch.autograd.grad(weights[t] * values[t], shared, retain_graph=True, allow_unused=True)
+        if objective.losses[t].requires_grad:
+            weighted = objective.weights[t] * objective.losses[t]
+            found = torch.autograd.grad(weighted, shared, retain_graph=True, allow_unused=True)
         rows.append(
             torch.cat([(torch.zeros_like(f) if g is None else g).flatten() for g, f in zip(found, shared, strict=True)])
         )
@@ -205,15 +228,7 @@ def one_by_one(
 
 
 def like(row: Tensor, shared: Sequence[Tensor]) -> list[Tensor]:
-    """A row of numbers cut into tensors of the shapes of `shared`."""
+    """Return `row`, one number after another, as tensors of the shapes of `shared`."""
     if len(shared) == 1:
         return [row.view_as(shared[0])]
     return [part.view_as(f) for part, f in zip(row.split([f.numel() for f in shared]), shared, strict=True)]
-
-
-def raw(gram: Tensor, weights: Mapping[Term, float], tasks: Sequence[Term]) -> Tensor:
-    """The Gramian of the losses from that of the weighted losses: a balance sees what preferences do not change."""
-    if all(weights[t] == 1.0 for t in tasks):
-        return gram
-    inverse = torch.tensor([1 / weights[t] if weights[t] else 0.0 for t in tasks], dtype=gram.dtype, device=gram.device)
-    return gram * torch.outer(inverse, inverse)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,23 +89,3 @@ class Conflicts(nn.Module):
         if not remedies:
             return f"{facts}: " + ("the plain sum would have done as well." if self.balanced else "nothing to balance.")
         return f"{facts}: {' or '.join(remedies)} may be worth it; compare with the plain sum."
-
-
-def affinity_figure(cosines: Tensor, names: Sequence[str]) -> Any:
-    """A matplotlib figure of cosines between tasks, from -1 in red to 1 in blue."""
-    from matplotlib.figure import Figure
-
-    size = min(12.0, 2.5 + 0.4 * len(names))
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(cosines.cpu().numpy(), cmap="RdBu", vmin=-1, vmax=1)
-    if len(names) <= 30:
-        text = 10 if len(names) <= 8 else 7  # points: TensorBoard shows a picture at half its size
-        axes.set_xticks(range(len(names)), names, rotation=90)
-        axes.set_yticks(range(len(names)), names)
-        for i, j in torch.cartesian_prod(*2 * [torch.arange(len(names))]).tolist():
-            dark = cosines[i, j].abs() > 0.7
-            # a hyphen would be lost when the picture is made smaller
-            value = f"{cosines[i, j]:.2f}".replace("-", "\N{MINUS SIGN}")
-            axes.text(j, i, value, ha="center", va="center", fontsize=text, color="w" if dark else "k")
-    return figure

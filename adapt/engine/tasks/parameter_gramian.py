@@ -1,6 +1,7 @@
 """The inner products of the tasks' gradients, without ever holding the gradients."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,65 +28,72 @@ class ParameterGramian:
 
     def __init__(self, module: nn.Module):
         uses = [p for m in module.modules() for p in m.parameters(recurse=False)]
-        tied = {p for p in uses if sum(p is q for q in uses) > 1} if len(uses) > len(set(uses)) else set()
-        self.parameters = [p for p in dict.fromkeys(uses) if p.requires_grad]
+        counts = Counter(uses)
+        self.parameters = [p for p in counts if p.requires_grad]
         self.calls: dict[nn.Linear, list[tuple[Tensor, GradientEdge]]] = {}
-        for m in module.modules():
-            # exactly this class: a subclass may do something else, or never be called
-            if (
-                type(m) is nn.Linear
-                and not tied.intersection(m.parameters())
-                and any(p.requires_grad for p in weights_of(m))
-            ):
-                # first of the hooks: adapters add to or multiply what is kept here
-                m.register_forward_hook(self._keep, prepend=True)
+        for layer in module.modules():
+            # exactly this class: a subclass may compute something else, or may never be called
+            if type(layer) is nn.Linear and layer_is_plain(layer, counts):
+                # first of the hooks: adapters add to the kept tensors, or multiply them
+                layer.register_forward_hook(self._keep, prepend=True)
 
-    def _keep(self, layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def _keep(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:
-            # the edge, not the tensor: an activation may overwrite it in place, and would then count as part of the layer
+            assert isinstance(layer, nn.Linear)
+            # the edge, not the tensor: an activation may overwrite the tensor in place, and would then count as part of the layer
             self.calls.setdefault(layer, []).append((inputs[0].detach(), get_gradient_edge(output)))
 
     def clear(self) -> None:
         self.calls.clear()
 
     def __call__(self, features: Sequence[Tensor], gradients: Sequence[Sequence[Tensor]]) -> Tensor:
-        """``(tasks, tasks)``.
+        """Return the ``(tasks, tasks)`` Gramian.
 
         Args:
             features: what the encoder returned.
-            gradients: for each task, of its loss with respect to each of them.
+            gradients: for each task, the gradients of its loss with respect to `features`.
         """
         layers = list(self.calls)
-        edges = [edge for layer in layers for _, edge in self.calls[layer]]
+        edges: list[Any] = [edge for layer in layers for _, edge in self.calls[layer]]
         by_hand = {p for layer in layers for p in weights_of(layer)}
         rest = [p for p in self.parameters if p not in by_hand]
-        inputs: list[Any] = [*edges, *rest]
-        zeros = [
-            x.new_zeros(1).expand(*x.shape[:-1], layer.out_features) for layer in layers for x, _ in self.calls[layer]
-        ]
-        zeros += [torch.zeros_like(p) for p in rest]
         found = [
-            [
-                zero if e is None else e
-                for e, zero in zip(
-                    torch.autograd.grad(features, inputs, g, retain_graph=True, allow_unused=True),
-                    zeros,
-                    strict=True,
-                )
-            ]
-            for g in gradients
+            torch.autograd.grad(features, [*edges, *rest], g, retain_graph=True, allow_unused=True) for g in gradients
         ]
-        gram = features[0].new_zeros(len(found), len(found))
-        at = 0
+        gram, first = features[0].new_zeros(len(found), len(found)), 0
         for layer in layers:
-            calls = self.calls[layer]
-            A = torch.cat([x.reshape(-1, x.shape[-1]) for x, _ in calls])
-            E = torch.stack([torch.cat([e.reshape(-1, e.shape[-1]) for e in f[at : at + len(calls)]]) for f in found])
-            gram += linear(layer, at_least_float32(A), at_least_float32(E))
-            at += len(calls)
-        for position in range(at, at + len(rest)):
-            gram += inner(at_least_float32(torch.stack([f[position].flatten() for f in found])))
+            last = first + len(self.calls[layer])
+            gram += self._of_layer(layer, [of_task[first:last] for of_task in found])
+            first = last
+        for number, parameter in enumerate(rest, start=first):
+            gram += of_parameter(parameter, [of_task[number] for of_task in found])
         return gram
+
+    def _of_layer(self, layer: nn.Linear, gradients: Sequence[Sequence[Tensor | None]]) -> Tensor:
+        """Return the part of a layer, from the gradients of each task at the outputs of the layer's calls."""
+        rows = [x.reshape(-1, x.shape[-1]) for x, _ in self.calls[layer]]
+        E = torch.stack([at_outputs(layer, rows, of_task) for of_task in gradients])
+        return linear(layer, at_least_float32(torch.cat(rows)), at_least_float32(E))
+
+
+def of_parameter(parameter: Tensor, gradients: Sequence[Tensor | None]) -> Tensor:
+    """Return the part of a parameter, from the gradient of each task."""
+    each = [torch.zeros_like(parameter) if g is None else g for g in gradients]
+    return inner(at_least_float32(torch.stack([g.flatten() for g in each])))
+
+
+def layer_is_plain(layer: nn.Linear, counts: Mapping[nn.Parameter, int]) -> bool:
+    """Whether a linear layer learns, and shares no parameter with another layer."""
+    return not any(counts[p] > 1 for p in layer.parameters()) and any(p.requires_grad for p in weights_of(layer))
+
+
+def at_outputs(layer: nn.Linear, rows: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
+    """Return the gradients of one task at the outputs of all calls of a layer, ``(rows, out)``; zeros where there is none."""
+    each = [
+        x.new_zeros(1).expand(len(x), layer.out_features) if g is None else g.reshape(-1, g.shape[-1])
+        for x, g in zip(rows, gradients, strict=True)
+    ]
+    return torch.cat(each)
 
 
 def weights_of(layer: nn.Linear) -> list[Tensor]:

@@ -32,7 +32,7 @@ def test_m3sda_of_equal_clouds_is_zero_with_a_finite_gradient():
     now = step(encoder)
     same = torch.randn(5, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
     for name in (*SOURCES, "target"):
-        now[name].cached = same
+        now._features[name] = same
     value = term(now)
     value.backward()
     assert value == 0 and same.grad.isfinite().all()

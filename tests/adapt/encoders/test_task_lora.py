@@ -241,7 +241,7 @@ def test_under_a_balance_own_adapters_have_their_tasks_weight(at):
         for (_, p), g in zip(learning, found, strict=True):
             p.grad = share * g + (0 if p.grad is None else p.grad)
         if at == "features":
-            found = torch.autograd.grad(value, step.shared, retain_graph=True)
+            found = torch.autograd.grad(value, [made.features for made in step.passes], retain_graph=True)
         J.append(torch.cat([g.flatten() for g in found]))
     made.fit(1)
     for (name, p), q in zip(learning, [q for q in made.encoder.parameters() if q.requires_grad], strict=True):

@@ -77,7 +77,7 @@ def test_layers_of_a_step_are_those_that_a_term_declares():
     assert not encoder.body[0]._forward_hooks
     with pytest.raises(ValueError, match="was not declared"):
         step["few"].layer("2")
-    with pytest.raises(ValueError, match="asks for layer `9`"):
+    with pytest.raises(ValueError, match="layer `9` was asked for"):
         _ = (step := Step({"few": batch(7, 1)}, encoder, layers=["9"]))["few"].features
     idle = encoders.Encoder(nn.Sequential(nn.Linear(6, 4)), 4)
     idle.body.add_module("late", nn.ModuleList([nn.Linear(1, 1)]))

@@ -47,7 +47,7 @@ def gradients(made, *, balance_weights=None):
         if term.task:
             raw = torch.autograd.grad(losses[-1], encoder, retain_graph=True)
             per_task.append(torch.cat([g.flatten() for g in raw]))
-            at_z = torch.autograd.grad(losses[-1], step.shared[0], retain_graph=True)[0].flatten()
+            at_z = torch.autograd.grad(losses[-1], step.passes[0].features, retain_graph=True)[0].flatten()
             per_task[-1] = (per_task[-1], at_z)
     return found, torch.stack(losses).detach(), per_task
 
@@ -230,6 +230,7 @@ def test_tasks_on_several_streams(passes, accumulate):
     for _ in range(accumulate):
         step = Step({n: next(x) for n, x in batches.items()}, slow.encoder, passes=passes)
         values = {t: t(step) for t in slow.terms}
+        shared = [made_pass.features for made_pass in step.passes]
         tasks = [t for t in slow.terms if t.task]
         J = []
         for t, value in values.items():
@@ -241,12 +242,12 @@ def test_tasks_on_several_streams(passes, accumulate):
                     inside = any(p is q for q in slow.encoder.parameters())
                     expected[number] = expected.get(number, 0) + (share if inside else 1.0) * g / accumulate
             if t.task:
-                found = torch.autograd.grad(value, step.shared, retain_graph=True, allow_unused=True)
+                found = torch.autograd.grad(value, shared, retain_graph=True, allow_unused=True)
                 J.append(
                     torch.cat(
                         [
                             (torch.zeros_like(f) if g is None else g).flatten()
-                            for g, f in zip(found, step.shared, strict=True)
+                            for g, f in zip(found, shared, strict=True)
                         ]
                     )
                 )
@@ -348,10 +349,10 @@ def test_diagnostics_in_tensorboard(tmp_path):
     assert sum(shares) == pytest.approx(1.0) and max(shares[:3]) > 0
     assert "tasks/affinity" in tags["images"]
     assert "tasks/verdict/text_summary" in tags["tensors"]
-    A = made.balancing.conflicts.affinity()
+    A = made.tasks.conflicts.affinity()
     torch.testing.assert_close(A.diagonal(), torch.ones(3))
     assert A.abs().max() <= 1 + 1e-5
-    assert "differ in length by a factor of" in made.balancing.conflicts.verdict()
+    assert "differ in length by a factor of" in made.tasks.conflicts.verdict()
 
 
 def test_diagnostics_change_no_weight(tmp_path):
@@ -366,7 +367,7 @@ def test_diagnostics_change_no_weight(tmp_path):
 
 def test_verdict():
     made = trainer()
-    b = made.balancing.conflicts
+    b = made.tasks.conflicts
     assert b.verdict() == ""
     b.watch(torch.ones(3), torch.eye(3))
     assert "nothing to balance" in b.verdict()

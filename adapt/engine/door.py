@@ -1,0 +1,63 @@
+"""What a trainer checks before the first step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from adapt.engine.evaluate import check_labelled
+from adapt.engine.term import Phase, Term, flatten
+from adapt.protocols import Encoder, Source, expect, expect_head
+
+
+def check_choice(option: str, value: object, known: Sequence[str]) -> None:
+    """Raise unless `value` is one of the words that an option knows."""
+    if value not in known:
+        raise ValueError(f"`{option}` must be {' or '.join(repr(k) for k in known)}, got {value!r}.")
+
+
+def phases_of(terms: Sequence[Term | Sequence[Term]] | None, phases: Sequence[Phase] | None) -> list[Phase]:
+    """Return the phases of a trainer: those given, or one phase with `terms`.
+
+    Raises:
+        ValueError: both are given, or none.
+    """
+    if phases is not None and terms is None:
+        return list(phases)
+    if terms is None or phases is not None:
+        raise ValueError("give either `terms` or `phases`.")
+    return [Phase(flatten(terms))]
+
+
+def check_encoder(encoder: object, phases: Sequence[Phase]) -> None:
+    """Raise unless the encoder is a module, with the layers that the terms ask for.
+
+    Raises:
+        TypeError: no module, or no named layers where a term asks for layers.
+        ValueError: a layer that the encoder does not have.
+    """
+    if not isinstance(encoder, nn.Module):
+        raise TypeError(
+            f"`encoder` must be a torch module, got a {type(encoder).__name__}: wrap a function in a module with `forward`, and "
+            "the module with `encoders.wrap(module)`."
+        )
+    for name in dict.fromkeys(name for phase in phases for name in phase.layers):
+        layers = expect(encoder, Encoder, "`encoder` of a term with `layers`", "take `encoders.wrap(module)`").layers
+        if name not in layers:
+            raise ValueError(f"layer `{name}` was asked for by a term, and the encoder has {list(layers) or 'none'}.")
+
+
+def check_streams(streams: Mapping[str, Any]) -> None:
+    """Raise unless every stream offers what a trainer asks of it."""
+    for name, stream in streams.items():
+        expect(stream, Source, f"`streams[{name!r}]`", "take `Stream(dataset, batch_size)`")
+
+
+def check_watched(watch: Mapping[str, Any]) -> None:
+    """Raise unless every watched set is a head with a labelled dataset, or these two and the name of a stream."""
+    for name, entry in watch.items():
+        what = f"`watch[{name!r}]`"
+        if not isinstance(entry, tuple | list) or not 2 <= len(entry) <= 3:
+            raise TypeError(f"{what} must be (head, dataset) or (head, dataset, stream), got a {type(entry).__name__}.")
+        expect_head(entry[0], what)
+        check_labelled(what, entry[1])

@@ -1,0 +1,87 @@
+"""A pass: one run of the encoder over the rows of one view or of several."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Pass:
+    """What one run of the encoder gave.
+
+    Args:
+        views: names of the views whose rows went in, in order.
+        rows: number of rows of each view.
+        features: what the encoder returned, ``(sum(rows), ...)``.
+        layers: outputs of the layers that were watched, by name; their first axis is rows, too.
+
+    Raises:
+        ValueError: features or outputs of layers that do not have one row for each input.
+    """
+
+    def __init__(self, views: tuple[str, ...], rows: Sequence[int], features: Tensor, layers: Mapping[str, Any]):
+        self.views, self.rows, self.features, self.layers = views, list(rows), features, layers
+        total = sum(rows)
+        if not isinstance(features, Tensor) or features.ndim < 2 or len(features) != total:
+            raise ValueError(
+                f"the encoder must return features ({total}, ...) for {total} rows, got {_shape(features)}."
+            )
+        for name, output in layers.items():
+            if not isinstance(output, Tensor) or len(output) != total:
+                raise ValueError(
+                    f"layer `{name}` must return a tensor with one row for each of {total} inputs, got {_shape(output)}."
+                )
+
+    def split(self, values: Tensor) -> dict[str, Tensor]:
+        """Return the rows of each view, by name."""
+        if len(self.views) == 1:
+            return {self.views[0]: values}
+        return dict(zip(self.views, values.split(self.rows), strict=True))
+
+    def detached(self) -> "Pass":
+        """Return the same values without gradient."""
+        layers = {name: output.detach() for name, output in self.layers.items()}
+        return Pass(self.views, self.rows, self.features.detach(), layers)
+
+    def serves(self, layers: Sequence[str], *, with_graph: bool) -> bool:
+        """Whether a later phase can take this pass: all of its `layers` were watched, and the graph is there if needed."""
+        return self.layers.keys() >= set(layers) and (self.features.requires_grad or not with_graph)
+
+
+def _shape(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def join(inputs: Sequence[Any], names: Sequence[str]) -> Any:
+    """Return the rows of several views behind each other.
+
+    Args:
+        inputs: of each view: a tensor, or dicts and tuples of tensors.
+        names: of the views, for the message.
+
+    Raises:
+        ValueError: rows of different shapes.
+    """
+    first = inputs[0]
+    if len(inputs) == 1:
+        return first
+    if isinstance(first, Mapping):
+        return {k: join([i[k] for i in inputs], names) for k in first}
+    if isinstance(first, tuple | list):
+        return tuple(join(part, names) for part in zip(*inputs, strict=True))
+    if any(i.shape[1:] != first.shape[1:] for i in inputs):
+        shapes = ", ".join(f"`{n}` {tuple(i.shape[1:])}" for n, i in zip(names, inputs, strict=True))
+        raise ValueError(
+            f"streams that share one encoder pass must have inputs of one shape, got {shapes}: resize them, "
+            'or ask for `passes="separate"`.'
+        )
+    return torch.cat(list(inputs))
+
+
+def at_least_float32(value: Any) -> Any:
+    """Return half precision as float32, and everything else as it is."""
+    half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+    return value.float() if half else value

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -55,8 +54,10 @@ def describe(value: Any) -> str:
         return f"[{_listed(value, {})}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{k}: {describe(v)}' for k, v in value.items())}}}"
-    if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | type):
-        return value.__qualname__
+    if name := getattr(
+        value, "__qualname__", None
+    ):  # classes, and functions of Python, of C and of numpy, share no class
+        return name
     # the repr that python gives to any object shows an address, which no second run has
     return type(value).__qualname__ if type(value).__repr__ is object.__repr__ else repr(value)
 

@@ -1,4 +1,4 @@
-"""The shared pretrained encoder: load it, wrap it, choose its layers."""
+"""The shared pretrained encoder: loaders, wrappers, adapters, layers."""
 
 from adapt.encoders._at_layer import at_layer
 from adapt.encoders._cifar_resnet import cifar_resnet
@@ -13,19 +13,19 @@ from adapt.encoders._mobilenet import mobilenet
 from adapt.encoders._sentences import sentences
 from adapt.encoders._small_conv import small_conv
 from adapt.encoders._split_at import split_at
-from adapt.encoders._task_lora import of_task, task_lora
+from adapt.encoders._task_lora import single_task, task_lora
 from adapt.encoders._trainable_state import interpolate, load_trainable_state, save_trainable_state, trainable_state
 from adapt.encoders._word_vector_files import word_vectors
 from adapt.encoders._word_vectors import WordVectors
 from adapt.encoders.encoder import Encoder, wrap
 from adapt.encoders.normalization import GlobalBatchNorm, synchronize_batch_norm
-from adapt.encoders.weights import Match, load_weights, read_weights
+from adapt.encoders.weights import LoadReport, load_weights, read_weights
 
 __all__ = [
     "Encoder",
     "FrozenCopy",
     "GlobalBatchNorm",
-    "Match",
+    "LoadReport",
     "Tokens",
     "WordVectors",
     "at_layer",
@@ -42,10 +42,10 @@ __all__ = [
     "lora",
     "merge",
     "mobilenet",
-    "of_task",
     "read_weights",
     "save_trainable_state",
     "sentences",
+    "single_task",
     "small_conv",
     "split_at",
     "synchronize_batch_norm",

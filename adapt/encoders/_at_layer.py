@@ -13,19 +13,18 @@ OUTPUTS = ("pooled", "map", "tokens")
 
 
 def at_layer(encoder: Encoder, layer: str, *, example: Any, output: str = "pooled") -> Encoder:
-    """Return an encoder whose features are the output of an inner layer. Later layers are not computed.
+    """Return an encoder with the output of an inner layer as features. Later layers are not computed.
 
     Args:
         encoder: shares its modules with the result.
         layer: one of ``encoder.layers``. Early layers give general features, late layers specific features.
         example: a small batch of inputs. One pass in evaluation mode reads the feature size.
         output: ``"pooled"`` ``(n, d)``, the mean over the places of a map or over tokens; ``"map"`` ``(n, c, h, w)``,
-            as the layer gives the map; ``"tokens"`` ``(n, t, d)``, tokens as the layer gives them, or the places of a
-            map in rows.
+            the map of the layer; ``"tokens"`` ``(n, t, d)``, the tokens of the layer, or the places of a map in rows.
 
     Raises:
-        ValueError: a layer that the encoder does not have, or that the pass does not reach; an unknown `output`, or an
-            `output` that the layer does not have.
+        ValueError: an unknown layer, or a layer that the pass does not reach; an unknown `output`, or an `output` that
+            the layer does not have.
 
     Yosinski et al., How transferable are features in deep neural networks?, 2014, https://arxiv.org/abs/1411.1792
     """

@@ -1,4 +1,4 @@
-"""The residual networks for 32-pixel images."""
+"""Residual networks for 32-pixel images."""
 
 from pathlib import Path
 
@@ -12,13 +12,15 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def cifar_resnet(depth: int = 20, weights: str | Path | None = None) -> Encoder:
-    """ResNet-20, 32, 44, 56 or 110 for ``(n, 3, 32, 32)`` images, 64 features, shortcuts without parameters (option A).
+    """Return a ResNet-20, 32, 44, 56 or 110 for ``(n, 3, 32, 32)`` images with 64 features.
+
+    Shortcuts have no parameters (option A of the paper).
 
     Args:
         depth: 6 n + 2.
-        weights: a file of akamaster/pytorch_resnet_cifar10, or another with these names. Its classifier is kept as
-            ``encoder.head`` with the ten names of CIFAR-10. They expect inputs normalised with the mean (0.485, 0.456, 0.406) and
-            deviation (0.229, 0.224, 0.225).
+        weights: a file of akamaster/pytorch_resnet_cifar10, or another file with the same names. The classifier of the
+            file is kept as ``encoder.head`` with the ten names of CIFAR-10. These weights expect inputs normalised with
+            the mean (0.485, 0.456, 0.406) and the deviation (0.229, 0.224, 0.225).
 
     Raises:
         ValueError: another depth, or weights that do not fit.
@@ -30,10 +32,10 @@ def cifar_resnet(depth: int = 20, weights: str | Path | None = None) -> Encoder:
     body, head = _CifarResNet((depth - 2) // 6), None
     if weights is not None:
         tensors = read_weights(weights)
-        own = {n: tensors.pop(f"linear.{n}") for n in ("weight", "bias") if f"linear.{n}" in tensors}
+        classifier = {n: tensors.pop(f"linear.{n}") for n in ("weight", "bias") if f"linear.{n}" in tensors}
         load_weights(body, tensors)
-        if own:
-            load_weights(head := nn.Linear(64, len(own["bias"])), own)
+        if classifier:
+            load_weights(head := nn.Linear(64, len(classifier["bias"])), classifier)
     names = CLASSES if head is not None and head.out_features == 10 else None
     source = None if weights is None else str(weights)
     return Encoder(body, 64, layers=["conv1", "layer1", "layer2", "layer3"], head=head, classes=names, source=source)

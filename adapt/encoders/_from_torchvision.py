@@ -1,58 +1,50 @@
-"""torchvision's image models as encoders."""
+"""Image models of torchvision as encoders."""
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
-from adapt.encoders.encoder import Encoder
+from adapt.encoders.encoder import Encoder, has_parameters
 from adapt.encoders.weights import load_weights, read_weights
 
-HEADS = ("fc", "classifier", "heads", "head")  # where torchvision's families keep their classifier
+CLASSIFIERS = ("fc", "classifier", "heads", "head")  # where the model families of torchvision keep their classifier
+AUXILIARY = ("AuxLogits", "aux1", "aux2")  # second classifiers of GoogLeNet and Inception
 
 
 def load(name: str, weights: str | Path | None = None) -> Encoder:
-    """A torchvision model without its last linear layer.
+    """Return a torchvision model without the last linear layer.
 
     Args:
-        name: as torchvision spells it: ``"resnet18"``, ``"vgg16"``, ``"efficientnet_b0"``, ``"convnext_tiny"``,
+        name: the name in torchvision: ``"resnet18"``, ``"vgg16"``, ``"efficientnet_b0"``, ``"convnext_tiny"``,
             ``"vit_b_16"``, ``"swin_t"``, ... (``torchvision.models.list_models()``).
-        weights: ``None`` for random ones; ``"imagenet"`` for torchvision's default ones, which it downloads from its
-            hub unless they are cached; or the path of a weight file for that model, with or without its classifier.
+        weights: ``None`` for random weights; ``"imagenet"`` for the default weights of torchvision, downloaded by
+            torchvision unless cached; or the path of a weight file for the model, with or without a classifier.
 
     Returns:
-        An :class:`Encoder` with the classifier that was cut off as its `head`; with ``"imagenet"`` its `preprocess` is the
-        transform that those weights expect, and `classes` and `source` are theirs.
+        An :class:`Encoder` with the removed classifier as `head`. With ``"imagenet"`` the encoder has the `preprocess`,
+        `classes` and `source` of these weights.
 
     Raises:
-        ValueError: a model that torchvision does not have, one whose classifier is not a linear layer, or weights
-            that do not fit.
+        ValueError: a model unknown to torchvision, a model without a linear classifier, or weights that do not fit.
     """
     from torchvision import models
 
     if name not in models.list_models(module=models):
         raise ValueError(f"`{name}` is no torchvision classification model; see torchvision.models.list_models().")
-    preset = models.get_model_weights(name).DEFAULT if weights == "imagenet" else None  # type: ignore[attr-defined]
+    preset = models.get_model_weights(name)["DEFAULT"] if weights == "imagenet" else None
     model = models.get_model(name, weights=preset)
-    if getattr(model, "aux_logits", False):  # GoogLeNet and Inception return a tuple in training otherwise
+    if isinstance(model, models.GoogLeNet | models.Inception3):  # these return a tuple in training otherwise
         model.aux_logits = False
-        for part in ("AuxLogits", "aux1", "aux2"):
-            if hasattr(model, part):
+        for part in AUXILIARY:
+            if part in dict(model.named_children()):
                 setattr(model, part, None)
-    place, head = _cut(model, name)
+    path, head = _remove_classifier(model, name)
     if weights is not None and preset is None:
-        # the file may hold a classifier of any number of classes, or none
-        tensors = read_weights(weights)
-        own = {
-            n.removeprefix(f"{place}."): tensors.pop(n) for n in (f"{place}.weight", f"{place}.bias") if n in tensors
-        }
-        load_weights(model, {n: t for n, t in tensors.items() if not n.startswith(("AuxLogits.", "aux1.", "aux2."))})
-        if len(own) == 2:
-            head = nn.Linear(head.in_features, len(own["bias"]))
-            load_weights(head, own)
+        head = _load_file(model, read_weights(weights), path, head)
     return Encoder(
         model,
         head.in_features,
-        layers=_layers(model),
+        layers=_layer_names(model),
         preprocess=preset.transforms() if preset else None,
         head=head if weights is not None else None,
         classes=preset.meta["categories"] if preset else None,
@@ -61,11 +53,24 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
     )
 
 
-def _cut(model: nn.Module, name: str) -> tuple[str, nn.Linear]:
-    """Replace the last linear layer of the model's classifier by the identity; its name, and the layer."""
-    for part in HEADS:
-        top = getattr(model, part, None)
-        linears = [] if top is None else [(n, m) for n, m in top.named_modules() if isinstance(m, nn.Linear)]
+def _load_file(model: nn.Module, tensors: dict[str, Tensor], path: str, head: nn.Linear) -> nn.Linear:
+    """Load a file into `model`. Return the classifier of the file, or `head` where the file has no classifier."""
+    names = (f"{path}.weight", f"{path}.bias")
+    classifier = {n.removeprefix(f"{path}."): tensors.pop(n) for n in names if n in tensors}
+    prefixes = tuple(f"{part}." for part in AUXILIARY)
+    load_weights(model, {n: t for n, t in tensors.items() if not n.startswith(prefixes)})
+    if len(classifier) == 2:  # of any number of classes
+        head = nn.Linear(head.in_features, len(classifier["bias"]))
+        load_weights(head, classifier)
+    return head
+
+
+def _remove_classifier(model: nn.Module, name: str) -> tuple[str, nn.Linear]:
+    """Replace the last linear layer of the classifier by the identity. Return the path of the layer, and the layer."""
+    children = dict(model.named_children())
+    for part in CLASSIFIERS:
+        inside = children[part].named_modules() if part in children else ()
+        linears = [(n, m) for n, m in inside if isinstance(m, nn.Linear)]
         if linears:
             inner, linear = linears[-1]
             path = f"{part}.{inner}" if inner else part
@@ -74,12 +79,13 @@ def _cut(model: nn.Module, name: str) -> tuple[str, nn.Linear]:
     raise ValueError(f"`{name}` has no linear classifier to cut off; wrap it yourself with encoders.wrap.")
 
 
-def _layers(model: nn.Module) -> list[str]:
-    """Direct children with parameters; the stages inside a ``features`` sequence, the blocks inside a ViT's encoder."""
+def _layer_names(model: nn.Module) -> list[str]:
+    """Return the names of the direct children with parameters, of the stages in ``features``, of the blocks of a
+    ViT."""
     names = []
     for name, child in model.named_children():
         where = {"features": name, "encoder": f"{name}.layers"}.get(name)
         inner = model.get_submodule(where).named_children() if where else ()
-        stages = [f"{where}.{n}" for n, stage in inner if any(True for _ in stage.parameters())]
-        names += stages or ([name] if any(True for _ in child.parameters()) else [])
+        stages = [f"{where}.{n}" for n, stage in inner if has_parameters(stage)]
+        names += stages or ([name] if has_parameters(child) else [])
     return names

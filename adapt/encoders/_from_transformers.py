@@ -8,24 +8,27 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from adapt.encoders.encoder import Encoder
+from adapt.encoders.encoder import Encoder, has_parameters
 
 INSTALL = 'pip install "adapt-losses[text]"  (or: pip install transformers sentence-transformers)'
 POOLS = ("mean", "first", "last", "tokens")
 
 
 def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean") -> Encoder:
-    """A model of transformers that returns ``last_hidden_state``: BERT, RoBERTa, GPT-2, wav2vec 2, AST, ViT, ...
+    """Return a model of transformers with ``last_hidden_state`` as an encoder: BERT, RoBERTa, GPT-2, wav2vec 2, AST,
+    ViT, ...
 
     Args:
-        model: the model without a task's head (``AutoModel``), or the folder of one. Nothing is downloaded: load from the hub
-            yourself, ``AutoModel.from_pretrained(name)``, and pass the model.
-        pool: ``"mean"`` over the places that the attention mask shows; ``"first"``, BERT's ``[CLS]``; ``"last"`` of the places that
-            it shows, for models that read from left to right (GPT); ``"tokens"``, all of them, ``(n, t, d)``.
+        model: the model without a head for a task (``AutoModel``), or the folder of such a model. Nothing is
+            downloaded: load from the hub yourself, ``AutoModel.from_pretrained(name)``, and pass the model.
+        pool: ``"mean"`` over the places that the attention mask shows; ``"first"``, the ``[CLS]`` of BERT; ``"last"``
+            of the places that the mask shows, for models that read from left to right (GPT); ``"tokens"``, all tokens,
+            ``(n, t, d)``.
 
-    Inputs: a dict of tensors as the tokenizer gives it (:func:`tokens`), or one tensor: numbers of tokens, sound waves, spectrograms,
-    images. Layers: what comes before the blocks, then each block. A pooler that is not used is removed. SpecAugment of speech models
-    is turned off: it draws from numpy's global state; augment in the stream instead.
+    Inputs: a dict of tensors as the tokenizer returns (:func:`tokens`), or one tensor: numbers of tokens, sound waves,
+    spectrograms, images. Layers: the modules before the blocks, then each block. An unused pooler is removed.
+    SpecAugment of speech models is switched off, because SpecAugment draws from the global state of numpy: augment in
+    the stream instead.
 
     Raises:
         ImportError: transformers is not installed.
@@ -45,22 +48,23 @@ def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean") -> E
         if not Path(model).is_dir():
             raise FileNotFoundError(f"expected a folder with a model of transformers at `{model}`, and there is none.")
         network = AutoModel.from_pretrained(str(model), local_files_only=True)
-    if isinstance(getattr(network, "pooler", None), nn.Module):
-        network.pooler = None  # else parameters that never have a gradient
-    if hasattr(network.config, "apply_spec_augment"):
+    _remove_pooler(network)
+    if "apply_spec_augment" in network.config.to_dict():
         network.config.apply_spec_augment = False
-    layers = [f"model.{name}" for name in _layers(network)]
+    layers = [f"model.{name}" for name in _layer_names(network)]
     source = None if network is model else str(model)
     return Encoder(_Pooled(network, pool), network.config.hidden_size, layers=layers, source=source)
 
 
 def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
-    """A sentence-transformers model as an encoder that can learn; for frozen features :func:`sentences` is simpler.
+    """Return a sentence-transformers model as an encoder that can learn. For frozen features :func:`sentences` is
+    simpler.
 
     Args:
-        model: a ``SentenceTransformer``, or the folder of one. Nothing is downloaded.
+        model: a ``SentenceTransformer``, or the folder of a ``SentenceTransformer``. Nothing is downloaded.
 
-    Inputs: a dict of tensors with ``input_ids`` and ``attention_mask`` (:func:`tokens` with its ``tokenizer``).
+    Inputs: a dict of tensors with ``input_ids`` and ``attention_mask`` (:func:`tokens` with the ``tokenizer`` of the
+        model).
 
     Raises:
         ImportError: sentence-transformers is not installed.
@@ -79,23 +83,27 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
                 f"expected a sentence-transformers model in the folder `{model}`, and there is none."
             )
         network = SentenceTransformer(str(model), device="cpu", local_files_only=True)
-    from transformers import PreTrainedModel  # which sentence-transformers brings along
+    from transformers import PreTrainedModel  # a dependency of sentence-transformers
 
     layers = None
-    inside: list[tuple[str, Any]] = [
-        found for found in network.named_modules() if isinstance(found[1], PreTrainedModel)
-    ]
+    inside = [(name, part) for name, part in network.named_modules() if isinstance(part, PreTrainedModel)]
     for where, inner in inside[:1]:
-        if isinstance(getattr(inner, "pooler", None), nn.Module):
-            inner.pooler = None
-        layers = [f"model.{where}.{name}" for name in _layers(inner)]
-    dim = getattr(network, "get_embedding_dimension", None) or network.get_sentence_embedding_dimension
+        _remove_pooler(inner)
+        layers = [f"model.{where}.{name}" for name in _layer_names(inner)]
     source = None if network is model else str(model)
-    return Encoder(_Sentences(network), int(dim()), layers=layers, source=source)
+    return Encoder(_Sentences(network), int(network.get_embedding_dimension()), layers=layers, source=source)
 
 
 class Tokens(Dataset):
-    """Rows of a dict of tensors, with labels or without, as a stream reads them."""
+    """Rows of a dict of tensors, with or without labels: a dataset for a stream.
+
+    Args:
+        inputs: tensors ``(n, ...)`` by name.
+        labels: ``(n, ...)``, where there are labels.
+
+    Raises:
+        ValueError: tensors with different numbers of rows.
+    """
 
     def __init__(self, inputs: Mapping[str, Tensor], labels: Tensor | None = None):
         sizes = {len(part) for part in [*inputs.values(), *([] if labels is None else [labels])]}
@@ -112,22 +120,27 @@ class Tokens(Dataset):
 
 
 def tokens(texts: Sequence[str], tokenizer: Any, length: int, labels: Tensor | None = None) -> Tokens:
-    """Texts as rows of one length for :func:`from_transformers`: cut off or padded, with an attention mask.
+    """Return texts as rows of one length for :func:`from_transformers`: cut off or padded, with an attention mask.
 
     Args:
         texts: n texts.
         tokenizer: of the model, ``AutoTokenizer.from_pretrained(folder)``.
-        length: tokens a text.
-        labels: ``(n,)``, where there are any.
+        length: tokens per text.
+        labels: ``(n,)``, where there are labels.
     """
     inputs = tokenizer(list(texts), truncation=True, padding="max_length", max_length=length, return_tensors="pt")
     return Tokens(dict(inputs), labels)
 
 
 class _Pooled(nn.Module):
+    model: Any  # a model of transformers
+
     def __init__(self, model: nn.Module, pool: str):
         super().__init__()
         self.model, self.pool = model, pool
+
+    def extra_repr(self) -> str:
+        return f"pool={self.pool!r}"
 
     def forward(self, inputs: Any) -> Tensor:
         mask = None
@@ -143,12 +156,12 @@ class _Pooled(nn.Module):
         if mask is None:
             return states.mean(1) if self.pool == "mean" else states[:, -1]
         if mask.shape[1] != states.shape[1]:  # speech: the model shortens the sound
-            mask = self.model._get_feature_vector_attention_mask(states.shape[1], mask)  # type: ignore[operator]
+            mask = self.model._get_feature_vector_attention_mask(states.shape[1], mask)
         mask = mask.to(states.dtype)
         if self.pool == "mean":
             return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp_min(1)
         places = torch.arange(states.shape[1], device=states.device)
-        last = (mask * places).argmax(1)  # wherever the padding is
+        last = (mask * places).argmax(1)  # with padding on any side
         return states[torch.arange(len(states), device=states.device), last]
 
 
@@ -161,9 +174,16 @@ class _Sentences(nn.Module):
         return self.model(dict(inputs))["sentence_embedding"]
 
 
-def _layers(model: Any) -> list[str]:
-    """What has parameters before the list of blocks, and the blocks."""
+def _remove_pooler(model: Any) -> None:
+    """Remove the pooler, whose parameters would never have a gradient."""
+    if "pooler" in dict(model.named_children()):
+        model.pooler = None
+
+
+def _layer_names(model: Any) -> list[str]:
+    """Return the names of the modules with parameters before the list of blocks, then the names of the blocks."""
     lists = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList)}
+    # a config maps this name to the model's own (GPT-2: `n_layer`), and some models have no blocks
     count = getattr(model.config, "num_hidden_layers", None)
     sizes = {n: sum(p.numel() for p in m.parameters()) for n, m in lists.items() if len(m) == count}
     blocks = max(sizes, key=lambda n: sizes[n], default=None)
@@ -175,6 +195,6 @@ def _layers(model: Any) -> list[str]:
     for name, child in model.named_children():
         if blocks == name or blocks.startswith(f"{name}."):
             break
-        if any(True for _ in child.parameters()):
+        if has_parameters(child):
             before.append(name)
     return before + [f"{blocks}.{number}" for number in range(len(lists[blocks]))]

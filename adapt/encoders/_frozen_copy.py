@@ -14,7 +14,7 @@ from adapt.protocols import Encoder, expect
 class FrozenCopy(nn.Module):
     """A frozen copy of a network, made at construction: in evaluation mode, without gradient.
 
-    The copy is saved with the term that owns the copy, so that a resumed run compares with the same start.
+    The copy is saved with its term. A resumed run compares with the same start.
 
     Args:
         network: the network to copy; any module.
@@ -34,7 +34,7 @@ class FrozenCopy(nn.Module):
 
         Raises:
             TypeError: `layers` of a network that is no encoder.
-            ValueError: a layer that the encoder does not have.
+            ValueError: an unknown layer.
         """
         if not layers:
             return self.network(inputs)

@@ -20,7 +20,7 @@ def layer_outputs(
     Args:
         layers: modules by name, such as ``encoder.layers``.
         names: the layers to watch; ``None`` watches all. Without a name the block costs nothing.
-        keep: a function of the name and the output that runs as soon as the layer is done. The dict holds the return
+        keep: a function of the name and the output; runs as soon as the layer is done. The dict holds the return
             value. A layer behind may write over an output in place: make a copy in `keep` where a pass does so.
             ``None`` keeps the output.
         stop: end the pass, and the block, as soon as all watched layers are done. Later layers are not computed.
@@ -30,7 +30,7 @@ def layer_outputs(
         not reach is absent.
 
     Raises:
-        ValueError: a name that `layers` does not have.
+        ValueError: a name outside of `layers`.
 
     >>> encoder = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
     >>> with layer_outputs(dict(encoder.named_children()), ["0"]) as outputs:

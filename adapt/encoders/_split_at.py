@@ -1,4 +1,4 @@
-"""An encoder in two: a frozen first part whose features can be kept, and a last part that learns."""
+"""An encoder in two parts: a frozen first part whose features can be cached, and a last part that learns."""
 
 from torch import fx, nn
 
@@ -8,42 +8,31 @@ from adapt.evaluating import evaluating
 
 
 def split_at(encoder: Encoder, after: str) -> tuple[nn.Module, Encoder]:
-    """The part of an encoder up to and with a layer, and the rest.
+    """Return the part of an encoder up to and including a layer, and the rest.
 
-    ``rest(first(x))`` is ``encoder(x)``. Both share the encoder's modules: what `rest` learns, `encoder` has learned. With
-    ``data = engine.features(first, train)`` the first part is computed once, and a trainer of `rest` on `data` costs the last
-    layers alone.
+    ``rest(first(x))`` equals ``encoder(x)``. Both parts share the modules of the encoder: when `rest` learns, `encoder`
+    learns. With ``data = engine.features(first, train)`` the first part is computed once, and a trainer of `rest` on
+    `data` computes the last layers alone.
 
     Args:
-        encoder: one that ``torch.fx`` can trace: plain forward functions without branches on tensors. Models of transformers
-            cannot be traced so.
-        after: name of the layer that ends the first part, one of ``encoder.layers``.
+        encoder: an encoder that ``torch.fx`` can trace: plain forward functions without branches on tensors.
+            ``torch.fx`` cannot trace models of transformers.
+        after: name of the last layer of the first part, one of ``encoder.layers``.
 
     Returns:
-        The first part, a module in evaluation mode without gradient; and the rest, an :class:`Encoder` with the layers that come
-        after, in the encoder's own state of learning.
+        The first part, a module in evaluation mode without gradient. The rest, an :class:`Encoder` with the later
+        layers; parameters that learn in `encoder` learn in the rest.
 
     Raises:
-        ValueError: a layer that the encoder does not have, the last one, an encoder that cannot be traced, one whose forward takes
-            other steps in training (a dropout function, a stochastic depth outside of its layers), or one in which something passes
-            by the layer (a skip connection, the input itself).
+        ValueError: an unknown layer; the last layer; an encoder that cannot be traced; a forward with other steps in
+            training (a dropout function, a stochastic depth outside of the layers); a tensor that passes by the layer
+            (a skip connection, the input itself).
     """
     names = list(encoder.layers)
     if after not in names[:-1]:
         raise ValueError(f"`after` must name a layer before the last, one of {names[:-1]}, got `{after}`.")
-    later = names[names.index(after) + 1 :]
-    try:
-        with evaluating(encoder.body):
-            graph, training = (_Tracer(names).trace(encoder.body.train(mode)) for mode in (False, True))
-    except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError) as error:
-        raise ValueError(f"the forward of this encoder cannot be traced, so it cannot be cut: {error}") from error
+    graph = _traced(encoder.body, names)
     nodes = list(graph.nodes)
-    fixed = [n.format_node() for n, m in zip(nodes, training.nodes, strict=False) if n.format_node() != m.format_node()]
-    if fixed or len(nodes) != len(training.nodes):
-        raise ValueError(
-            f"`{(fixed or [nodes[-1].format_node()])[0]}` is another step in training, and the cut would fix one of them: make it a "
-            "module (nn.Dropout for a dropout function) or a part of one of the `layers`."
-        )
     ends = [i for i, n in enumerate(nodes) if n.op == "call_module" and str(n.target).split("@")[0] == after]
     if len(ends) != 1:
         raise ValueError(f"layer `{after}` must be called once in a pass, and is called {len(ends)} times.")
@@ -51,16 +40,17 @@ def split_at(encoder: Encoder, after: str) -> tuple[nn.Module, Encoder]:
     before, behind = nodes[: end + 1], nodes[end + 1 :]
     passing = [n for n in before[:-1] if any(u in behind for u in n.users) and n.op != "get_attr"]
     if passing:
-        raise ValueError(f"`{passing[0].name}` passes by layer `{after}`: cut elsewhere, or keep the encoder whole.")
-    first, rest = _part(encoder.body, graph, before, None), _part(encoder.body, graph, behind, nodes[end])
+        raise ValueError(f"`{passing[0].name}` passes by layer `{after}`: split elsewhere, or keep the encoder whole.")
+    first, rest = _module_of(encoder.body, before, None), _module_of(encoder.body, behind, nodes[end])
+    later = names[names.index(after) + 1 :]
     last = Encoder(rest, encoder.dim, layers=later, head=encoder.head, classes=encoder.classes)
-    last.training, held = encoder.training, set(encoder.kept_in_eval)  # the modules are shared: their mode stays
-    last.keep_in_eval(name for name, _ in rest.named_modules() if name in held)
+    last.training, kept = encoder.training, set(encoder.kept_in_eval)  # the modules are shared: their mode stays
+    last.keep_in_eval(name for name, _ in rest.named_modules() if name in kept)
     return first.requires_grad_(False).eval(), last
 
 
 class _Tracer(fx.Tracer):
-    """Layers stay whole."""
+    """A tracer with whole layers as nodes."""
 
     def __init__(self, layers: list[str]):
         super().__init__()
@@ -70,7 +60,25 @@ class _Tracer(fx.Tracer):
         return name in self.layers or isinstance(module, GlobalBatchNorm) or super().is_leaf_module(module, name)
 
 
-def _part(body: nn.Module, graph: fx.Graph, nodes: list[fx.Node], entry: fx.Node | None) -> fx.GraphModule:
+def _traced(body: nn.Module, layers: list[str]) -> fx.Graph:
+    """Return the graph of `body`. The steps must be the same in training and in evaluation."""
+    try:
+        with evaluating(body):
+            graph, training = (_Tracer(layers).trace(body.train(mode)) for mode in (False, True))
+    except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(f"the forward of this encoder cannot be traced, so it cannot be split: {error}") from error
+    steps, others = ([node.format_node() for node in g.nodes] for g in (graph, training))
+    if steps != others:
+        changed = [step for step, other in zip(steps, others, strict=False) if step != other]
+        raise ValueError(
+            f"`{(changed or steps[-1:])[0]}` is another step in training, and the split would keep that of evaluation: "
+            "make it a module (nn.Dropout for a dropout function) or a part of one of the `layers`."
+        )
+    return graph
+
+
+def _module_of(body: nn.Module, nodes: list[fx.Node], entry: fx.Node | None) -> fx.GraphModule:
+    """Return a module of some nodes of a graph; the output of `entry` is the input of the module."""
     part, copies = fx.Graph(), {}
     if entry is not None:
         copies[entry] = part.placeholder("features")
@@ -79,7 +87,7 @@ def _part(body: nn.Module, graph: fx.Graph, nodes: list[fx.Node], entry: fx.Node
             part.output(fx.node.map_arg(node.args[0], lambda n: copies[n]))
             break
         for needed in node.all_input_nodes:
-            if needed not in copies:  # a parameter that was fetched before the cut
+            if needed not in copies:  # a parameter that the first part reads
                 copies[needed] = part.node_copy(needed, lambda n: copies[n])
         copies[node] = part.node_copy(node, lambda n: copies[n])
     else:

@@ -1,4 +1,4 @@
-"""What of an encoder has learned: the part worth saving, and the way back to where it began."""
+"""The tensors of an encoder that training changes: saved, loaded, and interpolated with the tensors of the start."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,22 +13,25 @@ from adapt.encoders.weights import read_weights
 
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
-    """The tensors that training changes, by name: parameters that require a gradient, and the statistics of BatchNorm
-    layers that are not held. With adapters these are the adapters alone; with a probe there are none."""
-    held = {f"body.{name}" for name in module.kept_in_eval} if isinstance(module, Encoder) else set()
+    """Return the tensors that training changes, by name.
+
+    The tensors are the parameters with a gradient, and the statistics of BatchNorm layers outside of ``kept_in_eval``.
+    With adapters the result holds the adapters alone; for a probe on a frozen encoder the result is empty."""
+    kept = {f"body.{name}" for name in module.kept_in_eval} if isinstance(module, Encoder) else set()
     found = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if found:
         for name, layer in module.named_modules():
-            if name not in held and getattr(layer, "running_mean", None) is not None:
-                found |= {f"{name}.{n}" if name else n: b for n, b in layer.named_buffers(recurse=False)}
+            buffers = dict(layer.named_buffers(recurse=False))
+            if name not in kept and "running_mean" in buffers:
+                found |= {f"{name}.{n}" if name else n: b for n, b in buffers.items()}
     return {name: tensor.detach() for name, tensor in found.items()}
 
 
 def save_trainable_state(module: nn.Module, path: str | Path) -> Path:
-    """Write :func:`trainable_state` as safetensors.
+    """Write :func:`trainable_state` as safetensors, and return the path.
 
     Raises:
-        ValueError: nothing of `module` learns.
+        ValueError: nothing in `module` learns.
     """
     tensors = trainable_state(module)
     if not tensors:
@@ -39,18 +42,19 @@ def save_trainable_state(module: nn.Module, path: str | Path) -> Path:
 
 
 def load_trainable_state(module: nn.Module, path: str | Path) -> None:
-    """Put a file of :func:`save_trainable_state` into a module that was prepared the same way: all of it or nothing.
+    """Copy a file of :func:`save_trainable_state` into a module prepared in the same way: all tensors or none.
 
     Raises:
-        ValueError: other names or shapes than what learns in `module`.
+        ValueError: other names or shapes than the tensors that learn in `module`.
     """
     tensors, own = read_weights(path), trainable_state(module)
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     wrong = [n for n in own.keys() & tensors.keys() if own[n].shape != tensors[n].shape]
     if missing or extra or wrong:
         raise ValueError(
-            f"`{path}` must hold what learns in the module: missing {missing[:3]}, not expected {extra[:3]}, of another "
-            f"shape {wrong[:3]}. Prepare it as it was saved, with the same strategy and the same adapters."
+            f"`{path}` must hold the tensors that learn in the module: missing {missing[:3]}, "
+            f"not expected {extra[:3]}, of another shape {wrong[:3]}. "
+            "Prepare the module as before saving: the same strategy, the same adapters."
         )
     with torch.no_grad():
         for name, tensor in own.items():
@@ -58,25 +62,25 @@ def load_trainable_state(module: nn.Module, path: str | Path) -> None:
 
 
 def interpolate(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float = 0.5) -> dict[str, Tensor]:
-    r"""Weights between those before and after fine-tuning: WiSE-FT.
+    r"""Return weights between the weights before and after fine-tuning: WiSE-FT.
 
     .. math:: \theta = (1 - a)\, \theta_0 + a\, \theta_1
 
-    Fine-tuning gains on its own distribution and loses on others; half-way there is often most of the gain and little of the
-    loss, at no cost in training or inference.
+    Fine-tuning gains on its own distribution and loses on others. The interpolated weights often keep most of the gain
+    with little of the loss, at no cost in training or inference.
 
     Args:
         start: the ``state_dict()`` before, :math:`\theta_0`: a copy, ``copy.deepcopy(encoder.state_dict())``.
         end: the ``state_dict()`` after, :math:`\theta_1`.
-        share: a; 0.5 is the paper's recommendation where nothing is known of the other distribution.
+        share: a; 0.5, the recommendation of the paper where nothing is known of the other distribution.
 
     Returns:
-        A new ``state_dict``. What does not hold decimals (counters) comes from `end`. The statistics of BatchNorm are
-        interpolated too; they are those of neither network, and measuring them again is better where there is data. A
-        classifier takes part where it existed at the start; one that was new is used as trained.
+        A new ``state_dict``. Tensors of whole numbers (counters) come from `end`. The statistics of BatchNorm are
+        interpolated too, and fit neither network: measure the statistics again where there is data. Interpolate a
+        classifier that existed at the start; use a new classifier as trained.
 
     Raises:
-        ValueError: `share` outside [0, 1], other names or shapes, or a `start` that is no copy and has moved along with `end`.
+        ValueError: `share` outside [0, 1], other names or shapes, or a `start` that is no copy and changed with `end`.
 
     Wortsman et al., Robust fine-tuning of zero-shot models, 2022, https://arxiv.org/abs/2109.01903
 

@@ -25,26 +25,27 @@ def word_vectors(
 
     Args:
         path: the file, unpacked.
-        format: ``"text"`` or ``"binary"``; by default binary where the name ends in ``.bin``. A text file whose first line is two
-            whole numbers is word2vec's, and holds as many words and dimensions as these say; any other is GloVe's.
-        dim: size of the vectors of a GloVe file; read from its first line.
-        limit: only so many words from the beginning, the most frequent in the usual files.
+        format: ``"text"`` or ``"binary"``; ``None`` takes binary where the name ends in ``.bin``. A text file with two
+            whole numbers in the first line is a file of word2vec, and the two numbers count words and dimensions;
+            any other text file is a file of GloVe.
+        dim: size of the vectors of a GloVe file; ``None`` reads the size from the first line.
+        limit: only so many words from the beginning: in the usual files the most frequent words.
         encoding: of the words. Files made on other systems may need ``"latin-1"``.
         errors: ``"replace"`` puts a mark in place of letters that cannot be decoded; ``"strict"`` refuses.
-        malformed: ``"skip"`` leaves out lines that cannot be read and counts them; ``"error"`` names the first.
-        oov: what unknown words are, see :class:`WordVectors`.
+        malformed: ``"skip"`` leaves out and counts lines that cannot be read; ``"error"`` names the first line.
+        oov: treatment of unknown words, see :class:`WordVectors`.
 
-    A word that comes again keeps its first vector; a warning says how often that was. Words may hold spaces: the last `dim`
-    fields are numbers, what is before them is the word, as long as nothing in it but its first part looks like a number. Only the
-    space separates: other blanks are letters. Fields are parsed as float64 and rounded to float32.
+    A repeated word keeps its first vector; a warning gives the number of repeats. Words may hold spaces: the last `dim`
+    fields are numbers, the fields before are the word. No field of a word but the first may look like a number. Only
+    the space separates fields: other blanks are letters. Fields are parsed as float64 and rounded to float32.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a line that cannot be read, with its number; numbers that are not finite; letters that do not fit `encoding`;
+        ValueError: an unreadable line, with its number; numbers that are not finite; letters outside of `encoding`;
             another number of words than the first line says; a binary file that ends too early or too late.
 
-    Pennington et al., GloVe, 2014, https://aclanthology.org/D14-1162; Mikolov et al., 2013, https://arxiv.org/abs/1310.4546
-    """
+    Pennington et al., GloVe, 2014, https://aclanthology.org/D14-1162; Mikolov et al., 2013,
+    https://arxiv.org/abs/1310.4546"""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"expected a file of word vectors at `{path}`, and there is none.")
@@ -56,9 +57,9 @@ def word_vectors(
         if value not in known:
             raise ValueError(f"`{option}` must be one of {known}, got {value!r}.")
     if (format or ("binary" if path.suffix == ".bin" else "text")) == "binary":
-        names, blocks, left_out = _binary(path, limit)
+        names, blocks, left_out = _read_binary(path, limit)
     else:
-        names, blocks, left_out = _text(path, dim, limit, malformed == "skip")
+        names, blocks, left_out = _read_text(path, dim, limit, malformed == "skip")
     if not names:
         raise ValueError(f"`{path}` holds no word vectors.")
     words = _decode(path, names, encoding, errors)
@@ -76,7 +77,9 @@ def word_vectors(
     return WordVectors(words, torch.from_numpy(table), oov, repeated, left_out)
 
 
-def _text(path: Path, dim: int | None, limit: int | None, skip: bool) -> tuple[list[bytes], list[numpy.ndarray], int]:
+def _read_text(
+    path: Path, dim: int | None, limit: int | None, skip: bool
+) -> tuple[list[bytes], list[numpy.ndarray], int]:
     names: list[bytes] = []
     blocks: list[numpy.ndarray] = []
     left_out, number, expected = 0, 0, None
@@ -93,9 +96,9 @@ def _text(path: Path, dim: int | None, limit: int | None, skip: bool) -> tuple[l
                     raise ValueError(f"`{path}`, line 1: expected a word and its numbers, found {lines[0][:60]!r}.")
             if limit is not None:
                 lines = lines[: limit - len(names)]
-            found = _fast(lines, dim)
+            found = _parse_together(lines, dim)
             if found is None:
-                found, wrong = _careful(path, lines, dim, number, skip)
+                found, wrong = _parse_each(path, lines, dim, number, skip)
                 left_out += wrong
             names += found[0]
             blocks.append(found[1])
@@ -113,8 +116,8 @@ def _text(path: Path, dim: int | None, limit: int | None, skip: bool) -> tuple[l
 Block = tuple[list[bytes], numpy.ndarray]
 
 
-def _fast(lines: list[bytes], dim: int) -> Block | None:
-    """All lines at once where every one is a word without spaces and `dim` numbers; None where not."""
+def _parse_together(lines: list[bytes], dim: int) -> Block | None:
+    """Return all lines parsed at once, or None unless every line is a word without spaces and `dim` numbers."""
     names, numbers = [], []
     for line in lines:
         name, _, rest = line.rstrip(b" \r\n").partition(b" ")
@@ -123,20 +126,19 @@ def _fast(lines: list[bytes], dim: int) -> Block | None:
         names.append(name)
         numbers.append(rest)
     text = b" ".join(numbers)
-    if any(
-        blank in text for blank in (b"  ", b"\t", b"\v", b"\f", b"\r")
-    ):  # a line with a field less, another with one more
+    # blanks of another kind: a line may have a field less, and another line a field more
+    if any(blank in text for blank in (b"  ", b"\t", b"\v", b"\f", b"\r")):
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # older numpy stops at what it cannot read, with a warning
-            flat = numpy.fromstring(text, sep=" ")  # type: ignore[call-overload]
+            warnings.simplefilter("error")  # older numpy stops with a warning at a field that is no number
+            flat = numpy.fromstring(text, dtype=float, sep=" ")
     except (ValueError, DeprecationWarning):
         return None
     return (names, flat.astype(numpy.float32).reshape(-1, dim)) if len(flat) == dim * len(names) else None
 
 
-def _careful(path: Path, lines: list[bytes], dim: int, before: int, skip: bool) -> tuple[Block, int]:
+def _parse_each(path: Path, lines: list[bytes], dim: int, before: int, skip: bool) -> tuple[Block, int]:
     names, rows, wrong = [], [], 0
     for number, line in enumerate(lines, start=before + 1):
         name, numbers = _fields(line, dim)
@@ -147,16 +149,17 @@ def _careful(path: Path, lines: list[bytes], dim: int, before: int, skip: bool) 
             names.append(name)
         except ValueError:
             if not skip:
+                shown = f"{line[:60]!r}{'...' if len(line) > 60 else ''} ({len(line.split())} fields)"
                 raise ValueError(
-                    f"`{path}`, line {number}: expected a word and {dim} numbers, found {line[:60]!r}"
-                    f'{"..." if len(line) > 60 else ""} ({len(line.split())} fields). `malformed="skip"` leaves such lines out.'
+                    f"`{path}`, line {number}: expected a word and {dim} numbers, found {shown}. "
+                    '`malformed="skip"` leaves such lines out.'
                 ) from None
             wrong += 1
     return (names, numpy.array(rows, dtype=numpy.float32).reshape(-1, dim)), wrong
 
 
 def _fields(line: bytes, dim: int) -> tuple[bytes, list[bytes]]:
-    """The word, spaces and all, and the last `dim` fields."""
+    """Return the word (spaces are part of the word) and the last `dim` fields."""
     parts = line.rstrip(b" \r\n").rsplit(b" ", dim)
     return (parts[0], parts[1:]) if len(parts) == dim + 1 else (b"", [])
 
@@ -170,7 +173,7 @@ def _is_number(text: bytes) -> bool:
 
 
 def _numbers_at_the_end(line: bytes) -> int:
-    """How many fields at the end are numbers, at least one field being the word."""
+    """Return how many fields at the end are numbers; the first field is the word."""
     fields = line.rstrip(b" \r\n").split(b" ")[1:]
     count = 0
     while count < len(fields) and _is_number(fields[-1 - count]):
@@ -178,7 +181,7 @@ def _numbers_at_the_end(line: bytes) -> int:
     return count
 
 
-def _binary(path: Path, limit: int | None) -> tuple[list[bytes], list[numpy.ndarray], int]:
+def _read_binary(path: Path, limit: int | None) -> tuple[list[bytes], list[numpy.ndarray], int]:
     with path.open("rb") as file:
         header = file.readline(100).split()
         if len(header) != 2 or not all(part.isdigit() for part in header):

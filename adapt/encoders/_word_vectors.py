@@ -1,4 +1,4 @@
-"""Word vectors, and encoders made of them."""
+"""Word vectors, and encoders made of word vectors."""
 
 import hashlib
 import re
@@ -18,12 +18,16 @@ class WordVectors:
     """Words and their vectors.
 
     Attributes:
-        words: in the order of the file, each once.
+        words: in the order of the file, each word once.
         vectors: ``(words, dim)``, float32.
-        oov: what an unknown word is: ``"skip"`` left out; ``"zero"`` the zero vector, which counts in a mean; ``"mean"`` the
-            mean of all vectors; ``"hash"`` one of 1000 random vectors of usual size, chosen by the word's letters alone.
-        duplicates: lines left out because their word had come before.
-        malformed: lines left out because they could not be read; never without being asked for.
+        oov: the treatment of an unknown word: ``"skip"`` leaves the word out; ``"zero"`` takes the zero vector, and the
+            word counts in a mean; ``"mean"`` takes the mean of all vectors; ``"hash"`` takes one of 1000 random vectors
+            of usual size, chosen by the letters of the word alone.
+        duplicates: number of lines left out because of a repeated word.
+        malformed: number of unreadable lines left out; above 0 only where the caller asked to skip.
+
+    Raises:
+        ValueError: no words, other numbers of words and vectors, repeated words, an unknown `oov`.
     """
 
     words: list[str]
@@ -36,7 +40,8 @@ class WordVectors:
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.words) != len(self.vectors) or not self.words:
             raise ValueError(
-                f"`vectors` must be ({len(self.words)}, dim), one for each of at least one word, got {tuple(self.vectors.shape)}."
+                f"`vectors` must be ({len(self.words)}, dim), one for each of at least one word, "
+                f"got {tuple(self.vectors.shape)}."
             )
         if self.oov not in ("skip", "zero", "mean", "hash"):
             raise ValueError(f'`oov` must be "skip", "zero", "mean" or "hash", got {self.oov!r}.')
@@ -50,19 +55,24 @@ class WordVectors:
         return self.vectors.shape[1]
 
     def __getitem__(self, word: str) -> Tensor:
-        """The vector of a known word."""
+        """Return the vector of a known word."""
         if word not in self.rows:
             raise KeyError(f"`{word}` is not among the {len(self.words)} words (they may be lower case).")
         return self.vectors[self.rows[word]]
 
     def ids(self, texts: Sequence[str], length: int, *, split: Callable[[str], list[str]] | None = None) -> Tensor:
-        """``(n, length)`` numbers for :meth:`encoder`: 0 is nothing (padding, or an unknown word that is skipped), word i is i + 1.
+        """Return ``(n, length)`` numbers for :meth:`encoder`.
+
+        0 is padding, or a skipped unknown word; word i has the number i + 1.
 
         Args:
             texts: n texts.
-            length: words a text; the rest is cut off.
-            split: from a text to its words; lower case words, numbers and punctuation marks. Vectors that know upper case
-                (Google News) want their own.
+            length: words per text; the rest is cut off.
+            split: from a text to its words. ``None`` gives lower case words, numbers and punctuation marks. Vectors
+                with upper case words (Google News) need another `split`.
+
+        Raises:
+            ValueError: one text instead of a sequence of texts.
         """
         if isinstance(texts, str):
             raise ValueError("`texts` must be a sequence of str, got one str.")
@@ -74,17 +84,24 @@ class WordVectors:
         return found
 
     def coverage(self, texts: Sequence[str], *, split: Callable[[str], list[str]] | None = None) -> float:
-        """Share of the words of `texts` that are known."""
+        """Return the share of known words in `texts`."""
         known = [word in self.rows for text in texts for word in (split or split_words)(text)]
         return sum(known) / max(len(known), 1)
 
-    def encoder(self, *, tuned: bool = False, level: str = "pooled") -> Encoder:
-        """From ``(n, length)`` ids to ``(n, dim)`` means of word vectors, or with ``level="tokens"`` to ``(n, length, dim)``.
+    def encoder(self, *, tuned: bool = False, output: str = "pooled") -> Encoder:
+        """Return an encoder from ``(n, length)`` ids to the mean of the word vectors of each text.
 
-        A text without any known word has the zero vector. The vectors are frozen, or ``tuned`` with the task; padding is not.
+        A text without a known word has the zero vector.
+
+        Args:
+            tuned: the vectors learn with the task; padding does not learn. ``False`` freezes the vectors.
+            output: ``"pooled"``, ``(n, dim)`` means, or ``"tokens"``, the ``(n, length, dim)`` vectors themselves.
+
+        Raises:
+            ValueError: an unknown `output`.
         """
-        if level not in ("pooled", "tokens"):
-            raise ValueError(f'`level` must be "pooled" or "tokens", got {level!r}.')
+        if output not in ("pooled", "tokens"):
+            raise ValueError(f'`output` must be "pooled" or "tokens", got {output!r}.')
         parts = [torch.zeros(1, self.dim), self.vectors]
         if self.oov == "zero":
             parts.append(torch.zeros(1, self.dim))
@@ -93,7 +110,7 @@ class WordVectors:
         elif self.oov == "hash":
             noise = torch.randn(BUCKETS, self.dim, generator=torch.Generator().manual_seed(0))
             parts.append(noise * self.vectors.std())
-        return Encoder(_Words(torch.cat(parts), tuned, level), self.dim, layers=["table"])
+        return Encoder(_Words(torch.cat(parts), tuned, output), self.dim, layers=["table"])
 
     def _id(self, word: str) -> int:
         row = self.rows.get(word)
@@ -105,21 +122,24 @@ class WordVectors:
 
 
 class _Words(nn.Module):
-    def __init__(self, table: Tensor, tuned: bool, level: str):
+    def __init__(self, table: Tensor, tuned: bool, output: str):
         super().__init__()
         self.table = nn.Embedding.from_pretrained(table, freeze=not tuned, padding_idx=0)
-        self.level = level
+        self.output = output
+
+    def extra_repr(self) -> str:
+        return f"output={self.output!r}, tuned={self.table.weight.requires_grad}"
 
     def forward(self, ids: Tensor) -> Tensor:
         vectors = self.table(ids)
-        if self.level == "tokens":
+        if self.output == "tokens":
             return vectors
-        there = (ids != 0).sum(1, keepdim=True).clamp_min(1)
-        return vectors.sum(1) / there
+        words = (ids != 0).sum(1, keepdim=True).clamp_min(1)
+        return vectors.sum(1) / words
 
 
 def split_words(text: str) -> list[str]:
-    """Lower case words, numbers and punctuation marks.
+    """Return lower case words, numbers and punctuation marks.
 
     >>> split_words("It's 5 o'clock, Ada!")
     ["it's", '5', "o'clock", ',', 'ada', '!']

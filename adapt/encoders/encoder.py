@@ -9,26 +9,26 @@ from adapt.evaluating import evaluating
 
 
 class Encoder(nn.Module):
-    """A module that maps inputs to features and says what it gives.
+    """A module that maps inputs to features, and describes the features and the layers.
 
     Args:
-        body: any module whose output is ``(n, dim)`` features.
-        dim: their size.
+        body: any module from inputs to ``(n, dim)`` features.
+        dim: the feature size.
         layers: names of submodules of `body`, from general (near the input) to specific. ``None`` takes the direct
             children that have parameters.
-        preprocess: what the weights expect to be done to a raw image before it is an input; kept, never applied.
-        head: the linear layer that was cut off: logits of the classes that the weights were trained on.
-        classes: their names, in the order of these logits.
+        preprocess: the transform from a raw image to an input of the network. Kept for the user, never applied.
+        head: the removed linear layer: logits of the classes of the pretraining.
+        classes: names of the classes of `head`, in the order of the logits.
         source: where the weights come from.
-        licence: of the weights, as stated there.
+        licence: of the weights, as the source states.
 
     Attributes:
-        dim: feature size, for the heads.
+        dim: the feature size, for the heads.
         layers: ordered dict from name to submodule.
-        head: as given. It is no part of the encoder: not moved, not trained and not saved with it.
+        head: as given. The head is not a part of the encoder: not moved, not trained and not saved with the encoder.
 
     Raises:
-        ValueError: a layer that `body` does not have; another number of `classes` than logits.
+        ValueError: a feature size below 1; a layer outside of `body`; another number of `classes` than logits.
     """
 
     def __init__(
@@ -44,6 +44,8 @@ class Encoder(nn.Module):
         licence: str | None = None,
     ):
         super().__init__()
+        if dim < 1:
+            raise ValueError(f"`dim` must be a feature size of at least 1, got {dim}.")
         self.body, self.dim, self.preprocess = body, dim, preprocess
         self._head = [head]  # in a list: not a part
         self.classes = None if classes is None else [str(name) for name in classes]
@@ -53,13 +55,21 @@ class Encoder(nn.Module):
                 f"`classes` must name the {head.out_features} logits of `head`, got {len(self.classes)} names."
             )
         if layers is None:
-            layers = [name for name, child in body.named_children() if any(True for _ in child.parameters())]
+            layers = [name for name, child in body.named_children() if has_parameters(child)]
         known = dict(body.named_modules())
         for name in layers:
             if name not in known:
                 raise ValueError(f"`layers` names `{name}`, which the body does not have; it has {', '.join(known)}.")
         self._layers = tuple(layers)
         self._kept_in_eval: tuple[str, ...] = ()
+
+    def extra_repr(self) -> str:
+        shown = [f"dim={self.dim}", f"layers=[{', '.join(self._layers)}]"]
+        if self.source is not None:
+            shown.append(f"source={self.source!r}")
+        if self._kept_in_eval:
+            shown.append(f"kept_in_eval={len(self._kept_in_eval)} modules")
+        return ", ".join(shown)
 
     def forward(self, inputs: Any) -> Tensor:
         return self.body(inputs)
@@ -73,10 +83,10 @@ class Encoder(nn.Module):
         return {name: self.body.get_submodule(name) for name in self._layers}
 
     def layer_of(self) -> dict[str, str]:
-        """The layer that each module inside `body` goes with, by the module's name.
+        """Return the name of the layer that each module inside `body` belongs to, by the name of the module.
 
-        A module outside of all layers (a norm, a token, a pooling) goes with the layer registered before it, or with
-        the first.
+        A module outside of all layers (a norm, a token, a pooling) belongs to the layer registered before the module,
+        or to the first layer.
 
         Raises:
             ValueError: an encoder without layers.
@@ -91,7 +101,13 @@ class Encoder(nn.Module):
         return found
 
     def parameters_of(self) -> dict[str, list[nn.Parameter]]:
-        """The parameters of each layer, in the order of `layers`; those outside of all go as :meth:`layer_of` says."""
+        """Return the parameters of each layer, in the order of `layers`.
+
+        A parameter outside of all layers belongs to a layer as :meth:`layer_of` says.
+
+        Raises:
+            ValueError: an encoder without layers.
+        """
         found: dict[str, list[nn.Parameter]] = {name: [] for name in self._layers}
         seen: set[int] = set()
         for name, layer in self.layer_of().items():
@@ -102,8 +118,10 @@ class Encoder(nn.Module):
         return found
 
     def keep_in_eval(self, modules: Iterable[str]) -> None:
-        """Keep modules inside `body` in evaluation mode through every ``train()``: their BatchNorm statistics stay as
-        they are and their dropout is off. Replaces what was held before."""
+        """Keep modules inside `body` in evaluation mode through every ``train()``.
+
+        The BatchNorm statistics of the modules do not change; dropout is off. The names replace the names of an
+        earlier call."""
         self._kept_in_eval = tuple(modules)
         self.train(self.training)
 
@@ -121,12 +139,12 @@ class Encoder(nn.Module):
 def wrap(
     body: nn.Module, dim: int | None = None, *, example: Any = None, layers: Sequence[str] | None = None
 ) -> Encoder:
-    """Any module as an encoder.
+    """Return any module as an encoder.
 
     Args:
-        body: maps inputs to ``(n, dim)`` features. Cut off its classifier first (say, replace it by ``nn.Identity()``).
-        dim: feature size; or
-        example: a small batch of inputs from which it is read, by one pass in evaluation mode without gradient.
+        body: maps inputs to ``(n, dim)`` features. Replace the classifier by ``nn.Identity()`` first.
+        dim: the feature size. Without `dim` an `example` is needed.
+        example: a small batch of inputs. One pass in evaluation mode without gradient reads the feature size.
         layers: as in :class:`Encoder`.
 
     Raises:
@@ -146,3 +164,8 @@ def wrap(
             )
         dim = features.shape[1]
     return Encoder(body, dim, layers=layers)
+
+
+def has_parameters(module: nn.Module) -> bool:
+    """Return whether `module` has a parameter, at any depth."""
+    return any(True for _ in module.parameters())

@@ -1,4 +1,4 @@
-"""Batch normalisation that sees the rows of all ranks."""
+"""Batch normalisation over the rows of all ranks."""
 
 import torch
 import torch.nn.functional as F
@@ -9,13 +9,18 @@ from losses import gather
 
 
 class GlobalBatchNorm(nn.Module):
-    r"""Wraps a BatchNorm layer so that, in training, its mean and variance are those of all ranks' rows.
+    r"""A BatchNorm layer with the mean and the variance of the rows of all ranks in training.
 
-    From each rank's mean :math:`\mu_r` and biased variance :math:`v_r` (equal rows on every rank):
+    Each rank r has the mean :math:`\mu_r` and the biased variance :math:`v_r`, over equal numbers of rows:
     :math:`\mu = \overline{\mu_r}`, :math:`v = \overline{v_r + (\mu_r - \mu)^2}`. Gradients flow through the gather, so
-    several ranks give the gradients of one rank with all rows. Works on any backend; `torch.nn.SyncBatchNorm` needs a GPU.
+    several ranks give the gradients of one rank with all rows. The layer works on any backend; `torch.nn.SyncBatchNorm`
+    needs a GPU.
 
-    Parameters and buffers stay those of the wrapped layer, under their names.
+    Args:
+        layer: the BatchNorm layer. The new module has its parameters and buffers, under the same names.
+
+    Raises:
+        ValueError: a layer with ``momentum=None``.
     """
 
     running_mean: Tensor | None
@@ -31,8 +36,12 @@ class GlobalBatchNorm(nn.Module):
             )
         self.weight, self.bias = layer.weight, layer.bias
         self.eps, self.momentum, self.training = layer.eps, layer.momentum, layer.training
-        for name in ("running_mean", "running_var", "num_batches_tracked"):
-            self.register_buffer(name, getattr(layer, name))
+        self.register_buffer("running_mean", layer.running_mean)
+        self.register_buffer("running_var", layer.running_var)
+        self.register_buffer("num_batches_tracked", layer.num_batches_tracked)
+
+    def extra_repr(self) -> str:
+        return f"eps={self.eps}, momentum={self.momentum}"
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training and self.running_mean is not None:
@@ -51,13 +60,17 @@ class GlobalBatchNorm(nn.Module):
                 self.running_var.lerp_((var * count / max(count - 1, 1)).to(self.running_var.dtype), self.momentum)
         shape = [1, -1, *[1] * (x.ndim - 2)]
         scale = (var + self.eps).rsqrt() * (1 if self.weight is None else self.weight)
-        # the mean is taken off before scaling: in float32 the other order loses digits in the gradient
+        # subtract the mean before scaling: in float32 the other order loses digits in the gradient
         out = (wide - mean.view(shape)) * scale.view(shape)
         return (out if self.bias is None else out + self.bias.view(shape)).to(x.dtype)
 
 
 def synchronize_batch_norm(module: nn.Module) -> nn.Module:
-    """Replace every BatchNorm layer inside `module`, in place, by a :class:`GlobalBatchNorm` on its parameters."""
+    """Replace every BatchNorm layer inside `module` by a :class:`GlobalBatchNorm`, in place, and return `module`.
+
+    Raises:
+        ValueError: a layer with ``momentum=None``.
+    """
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm):
             setattr(module, name, GlobalBatchNorm(child))

@@ -1,4 +1,4 @@
-"""Weight files: read them, and put them into a module."""
+"""Weight files: read a file, and load the tensors into a module."""
 
 import zipfile
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a weight file by name.
+    """Return the tensors of a weight file by name.
 
     Args:
-        path: ``.safetensors``, ``.npz``, or a torch file (``.pt``, ``.pth``, ``.th``, ``.bin``), read with
-            ``weights_only=True``: no code in it is run. A nested ``state_dict`` or ``model`` entry is unpacked, and the
-            prefix ``module.`` of ``DataParallel`` removed.
+        path: ``.safetensors``, ``.npz``, or a torch file (``.pt``, ``.pth``, ``.th``, ``.bin``). Torch files are read
+            with ``weights_only=True``: no code in the file runs. A nested ``state_dict`` or ``model`` entry is
+            unpacked, and the prefix ``module.`` of ``DataParallel`` is removed.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file that cannot be read as what its name says, or that holds something else than tensors.
+        ValueError: an unreadable file, or a file with something else than tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -32,7 +32,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(
             f"`{path}` cannot be read as a {path.suffix} weight file; is it complete? ({error})"
         ) from error
-    except Exception as error:  # what weights_only=True refuses is a pickle.UnpicklingError
+    except Exception as error:  # weights_only=True refuses with a pickle.UnpicklingError
         raise ValueError(f"`{path}` holds more than tensors and was not opened further: {error}") from error
     for key in ("state_dict", "model"):
         if isinstance(weights.get(key), dict):
@@ -56,8 +56,8 @@ def _read(path: Path) -> dict:
 
 
 @dataclass(frozen=True)
-class Match:
-    """How a weight file fitted a module: names `loaded`, `missing` from the file, and `unexpected` in it."""
+class LoadReport:
+    """Names of the `loaded` tensors, of tensors `missing` from the file, and of `unexpected` tensors in the file."""
 
     loaded: list[str]
     missing: list[str]
@@ -67,22 +67,22 @@ class Match:
         return f"{len(self.loaded)} tensors loaded, {len(self.missing)} missing, {len(self.unexpected)} not used"
 
 
-def load_weights(module: nn.Module, weights: str | Path | dict[str, Tensor], *, strict: bool = True) -> Match:
-    """Copy weights into `module` by name, all or nothing.
+def load_weights(module: nn.Module, weights: str | Path | dict[str, Tensor], *, strict: bool = True) -> LoadReport:
+    """Copy weights into `module` by name: all weights, or none after an error.
 
     Args:
-        module: whatever receives them.
+        module: receives the weights.
         weights: a file for :func:`read_weights`, or tensors by name.
         strict: every parameter and buffer of `module` must be in the file, and the file must hold nothing else.
-            ``False`` loads what matches; the :class:`Match` says what did not.
+            ``False`` loads the matching names; the :class:`LoadReport` lists the other names.
 
     Raises:
-        ValueError: names that do not match (strict), shapes that differ, or no name in common. `module` is then
-            untouched.
+        ValueError: other names (strict), other shapes, or no name in common. `module` is then
+            unchanged.
     """
     tensors = weights if isinstance(weights, dict) else read_weights(weights)
     own = module.state_dict()
-    # older files lack BatchNorm's counter, which inference does not read
+    # older files lack the counter of BatchNorm, which inference does not read
     missing = [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")]
     unexpected = [n for n in tensors if n not in own]
     loaded = [n for n in own if n in tensors]
@@ -92,15 +92,17 @@ def load_weights(module: nn.Module, weights: str | Path | dict[str, Tensor], *, 
         if own[n].shape != tensors[n].shape
     ]
     if wrong:
-        raise ValueError(f"weights of another shape: {_some(wrong)}; is it the same architecture?")
+        raise ValueError(f"weights of another shape: {_first_of(wrong)}; is it the same architecture?")
     if not loaded or (strict and (missing or unexpected)):
         raise ValueError(
-            f"the weights do not fit the module: missing {_some(missing)}; not expected {_some(unexpected)}. "
-            "Pass `strict=False` to load what matches."
+            f"the weights do not fit the module: missing {_first_of(missing)}; not expected {_first_of(unexpected)}. "
+            "Pass `strict=False` to load the names that match."
         )
     module.load_state_dict({n: tensors[n] for n in loaded}, strict=False)
-    return Match(loaded, missing, unexpected)
+    return LoadReport(loaded, missing, unexpected)
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") if names else "nothing"
+def _first_of(names: list[str]) -> str:
+    if not names:
+        return "nothing"
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -10,7 +10,7 @@ class Discriminator(nn.Module):
     """A network with two hidden layers from features to one logit for "this row is from the source".
 
     Args:
-        encoder: an encoder, or the size of its features.
+        encoder: an encoder, or a feature size.
         hidden: units of each hidden layer; 256, enough for features of a few hundred numbers. DANN has 1,024 for digits
             and photographs alike, at ten times the cost.
 

@@ -14,11 +14,11 @@ from adapt.protocols import HasDim, dim_of
 class MultiLabel(nn.Module):
     """A linear layer from features to one logit per label, after dropout.
 
-    The head has no attribute `classes`, because its labels do not exclude one another. Methods that look at features
-    alone (DANN, MMD, CORAL, ...) adapt the head; methods that need one class per row refuse it with a clear error.
+    The head has no attribute `classes`, because its labels do not exclude one another. Methods on features alone (DANN,
+    MMD, CORAL, ...) adapt the head; methods with a class per row refuse the head with a clear error.
 
     Args:
-        encoder: an encoder, or the size of its features.
+        encoder: an encoder, or a feature size.
         labels: the number of labels, or their names.
         dropout: share of features dropped in training; 0.
 

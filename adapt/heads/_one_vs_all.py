@@ -16,15 +16,14 @@ class OneVsAll(nn.Module):
     known class.
 
     Args:
-        encoder: an encoder, or the size of its features.
+        encoder: an encoder, or a feature size.
         classes: the number of known classes, or their names.
         dropout: share of features dropped in training, for the classifier alone; 0.
 
     Shapes: features ``(n, dim)`` to ``(n, 2 K)``: the logits of the classes :math:`z`, then the logits of "the row is
     of class k" :math:`o`. Terms that need the logits of a classifier take ``head.closed``.
 
-    The paper gives each class two outputs and takes their softmax; the result depends on the difference alone, which is
-    :math:`o`.
+    The paper gives each class two outputs with a softmax; the result depends on the difference :math:`o` alone.
 
     Raises:
         ValueError: fewer than two classes; a dropout outside [0, 1); features of another size.

@@ -12,7 +12,7 @@ class Regressor(nn.Module):
     """A linear layer from features to one or several numbers, after dropout.
 
     Args:
-        encoder: an encoder, or the size of its features.
+        encoder: an encoder, or a feature size.
         outputs: how many numbers per row.
         dropout: share of features dropped in training; 0.
 

@@ -22,9 +22,9 @@ def wrap(
         module: maps features to outputs. The parameters of the module are trained and saved with the head.
         loss: ``loss(output, labels)`` returns a scalar, the mean over the rows: ``F.cross_entropy``, or an
             ``nn.Module`` such as ``nn.HuberLoss()``.
-        score: ``score(output, labels)`` returns a :class:`Score`, or a boolean tensor ``(n,)`` that says which rows are
+        score: ``score(output, labels)`` returns a :class:`Score`, or a boolean tensor ``(n,)`` with the rows that are
             right: the score is then the accuracy with Wilson's 95 % interval. ``None`` takes the mean loss, lower is
-            better: the loss is computed for each row, one call per row, so that the interval is known.
+            better: one call of `loss` per row gives the interval.
         check: ``check(labels)`` raises a ValueError for labels that the head cannot learn from. ``None`` accepts all
             labels.
 
@@ -87,7 +87,7 @@ class WrappedHead(nn.Module):
         )
 
     def check(self, labels: Any) -> None:
-        """Raise what the user's function raises."""
+        """Call the user's function, which raises a ValueError for wrong labels."""
         if self.check_function is not None:
             self.check_function(labels)
 

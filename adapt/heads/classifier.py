@@ -15,7 +15,7 @@ class Classifier(nn.Module):
     """A linear layer from features to class logits, after dropout.
 
     Args:
-        encoder: an encoder, or the size of its features.
+        encoder: an encoder, or a feature size.
         classes: the number of classes, or their names.
         dropout: share of features dropped in training; 0.
 

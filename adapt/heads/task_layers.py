@@ -13,13 +13,13 @@ from adapt.protocols import HasDim, dim_of, expect_head
 class WithTaskLayers(nn.Module):
     """A head behind layers of its task: ``WithTaskLayers(Bottleneck(encoder), heads.Classifier(encoder, 10))``.
 
-    Loss, score and check are those of the head.
+    The head gives loss, score and check.
 
     Args:
         before: maps features ``(n, dim)`` to the input of the head.
         head: any head; :func:`adapt.heads.wrap` makes a head of a module.
 
-    For a trainer's `balance` all layers here count as head: their gradient is that of the plain sum of the losses.
+    For a trainer's `balance` all these layers count as head, with the gradient of the plain sum of the losses.
 
     Raises:
         TypeError: `head` lacks `loss`, `score` or `check`.
@@ -57,10 +57,10 @@ class WithTaskLayers(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    r"""A small residual network of one task: :math:`z + U \, \mathrm{relu}(V z)`. At first it is the identity.
+    r"""A small residual network of one task: :math:`z + U \, \mathrm{relu}(V z)`. The identity at first.
 
     Args:
-        encoder: an encoder, or the size of its features.
+        encoder: an encoder, or a feature size.
         hidden: width of the network.
 
     Raises:
@@ -87,7 +87,7 @@ class Attention(nn.Module):
     The idea of MTAN, applied to the shared features alone; MTAN has a mask in every layer.
 
     Args:
-        encoder: an encoder, or the size of its features.
+        encoder: an encoder, or a feature size.
         hidden: width of the network that makes the mask.
 
     Raises:
@@ -110,7 +110,7 @@ class Experts(nn.Module):
     """Small networks on the shared features, for :class:`Gated`. Tasks share the experts by holding the same object.
 
     Args:
-        encoder: an encoder, or the size of its features; the outputs have the same size.
+        encoder: an encoder, or a feature size; the outputs have the same size.
         count: number of networks.
         hidden: width of each network.
 

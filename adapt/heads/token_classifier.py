@@ -22,7 +22,7 @@ class TokenClassifier(nn.Module):
     The mean is over tokens, not over sentences, so a long sentence counts for more.
 
     Args:
-        encoder: an encoder, or the size of its features.
+        encoder: an encoder, or a feature size.
         classes: the number of classes, or their names.
         missing: the label of padding, and of a token of unknown class; -1.
         dropout: share of features dropped in training; 0.

@@ -263,11 +263,11 @@ def test_evaluation_says_whose(tmp_path):
         found = made.predict(tops[name], sets[name], name).features
         with torch.no_grad():
             torch.testing.assert_close(found, merged(average, name, sets[name].tensors[0]), rtol=1e-10, atol=1e-12)
-    with pytest.raises(ValueError, match="In evaluation say whose"):
+    with pytest.raises(ValueError, match="In evaluation name the"):
         made.evaluate(tops["tagging"], sets["tagging"])
     with pytest.raises(ValueError, match="stream `other` has no adapters"):
         made.predict(tops["tagging"], sets["tagging"], "other")
-    with pytest.raises(ValueError, match="nobody said whose rows"):  # not those of the step before
+    with pytest.raises(ValueError, match="the stream of these rows is not known"):  # not those of the step before
         made.encoder(sets["tagging"].tensors[0][:12])
     made.watch = {"tags": (tops["tagging"], sets["tagging"])}
     with pytest.raises(ValueError, match=r"watch=\{name: \(head, dataset, \"translation\"\)\}"):
@@ -291,9 +291,9 @@ def test_what_is_announced_is_what_comes():
             encoder(x)
     encoder.announce_rows([("tagging.second", 4)])  # another view of its rows
     torch.testing.assert_close(encoder(x), merged(encoder, "tagging", x), rtol=1e-12, atol=1e-13)
-    with pytest.raises(ValueError, match="nobody said whose"):
+    with pytest.raises(ValueError, match="the stream of these rows is not known"):
         encoder(x)
-    with pytest.raises(ValueError, match="called by the encoder alone"):
+    with pytest.raises(ValueError, match="a call by the encoder alone"):
         encoder.body(x)
 
 
@@ -327,7 +327,7 @@ def test_the_encoder_of_one_task(shared, tmp_path):
     encoder, rows = network(shared=shared), images()
     expected = together(encoder, rows)
     for name, x in rows.items():
-        alone = encoders.of_task(encoder, name)
+        alone = encoders.single_task(encoder, name)
         assert not hasattr(alone, "announce_rows")
         assert [n for n, p in alone.named_parameters() if p.requires_grad] == [
             f"body.{layer}.lora_{k}" for layer in ("conv", "tokens", "places", "out") for k in "AB"
@@ -340,21 +340,21 @@ def test_the_encoder_of_one_task(shared, tmp_path):
         torch.testing.assert_close(alone(x), expected[name], rtol=1e-12, atol=1e-13)
     encoders.merge(encoder)  # the shared ones alone
     torch.testing.assert_close(together(encoder, rows)["speaker"], expected["speaker"], rtol=1e-12, atol=1e-13)
-    alone = encoders.of_task(encoder, "speaker")
+    alone = encoders.single_task(encoder, "speaker")
     torch.testing.assert_close(alone(rows["speaker"]), expected["speaker"], rtol=1e-12, atol=1e-13)
     with pytest.raises(ValueError, match="must be one with adapters of its own, got 'other'"):
-        encoders.of_task(encoder, "other")
+        encoders.single_task(encoder, "other")
     with pytest.raises(ValueError, match="`task_lora` makes them"):
-        encoders.of_task(alone, "speaker")
+        encoders.single_task(alone, "speaker")
     found = predict(alone, nn.Identity(), TensorDataset(rows["speaker"])).features
     torch.testing.assert_close(found, expected["speaker"].detach(), rtol=1e-12, atol=1e-13)
 
 
 def test_features_are_cached_of_one_task():
     encoder, rows = network(dtype=torch.float32), images(dtype=torch.float32)
-    with pytest.raises(ValueError, match="of_task"):
+    with pytest.raises(ValueError, match="single_task"):
         features(encoder, TensorDataset(rows["tagging"]))
-    found = features(encoders.of_task(encoder, "tagging"), TensorDataset(rows["tagging"]))
+    found = features(encoders.single_task(encoder, "tagging"), TensorDataset(rows["tagging"]))
     torch.testing.assert_close(found.tensors[0], merged(encoder, "tagging", rows["tagging"]).detach())
 
 
@@ -390,7 +390,7 @@ def test_transformer_layers():
         block.announce_rows([("a", 2), ("b", 3)])
         found = block(x)
     for name, rows in (("a", slice(0, 2)), ("b", slice(2, 5))):
-        torch.testing.assert_close(found[rows], encoders.of_task(block, name)(x[rows]), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found[rows], encoders.single_task(block, name)(x[rows]), rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="batch_first=True"):
         encoders.task_lora(nn.TransformerEncoderLayer(8, 2, 16), ["a"])
 

@@ -176,7 +176,7 @@ def test_a_text_is_the_mean_of_its_words(oov, expected):
     out = vectors.encoder()(ids)
     torch.testing.assert_close(out[0], torch.tensor(expected, dtype=torch.float32))
     assert out[1].tolist() == [1, 0] and out[3].tolist() == [0, 0]
-    assert vectors.encoder(level="tokens")(ids).shape == (4, 4, 2)
+    assert vectors.encoder(output="tokens")(ids).shape == (4, 4, 2)
     assert vectors.coverage(["film zzz", "good"]) == pytest.approx(2 / 3)
     assert vectors.ids(["good good good"], 2).tolist() == [[1, 1]]
     assert vectors.ids(["a-good"], 2, split=lambda t: t.split("-")).tolist()[0].count(1) == 1
@@ -214,7 +214,7 @@ def test_bad_vectors(words, vectors, oov, message):
     with pytest.raises(ValueError, match="got one str"):
         made("skip").ids("film", 3)
     with pytest.raises(ValueError, match='"pooled" or "tokens"'):
-        made("skip").encoder(level="map")
+        made("skip").encoder(output="map")
 
 
 @pytest.mark.data

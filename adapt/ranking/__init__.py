@@ -1,4 +1,4 @@
-"""Which pretrained encoder to take for a target set, estimated from its features before any training."""
+"""The pretrained encoder, or the layer, that fits a target set best: estimates from features, before any training."""
 
 from adapt.ranking import layers
 from adapt.ranking._cost import Cost, cost

@@ -1,4 +1,4 @@
-"""What an encoder costs."""
+"""Parameters, operations and time of an encoder."""
 
 import statistics
 import time
@@ -9,11 +9,18 @@ import torch
 from torch import nn
 
 from adapt.evaluating import evaluating
+from adapt.heads.sizes import check_count
 
 
 @dataclass(frozen=True)
 class Cost:
-    """`parameters` of the encoder, also those that a pass does not meet; and of one input `flops` and measured `milliseconds`."""
+    """The cost of an encoder.
+
+    Attributes:
+        parameters: number of parameters, unused parameters included.
+        flops: operations per input.
+        milliseconds: measured time per input.
+    """
 
     parameters: int
     flops: float
@@ -21,36 +28,37 @@ class Cost:
 
 
 def cost(encoder: nn.Module, inputs: Any, *, repeats: int = 5) -> Cost:
-    """Parameters, operations and time of an encoder's forward pass, each input its share of the batch.
+    """Count the parameters and operations of an encoder's forward pass, and measure the time, per input of a batch.
 
     Args:
-        encoder: any module; its mode is put back.
-        inputs: a batch, a tensor whose first dimension counts inputs, on the encoder's device. Smaller batches cost
-            more an input.
-        repeats: the time is the median of so many passes, after one that warms up.
+        encoder: any module; the training mode is put back.
+        inputs: a batch, a tensor with inputs along the first dimension, on the encoder's device. Smaller batches cost
+            more per input.
+        repeats: the time is the median of this number of passes, after a pass that warms up.
 
     Returns:
-        A :class:`Cost`. Operations are those of ``torch.utils.flop_counter``: two for each multiplication and addition in
-        matrix products, convolutions and attention, nothing for the rest. The time is that of this machine, with
-        the threads it has now.
+        A :class:`Cost`. ``torch.utils.flop_counter`` counts the operations: two for each multiplication and addition in
+        matrix products, convolutions and attention, nothing for the rest. The time holds for the present machine and
+        number of threads.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
+    check_count("`repeats`", repeats)
     times = []
     with evaluating(encoder):
         with FlopCounterMode(display=False) as counter:
             encoder(inputs)
         for _ in range(repeats):
-            start = clock(inputs)
+            start = synchronized_time(inputs)
             encoder(inputs)
-            times.append(clock(inputs) - start)
+            times.append(synchronized_time(inputs) - start)
     n = len(inputs)
     parameters = sum(p.numel() for p in encoder.parameters())
     return Cost(parameters, counter.get_total_flops() / n, 1000 * statistics.median(times) / n)
 
 
-def clock(inputs: torch.Tensor) -> float:
-    """Seconds; waits for the accelerator that holds `inputs`."""
+def synchronized_time(inputs: torch.Tensor) -> float:
+    """Return the time in seconds, after the accelerator that holds `inputs` has finished all work."""
     if inputs.is_cuda:
         torch.cuda.synchronize(inputs.device)
     return time.perf_counter()

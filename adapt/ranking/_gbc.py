@@ -1,40 +1,47 @@
-"""Overlap of the classes as Gaussians."""
+"""Overlap of the classes, each taken as a Gaussian."""
 
 import math
 
 import torch
 from torch import Tensor
 
+from adapt.heads.sizes import check_count
 from adapt.ranking.sample import Sample, Undefined
 
 
 def gbc(sample: Sample, *, components: int = 64) -> Tensor:
-    r"""How little the classes overlap, each a Gaussian with diagonal covariance: GBC.
+    r"""Compute how little the classes overlap, each a Gaussian with diagonal covariance: GBC.
 
     .. math:: -\log \sum_{a \ne b} e^{-D_{ab}}, \qquad
-        D_{ab} = \frac14 \sum_k \frac{(\mu_{ak} - \mu_{bk})^2}{v_{ak} + v_{bk}} + \frac12 \sum_k \log \frac{v_{ak} + v_{bk}}{2 \sqrt{v_{ak} v_{bk}}}
+        D_{ab} = \frac14 \sum_k \frac{(\mu_{ak} - \mu_{bk})^2}{v_{ak} + v_{bk}}
+        + \frac12 \sum_k \log \frac{v_{ak} + v_{bk}}{2 \sqrt{v_{ak} v_{bk}}}
 
-    in the first principal components. The paper has :math:`-\sum_{a \ne b} e^{-D_{ab}}`, in the same order; that is 0 to the last bit for all
-    encoders that separate the classes, and its logarithm still tells them apart.
+    in the first principal components. The paper has :math:`-\sum_{a \ne b} e^{-D_{ab}}`, with the same order of
+    encoders. In floating point the sum of the paper is 0 for all encoders that separate the classes; the logarithm
+    still tells these encoders apart.
 
     Args:
         sample: with classes.
-        components: the paper's 64, or as many as there are.
+        components: the paper's 64, or all components where the features have fewer.
 
     Returns:
-        ``()``. Does not change with rotation, scale or shift of the features.
+        ``()``. Rotation, scale and shift of the features do not change the score.
 
     Raises:
         Undefined: `values`; no class with two rows.
+        ValueError: `components` below 1.
 
-    Variances are over :math:`n_c`; a class with one row takes the mean variance within the others, and none counts as less than 1e-6 of
-    the component's variance.
+    Variances are over :math:`n_c`. A class with a single row takes the mean variance within the other classes. No
+    variance counts as less than 1e-6 of the component's variance.
 
-    Pándy et al., Transferability Estimation using Bhattacharyya Class Separability, 2022, https://arxiv.org/abs/2111.12780
+    Pándy et al., Transferability Estimation using Bhattacharyya Class Separability, 2022,
+    https://arxiv.org/abs/2111.12780
 
-    >>> gbc(Sample([[0.0], [0.1], [1.0], [1.1]], [0, 0, 1, 1])) > gbc(Sample([[0.0], [1.0], [0.1], [1.1]], [0, 0, 1, 1]))
+    >>> apart, mixed = [[0.0], [0.1], [1.0], [1.1]], [[0.0], [1.0], [0.1], [1.1]]
+    >>> gbc(Sample(apart, [0, 0, 1, 1])) > gbc(Sample(mixed, [0, 0, 1, 1]))
     tensor(True)
     """
+    check_count("`components`", components)
     y = sample.need_classes("gbc")
     x = sample.centred.principal(components)
     counts = y.bincount()[:, None]

@@ -7,12 +7,12 @@ from adapt.ranking.sample import Sample, Undefined
 
 
 def leep(sample: Sample) -> Tensor:
-    r"""Log-likelihood of a row's class, guessed through the source classes: LEEP.
+    r"""Compute the log-likelihood of each row's class, predicted through the source classes: LEEP.
 
     .. math:: \log \sum_z \hat P(y_i \mid z)\, p_{iz}, \qquad
         \hat P(y \mid z) = \frac{\sum_{i: y_i = y} p_{iz}}{\sum_i p_{iz}}
 
-    with :math:`p_{iz}` the probabilities that the encoder's own head gives its source classes.
+    with :math:`p_{iz}` the probabilities of the source classes by the encoder's own head.
 
     Args:
         sample: with classes and `source`.
@@ -23,8 +23,9 @@ def leep(sample: Sample) -> Tensor:
     Raises:
         Undefined: `values`; no `source`, or classes in place of probabilities.
 
-    Always :math:`\ge` :math:`-H(Y)`, and with probabilities of 0 and 1 equal to :func:`nce`. It looks at the head and not at the features:
-    another head on the same encoder, another score.
+    LEEP is always at least :math:`-H(Y)`, and with probabilities of 0 and 1 equal to :func:`nce`. LEEP looks at the
+    head
+    and not at the features: another head on the same encoder has another score.
 
     Nguyen et al., LEEP: A New Measure to Evaluate Transferability of Learned Representations, 2020,
     https://arxiv.org/abs/2002.12462
@@ -37,11 +38,14 @@ def leep(sample: Sample) -> Tensor:
         raise Undefined(
             "leep needs probabilities and `source` holds predicted classes: give the softmax of the head's logits."
         )
-    return through(p, y)
+    return log_likelihood(p, y)
 
 
-def through(p: Tensor, y: Tensor) -> Tensor:
-    """LEEP with any ``(n, z)`` probabilities, in float64 by parts that stay in the cache, where a copy of all would not."""
+def log_likelihood(p: Tensor, y: Tensor) -> Tensor:
+    """Return LEEP with any ``(n, z)`` probabilities, in float64.
+
+    Works on parts of the rows: a part stays in the processor's cache, a float64 copy of all probabilities would not.
+    """
     total = p.sum(1, dtype=torch.float64)
     joint = torch.zeros(int(y.max()) + 1, p.shape[1]).double()
     for rows, classes, sums in zip(p.split(256), y.split(256), total.split(256), strict=True):
@@ -51,5 +55,5 @@ def through(p: Tensor, y: Tensor) -> Tensor:
     by_class = y.argsort(stable=True).split(y.bincount().tolist())
     for rows, given in zip(by_class, conditional, strict=True):
         likelihood[rows] = p[rows].double() @ given / total[rows]
-    # a row's own share is in the conditional: never 0 but by underflow
+    # a row's own share is in the conditional: a likelihood of 0 is an underflow
     return likelihood.clamp_min(1e-300).log()

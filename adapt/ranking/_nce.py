@@ -7,12 +7,12 @@ from adapt.ranking.sample import Sample
 
 
 def nce(sample: Sample) -> Tensor:
-    r"""How much the source head's answer says of the target's class: NCE.
+    r"""Compute the negative entropy of the target's class, given the answer of the source head: NCE.
 
     .. math:: -H(Y \mid Z) = \frac1n \sum_i \log \hat P(y_i \mid z_i), \qquad z_i = \arg\max_z p_{iz}
 
     Args:
-        sample: with classes and `source`: probabilities, or :math:`z_i` themselves, which spares looking at the probabilities.
+        sample: with classes and `source`: probabilities, or the :math:`z_i` themselves, so that no probability is read.
 
     Returns:
         ``(n,)``, none above 0; the mean is NCE, between :math:`-H(Y)` and 0.
@@ -20,7 +20,7 @@ def nce(sample: Sample) -> Tensor:
     Raises:
         Undefined: `values`; no `source`.
 
-    Grows towards 0 with the number of source classes in use, whatever they mean, where rows are few.
+    With few rows NCE grows towards 0 with the number of source classes in use, also without any relation to the target.
 
     Tran et al., Transferability and Hardness of Supervised Classification Tasks, 2019, https://arxiv.org/abs/1908.08142
 
@@ -29,7 +29,7 @@ def nce(sample: Sample) -> Tensor:
     """
     y, source = sample.need_classes("nce"), sample.need_source("nce")
     z = source if source.ndim == 1 else source.argmax(1)
-    _, z = z.unique(return_inverse=True)  # classes that are in use: a table of their size, whatever their numbers
+    _, z = z.unique(return_inverse=True)  # classes in use alone: the table stays small for any class numbers
     joint = torch.zeros(sample.classes, int(z.max()) + 1).double()
     joint.index_put_((y, z), torch.ones(()).double(), accumulate=True)
     return (joint[y, z] / joint.sum(0)[z]).log()

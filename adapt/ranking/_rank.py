@@ -3,13 +3,16 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import numpy
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adapt.heads import Score
+from adapt.heads.sizes import check_count
 from adapt.ranking._cost import Cost
 from adapt.ranking._h_score import h_score
 from adapt.ranking._knn import knn
@@ -25,11 +28,12 @@ Scorer = Callable[[Sample], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """A candidate: what its encoder says of the target rows.
+    """A candidate: the features of the target rows by one encoder.
 
     Args:
         features: ``(n, d)``.
-        source: ``(n, z)`` probabilities of its own head, for LEEP and NCE; or its ``(n,)`` predicted classes, for NCE alone.
+        source: ``(n, z)`` probabilities by the encoder's own head, for LEEP and NCE; or ``(n,)`` predicted classes, for
+            NCE alone.
         cost: of :func:`cost`, for the table and the figure.
     """
 
@@ -53,36 +57,37 @@ def rank(
 
     Args:
         candidates: by name, ``(n, d)`` features of the same rows in the same order, or :class:`Pretrained`.
-        labels: ``(n,)`` classes of the rows that may be trained on, never of a test set; or
+        labels: ``(n,)`` classes of rows to train on, never of a test set; or
         values: ``(n,)`` or ``(n, t)`` numbers to predict.
-        scores: functions of a :class:`Sample`, ours or yours, that give ``(n,)`` numbers, one a row, whose mean is the
-            score, or ``()``. Default: :func:`knn`, :func:`ridge`, :func:`logme`, :func:`h_score`, and where a candidate has
-            `source` :func:`leep` and :func:`nce`; for values :func:`ridge` and :func:`logme`.
-        by: the one of `scores` that decides; the first.
-        resamples: bootstrap draws of the rows for scores that are means over rows: the 2.5 and 97.5 percentiles. The fit
-            of the score is not repeated.
-        halves: for the other scores, half of the rows of each class is drawn so many times without replacement, and the score computed
-            again: value ± 1.96 standard deviations of the halves (a half differs from the whole as the whole does
-            from the population). A bootstrap would put a row in twice, which these scores take for evidence.
-            0 leaves their intervals out: they are most of the time.
-        seed: of both draws, which are the same for all candidates: differences are paired.
+        scores: functions of a :class:`Sample`, from this package or your own. A function returns ``(n,)`` numbers with
+            the score as their mean, or ``()``. Default: :func:`knn`, :func:`ridge`, :func:`logme`, :func:`h_score`, and
+            where a candidate has `source` :func:`leep` and :func:`nce`; for values :func:`ridge` and :func:`logme`.
+        by: the score in `scores` that decides; default the first.
+        resamples: number of bootstrap draws of the rows, for scores that are means over rows. The interval goes from
+            the 2.5 to the 97.5 percentile. The fit of the score is not repeated.
+        halves: number of draws for the other scores: a draw is half of the rows of each class, without replacement, and
+            the score is computed again. The interval is the value ± 1.96 standard deviations of the halves: a half
+            differs from the whole as the whole differs from the population. A bootstrap draws rows twice, and these
+            scores take a double row for evidence. 0 leaves the intervals out, which take most of the time.
+        seed: of both kinds of draws. All candidates have the same draws: differences are paired.
 
     Returns:
-        A :class:`Ranking`. All scores grow with transferability. Where one is undefined, the table says why.
+        A :class:`Ranking`. All scores grow with transferability. Where a score is undefined, the table says why.
 
     Raises:
+        TypeError: a candidate that is a module in place of features.
         ValueError: no candidate, other rows than labels, features that are not finite, `by` undefined for all.
 
-    Intervals are about these rows being other rows; a rank that looks clear may still not be that of the fine-tuned
-    accuracies.
+    Intervals are about a draw of other rows. A rank that looks clear may still differ from the rank by fine-tuned
+    accuracy.
 
     >>> good, poor = [[0.0], [0.1], [0.2], [1.0], [1.1], [1.2]], [[0.0], [1.0], [0.1], [1.1], [0.2], [1.2]]
     >>> rank({"poor": poor, "good": good}, list("aaabbb"), by=ridge).best
     'good'
     """
-    if not candidates:
-        raise ValueError("`candidates` is empty: give at least one encoder's features, by name.")
-    given = {name: c if isinstance(c, Pretrained) else Pretrained(c) for name, c in candidates.items()}
+    given = _given(candidates)
+    check_count("`resamples`", resamples, least=0)
+    check_count("`halves`", halves, least=0)
     scorers = _named(
         scores or _defaults(values is not None, [c.source for c in given.values() if c.source is not None])
     )
@@ -90,49 +95,64 @@ def rank(
     if decides not in scorers:
         raise ValueError(f"`by` must be one of `scores`, {', '.join(scorers)}, got {decides}.")
 
-    judged = {name: _judge(name, c, labels, values, scorers) for name, c in given.items()}
-    if not any(decides in j.outcome for j in judged.values()):
-        raise ValueError(f"no candidate can be ranked: {next(iter(judged.values())).refused[decides]}")
-    draws = _bootstrap(judged, resamples, seed) | _halves(judged, scorers, halves, seed)
-    first = _first({name: draws[name, decides] for name, j in judged.items() if decides in j.outcome})
+    scored = {name: _score_candidate(name, c, labels, values, scorers) for name, c in given.items()}
+    if not any(decides in s.outcome for s in scored.values()):
+        raise ValueError(f"no candidate can be ranked: {next(iter(scored.values())).refused[decides]}")
+    draws = _bootstrap(scored, resamples, seed) | _halves(scored, scorers, halves, seed)
+    first = _share_first({name: draws[name, decides] for name, s in scored.items() if decides in s.outcome})
     rows = [
         Row(
-            name, {s: _score(s, value, draws[name, s]) for s, value in j.outcome.items()}, first.get(name, 0.0),
-            given[name].cost, j.refused,
+            name, {score: _with_interval(score, value, draws[name, score]) for score, value in s.outcome.items()},
+            first.get(name, 0.0), given[name].cost, s.refused,
         )
-        for name, j in judged.items()
+        for name, s in scored.items()
     ]  # fmt: skip
     rows.sort(key=lambda row: -row.scores[decides].value if decides in row.scores else math.inf)
     return Ranking(decides, rows)
 
 
+def _given(candidates: Mapping[str, Any]) -> dict[str, Pretrained]:
+    """Return every candidate as :class:`Pretrained`."""
+    if not candidates:
+        raise ValueError("`candidates` is empty: give at least one encoder's features, by name.")
+    given = {name: c if isinstance(c, Pretrained) else Pretrained(c) for name, c in candidates.items()}
+    for name, c in given.items():
+        if isinstance(c.features, nn.Module):
+            raise TypeError(
+                f"candidate `{name}` must be (n, d) features, got a {type(c.features).__name__}: compute the features "
+                "with `engine.features(encoder, rows).tensors[0]`."
+            )
+    return given
+
+
 @dataclass(eq=False)
-class _Judged:
-    """A candidate's rows, what the scores gave, and why the others did not."""
+class _Scored:
+    """The sample of a candidate, the outcome of each score, and the reasons of undefined scores."""
 
     sample: Sample | None
     outcome: dict[str, Tensor]
     refused: dict[str, str]
 
 
-def _judge(name: str, c: Pretrained, labels: Any, values: Any, scorers: Mapping[str, Scorer]) -> _Judged:
+def _score_candidate(name: str, c: Pretrained, labels: Any, values: Any, scorers: Mapping[str, Scorer]) -> _Scored:
     try:
-        judged = _Judged(Sample(c.features, labels, values=values, source=c.source), {}, {})
+        sample = Sample(c.features, labels, values=values, source=c.source)
     except Undefined as error:
-        return _Judged(None, {}, dict.fromkeys(scorers, str(error)))
+        return _Scored(None, {}, dict.fromkeys(scorers, str(error)))
     except ValueError as error:
         raise ValueError(f"candidate `{name}`: {error}") from error
+    scored = _Scored(sample, {}, {})
     for score, scorer in scorers.items():
         try:
-            judged.outcome[score] = scorer(judged.sample)  # type: ignore[arg-type]
+            scored.outcome[score] = scorer(sample)
         except Undefined as error:
-            judged.refused[score] = str(error)
-    return judged
+            scored.refused[score] = str(error)
+    return scored
 
 
-def _bootstrap(judged: Mapping[str, _Judged], resamples: int, seed: int) -> dict[tuple[str, str], Tensor]:
-    """Draws of the scores that are means over rows, the same rows for all."""
-    by_row = {(name, s): v for name, j in judged.items() for s, v in j.outcome.items() if v.ndim}
+def _bootstrap(scored: Mapping[str, _Scored], resamples: int, seed: int) -> dict[tuple[str, str], Tensor]:
+    """Return draws of the scores that are means over rows, with the same rows for all candidates."""
+    by_row = {(name, score): v for name, s in scored.items() for score, v in s.outcome.items() if v.ndim}
     if not by_row or not resamples:
         return dict.fromkeys(by_row, torch.empty(0))
     generator, table = torch.Generator().manual_seed(seed), torch.stack(list(by_row.values()), 1)
@@ -142,54 +162,55 @@ def _bootstrap(judged: Mapping[str, _Judged], resamples: int, seed: int) -> dict
 
 
 def _halves(
-    judged: Mapping[str, _Judged], scorers: Mapping[str, Scorer], halves: int, seed: int
+    scored: Mapping[str, _Scored], scorers: Mapping[str, Scorer], halves: int, seed: int
 ) -> dict[tuple[str, str], Tensor]:
-    """The other scores on halves of the rows, the same for all; none where a half leaves a score undefined."""
+    """Return the other scores on halves of the rows, the same for all; NaN where a half leaves a score undefined."""
     draws: dict[tuple[str, str], list[float]] = {
-        (name, s): [] for name, j in judged.items() for s, v in j.outcome.items() if not v.ndim
+        (name, score): [] for name, s in scored.items() for score, v in s.outcome.items() if not v.ndim
     }
+    samples = {name: s.sample for name, s in scored.items() if s.sample is not None}
     generator = torch.Generator().manual_seed(seed)
-    whole = next(j.sample for j in judged.values() if j.sample)
     for _ in range(halves if draws else 0):
-        rows = half(whole, generator)
+        rows = half_of_rows(next(iter(samples.values())), generator)
         for name in dict.fromkeys(name for name, _ in draws):
-            part = _part(judged[name].sample, rows)  # type: ignore[arg-type]
+            part = _subset(samples[name], rows)
             for score in [s for candidate, s in draws if candidate == name]:
-                draws[name, score].append(_attempt(scorers[score], part))
+                draws[name, score].append(_score_or_nan(scorers[score], part))
     return {key: torch.tensor(drawn).double() for key, drawn in draws.items()}
 
 
-def half(sample: Sample, generator: torch.Generator) -> Tensor:
-    """Half of the rows, without replacement; of each class half, give or take one row."""
+def half_of_rows(sample: Sample, generator: torch.Generator) -> Tensor:
+    """Draw half of the rows without replacement: half of each class, up to one row."""
     rows = torch.randperm(len(sample), generator=generator)
     if sample.y is not None:
         rows = rows[sample.y[rows].argsort(stable=True)]
     return rows[int(torch.randint(2, (), generator=generator)) :: 2]
 
 
-def _part(sample: Sample, rows: Tensor) -> Sample | None:
+def _subset(sample: Sample, rows: Tensor) -> Sample | None:
     try:
         return sample.take(rows)
     except Undefined:
         return None
 
 
-def _attempt(scorer: Scorer, part: Sample | None) -> float:
-    """NaN where half of the rows are too few."""
+def _score_or_nan(scorer: Scorer, part: Sample | None) -> float:
+    """Return the score, or NaN where half of the rows are too few."""
     try:
         return math.nan if part is None else scorer(part).item()
     except Undefined:
         return math.nan
 
 
-def _first(draws: Mapping[str, Tensor]) -> dict[str, float]:
-    """Share of the draws in which each is first; those that tie share one. NaN without draws."""
+def _share_first(draws: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the share of the draws in which each candidate is first. Candidates with equal scores share a draw. NaN
+    without draws."""
     table = torch.stack(list(draws.values()))
     top = (table == table.amax(0) if table.shape[1] else table).double()
     return dict(zip(draws, (top / top.sum(0)).mean(1).tolist(), strict=True))
 
 
-def _score(name: str, value: Tensor, draws: Tensor) -> Score:
+def _with_interval(name: str, value: Tensor, draws: Tensor) -> Score:
     middle = value.mean().item()
     low, high = -math.inf, math.inf
     if len(draws) and draws.isfinite().all():
@@ -209,8 +230,10 @@ def _defaults(regression: bool, heads: Sequence[Any]) -> tuple[Scorer, ...]:
 
 
 def name_of(scorer: Any) -> str:
-    """The name of a function, or of that of a ``functools.partial``."""
-    return getattr(getattr(scorer, "func", scorer), "__name__", type(scorer).__name__)
+    """Return the name of a function, also inside of a ``functools.partial``; else the name of the class."""
+    function = scorer.func if isinstance(scorer, partial) else scorer
+    named = isinstance(function, FunctionType | MethodType | BuiltinFunctionType)
+    return function.__name__ if named else type(function).__name__
 
 
 def _named(scores: Sequence[Scorer]) -> dict[str, Scorer]:

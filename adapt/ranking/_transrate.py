@@ -1,4 +1,4 @@
-"""Coding rate that the classes explain."""
+"""The part of the coding rate that the classes explain."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from adapt.ranking.sample import Sample
 
 
 def transrate(sample: Sample, *, epsilon: float = 1e-4) -> Tensor:
-    r"""Bits saved by coding the features class by class, at one total variance: TransRate, normalised.
+    r"""Compute the bits saved by coding the features class by class, at a total variance of 1: TransRate, normalised.
 
     .. math:: R(F) - \sum_c \frac{n_c}{n} R(F_c), \qquad
         R(F) = \tfrac12 \log \det \Bigl( I + \frac{F^T F}{n \epsilon} \Bigr)
@@ -16,16 +16,18 @@ def transrate(sample: Sample, *, epsilon: float = 1e-4) -> Tensor:
 
     Args:
         sample: with classes.
-        epsilon: the distortion, a share of the total variance once that is 1; the paper's 1e-4.
+        epsilon: the distortion, as a share of the total variance; the paper's 1e-4.
 
     Returns:
-        ``()``, at least 0 but for rounding. Does not change with rotation, scale or shift of the features.
+        ``()``, at least 0 up to rounding. Rotation, scale and shift of the features do not change the score.
 
     Raises:
         Undefined: `values`.
+        ValueError: `epsilon` that is not positive.
 
-    The mean that is taken off is that of all rows: two classes on either side of it, in one dimension, score 0. Without the scaling a hundredfold of the same features scores twice as much, and with the plain mean over classes that some code
-    has, unequal classes drown the signal.
+    The mean of all rows is taken off: two classes on either side of the mean, in one dimension, score 0. Without the
+    scaling, the same features times 100 score twice as much. Some code has the plain mean over classes: unequal classes
+    then drown the signal.
 
     Huang et al., Frustratingly Easy Transferability Estimation, 2022, https://arxiv.org/abs/2106.09362
 
@@ -33,6 +35,8 @@ def transrate(sample: Sample, *, epsilon: float = 1e-4) -> Tensor:
     >>> transrate(Sample(rows, [0, 0, 1, 1, 2, 2])) > transrate(Sample(rows, [0, 1, 2, 0, 1, 2]))
     tensor(True)
     """
+    if not epsilon > 0:
+        raise ValueError(f"`epsilon` must be positive, got {epsilon}: 1e-4 as in the paper.")
     y, n = sample.need_classes("transrate"), len(sample)
     total = sample.centred.squares.sum()
     rate = 0.5 * (sample.centred.squares / (total * epsilon)).log1p().sum()

@@ -1,4 +1,4 @@
-"""What validators are given: arrays or tensors on any device; what they work on: float64 tensors on the CPU."""
+"""Checked conversion of arrays, or of tensors on any device, to float64 tensors on the CPU."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class NotFinite(ValueError):
 
 
 def matrix(name: str, rows: Any, columns: str) -> Tensor:
-    """``(n, ...)`` rows as a float64 tensor on the CPU, after looking at the shape and for numbers that are not finite."""
+    """Return ``(n, d)`` rows as a float64 tensor on the CPU, after a check of the shape and of finite numbers."""
     # lists go through numpy: torch would round their numbers to float32
     x = (rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(numpy.asarray(rows))).cpu().double()
     if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0:
@@ -20,14 +20,14 @@ def matrix(name: str, rows: Any, columns: str) -> Tensor:
     if not x.isfinite().all():
         bad = int((~x.isfinite()).any(1).sum())
         raise NotFinite(
-            f"`{name}` must be finite, got {bad} of {len(x)} rows with NaN or infinity: that model did not survive its "
-            "training; leave it out."
+            f"`{name}` must be finite, got {bad} of {len(x)} rows with NaN or infinity: training has failed for "
+            "this model; leave the model out."
         )
     return x
 
 
 def logits(name: str, rows: Any) -> Tensor:
-    """``(n, classes)`` with at least two classes."""
+    """Return ``(n, classes)`` logits of at least two classes."""
     z = matrix(name, rows, "classes")
     if z.shape[1] < 2:
         raise ValueError(f"`{name}` must have at least 2 classes, got {z.shape[1]}; give one logit for each class.")
@@ -35,12 +35,12 @@ def logits(name: str, rows: Any) -> Tensor:
 
 
 def features(name: str, rows: Any) -> Tensor:
-    """``(n, d)``."""
+    """Return ``(n, d)`` features."""
     return matrix(name, rows, "d")
 
 
 def labels(name: str, classes_of_rows: Any, rows: int, classes: int) -> Tensor:
-    """``(rows,)`` whole numbers in [0, classes)."""
+    """Return ``(rows,)`` whole numbers in [0, classes)."""
     y = torch.as_tensor(classes_of_rows).detach().cpu()
     if y.ndim != 1 or len(y) != rows or y.is_floating_point() or y.dtype == torch.bool:
         raise ValueError(

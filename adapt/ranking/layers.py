@@ -1,4 +1,4 @@
-"""Which layer of an encoder to cut at, estimated from its features before any training."""
+"""The layer of an encoder that fits a target set best: estimates from features, before any training."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adapt import protocols
 from adapt.encoders import Encoder, layer_outputs
 from adapt.encoders.pooling import pooled
 from adapt.evaluating import evaluating
-from adapt.ranking._cost import Cost, clock
+from adapt.heads.sizes import check_count
+from adapt.protocols import expect
+from adapt.ranking._cost import Cost, synchronized_time
 from adapt.ranking._rank import Pretrained, Scorer
 from adapt.ranking._rank import rank as rank_models
 from adapt.ranking.table import Ranking
@@ -30,20 +33,22 @@ def rank(
     halves: int = 20,
     seed: int = 0,
 ) -> Ranking:
-    """Rank the named layers of an encoder as places to cut it, by the estimates of :func:`adapt.ranking.rank`.
+    """Rank the named layers of an encoder as last layers, by the scores of :func:`adapt.ranking.rank`.
 
     Args:
-        encoder: its `layers` are the candidates; evaluation mode, and put back.
-        inputs: ``(n, ...)`` target inputs, made ready for it.
-        labels, values, scores, by, resamples, halves, seed: as there. LEEP and NCE need a head and are undefined.
+        encoder: the candidates are ``encoder.layers``. Runs in evaluation mode; the training mode is put back.
+        inputs: ``(n, ...)`` target inputs, prepared for the encoder.
+        labels, values, scores, by, resamples, halves, seed: as in :func:`adapt.ranking.rank`. LEEP and NCE need a head
+            and are undefined.
         pool: makes ``(n, d)`` of a layer's output; default :func:`pooled`.
         batch_size: inputs at a time.
 
     Returns:
-        A :class:`adapt.ranking.Ranking` whose costs are those from the input up to the end of that layer, measured in the
-        same pass.
+        A :class:`adapt.ranking.Ranking`. The cost of a layer is the cost from the input to the end of the layer, on a
+        batch of `inputs`.
 
     Raises:
+        TypeError: a module that is no encoder.
         ValueError: an encoder without layers, a layer that the forward pass does not reach, and what
             :func:`adapt.ranking.rank` raises.
 
@@ -61,16 +66,19 @@ def rank(
 def features(
     encoder: Encoder, inputs: Tensor, *, pool: Callable[[Any], Tensor] | None = None, batch_size: int = 256
 ) -> dict[str, Pretrained]:
-    """Pooled output and cost of each of the encoder's layers, in one pass over `inputs`.
+    """Return the pooled output and the cost of each of the encoder's layers, in one pass over `inputs`.
 
     Returns:
-        By name of the layer, ``(n, d)`` on the CPU.
+        By name of the layer, ``(n, d)`` features on the CPU and the cost.
 
     Raises:
+        TypeError: as :func:`rank`.
         ValueError: as :func:`rank`.
     """
+    expect(encoder, protocols.Encoder, "`encoder`", "wrap the module with `encoders.wrap(module, dim, layers=[...])`")
+    check_count("`batch_size`", batch_size)
     if not encoder.layers:
-        raise ValueError("`encoder` names no layers: build it with `layers=`.")
+        raise ValueError("`encoder` names no layers: name them with `encoders.wrap(module, dim, layers=[...])`.")
     pool = pool or pooled
 
     def copied(name: str, output: Any) -> Tensor:  # at once: a ReLU behind the layer may write over the output
@@ -87,14 +95,14 @@ def features(
         missed = [name for name, batches in found.items() if not batches]
         if missed:
             raise ValueError(
-                f"the forward pass does not reach `{', '.join(missed)}`: leave it out of the encoder's layers."
+                f"the forward pass does not reach `{', '.join(missed)}`: leave this name out of the encoder's layers."
             )
         costs = layer_costs(encoder, inputs[:batch_size].to(device))
     return {name: Pretrained(torch.cat(batches), cost=costs[name]) for name, batches in found.items()}
 
 
 def layer_costs(encoder: Encoder, inputs: Tensor, *, repeats: int = 5) -> dict[str, Cost]:
-    """:func:`adapt.ranking.cost` from the input up to the end of each layer."""
+    """Return :func:`adapt.ranking.cost` from the input to the end of each layer."""
     from torch.utils.flop_counter import FlopCounterMode
 
     met: set[nn.Parameter] = set()
@@ -117,8 +125,8 @@ def layer_costs(encoder: Encoder, inputs: Tensor, *, repeats: int = 5) -> dict[s
             for handle in arrivals:
                 handle.remove()
         for _ in range(repeats):
-            start = clock(inputs)
-            with layer_outputs(encoder.layers, keep=lambda *_: clock(inputs)) as ends:
+            start = synchronized_time(inputs)
+            with layer_outputs(encoder.layers, keep=lambda *_: synchronized_time(inputs)) as ends:
                 encoder(inputs)
             for name, end in ends.items():
                 times[name].append(end - start)

@@ -1,4 +1,4 @@
-"""Target rows through one pretrained encoder, with what the scores share."""
+"""Features of target rows by one pretrained encoder, with the matrices that several scores use."""
 
 import math
 from functools import cached_property
@@ -12,38 +12,38 @@ from adapt.ranking import arrays
 
 
 class Undefined(ValueError):
-    """A score that has no meaning for these rows; the message says why and what would help."""
+    """A score without meaning for the given rows. The message has the reason and a remedy."""
 
 
 class Sample:
-    r"""Features of labelled target rows through one encoder; what every score takes.
+    r"""Features of labelled target rows by one encoder: the argument of every score.
 
-    Decompositions are made when a score first asks for one and shared by all scores: of the centred features for
-    ridge, H-score, TransRate, GBC and N-LEEP, of the features as they are for LogME. Both come from one product of the
-    smaller side, :math:`F^T F` or :math:`F F^T`.
+    Decompositions are computed when a score first asks, and shared by all scores. Ridge, H-score, TransRate, GBC and
+    N-LEEP use the centred features, LogME the plain features. Both decompositions come from one product of the smaller
+    side, :math:`F^T F` or :math:`F F^T`.
 
     Args:
-        features: ``(n, d)``, an array or tensor of any float type, worked on in float64. No score depends on their scale.
-        labels: ``(n,)`` classes: whole numbers, names or booleans. Classes without a row are not there.
+        features: ``(n, d)``, an array or tensor of any float type; computed in float64. No score depends on the scale.
+        labels: ``(n,)`` classes: whole numbers, names or booleans. Classes without a row do not count.
         values: ``(n,)`` or ``(n, t)`` numbers to predict, in place of `labels`.
-        source: ``(n, z)`` probabilities of the encoder's own head, for LEEP and NCE; looked at once and not copied. Or the ``(n,)``
-            whole numbers of its predicted classes, for NCE alone.
+        source: ``(n, z)`` probabilities by the encoder's own head, for LEEP and NCE; checked once and not copied. Or
+            ``(n,)`` whole numbers, the predicted classes, for NCE alone.
 
     Attributes:
         Y: ``(n, c)`` one column for each class, 0 or 1; or the values, ``(n, t)``.
         y: ``(n,)`` classes from 0 to c - 1; None with `values`.
 
     Raises:
-        ValueError: shapes, numbers that are not finite, both or neither of `labels` and `values`, rows of `source` that
-            are not probabilities.
-        Undefined: fewer than 3 rows, one class, constant values, or the same features in every row.
+        ValueError: wrong shapes, numbers that are not finite, both or neither of `labels` and `values`, rows of
+            `source` that are not probabilities.
+        Undefined: fewer than 3 rows, a single class, constant values, or the same features in every row.
 
     >>> Sample([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]).classes
     2
     """
 
     def __init__(self, features: Any, labels: Any = None, *, values: Any = None, source: Any = None):
-        raw, low, high = _finite("features", features, "d")
+        raw, low, high = _finite_rows("features", features, "d")
         largest = max(-low, high)
         n = len(raw)
         if (labels is None) == (values is None):
@@ -65,9 +65,8 @@ class Sample:
         if not 1e-6 < largest < 1e6:  # squares must neither overflow nor vanish
             raw = raw.double() / largest
         self.mean = raw.mean(0, dtype=torch.float64)
-        self.centred_features = (
-            raw - self.mean
-        )  # float64, in one pass: a copy costs as much as a tenth of the eigenvectors
+        # float64, in one pass: a copy costs as much as a tenth of the eigenvectors
+        self.centred_features = raw - self.mean
 
     @cached_property
     def features(self) -> Tensor:
@@ -77,12 +76,12 @@ class Sample:
         return len(self.Y)
 
     def take(self, rows: Tensor) -> "Sample":
-        """These rows alone."""
+        """Return a sample of the given rows."""
         if self.y is None:
             part = Sample(self.features[rows], values=self.Y[rows])
         else:
             part = Sample(self.features[rows], self.y[rows])
-        part.source = None if self.source is None else self.source[rows]  # looked at already
+        part.source = None if self.source is None else self.source[rows]  # checked already
         return part
 
     @cached_property
@@ -92,12 +91,12 @@ class Sample:
 
     @cached_property
     def centred(self) -> "Spectrum":
-        """Of the features minus their mean."""
+        """Decomposition of the features minus their mean."""
         return Spectrum(self.centred_features, self._gram, torch.zeros(()).double())
 
     @cached_property
     def spectrum(self) -> "Spectrum":
-        """Of the features as they are; the mean is added to the Gram matrix, which loses no digits as subtracting it would."""
+        """Decomposition of the plain features. Adding the mean to the Gram matrix loses no digits."""
         n, d = self.centred_features.shape
         if n >= d:
             gram = self._gram + n * torch.outer(self.mean, self.mean)
@@ -107,13 +106,13 @@ class Sample:
         return Spectrum(self.centred_features, gram, self.mean)
 
     def need_classes(self, score: str) -> Tensor:
-        """The classes, or a refusal."""
+        """Return the classes, or raise :class:`Undefined`."""
         if self.y is None:
             raise Undefined(f"{score} is defined for classes, and these rows have `values`; use ridge or logme.")
         return self.y
 
     def need_source(self, score: str) -> Tensor:
-        """The probabilities or the predicted classes of the source head, or a refusal."""
+        """Return probabilities or predicted classes by the source head, or raise :class:`Undefined`."""
         if self.source is None:
             raise Undefined(f"{score} needs the probabilities of the encoder's own head: give `source`.")
         return self.source
@@ -122,13 +121,13 @@ class Sample:
 class Spectrum:
     r"""Singular values and vectors, :math:`F = U \operatorname{diag}(s) V^T`, without the null space.
 
-    From the eigenvectors of the smaller Gram matrix: half the work of a singular value decomposition, or less. Directions with
-    :math:`s^2` below the rounding of the largest one count as null.
+    Computed from the eigenvectors of the smaller Gram matrix: half the work of a singular value decomposition, or less.
+    Directions with :math:`s^2` below the rounding error of the largest :math:`s^2` count as null.
 
     Args:
         F: ``(n, d)`` features minus their mean.
-        gram: :math:`F^T F` or :math:`F F^T`, the smaller, of the features with their mean where that is given.
-        mean: ``(d,)``, or 0 for the centred ones.
+        gram: :math:`F^T F` or :math:`F F^T`, the smaller; with a `mean`, of the features with the mean.
+        mean: ``(d,)``, or 0 for centred features.
 
     Attributes:
         squares: ``(k,)``, :math:`s^2`, ascending.
@@ -142,28 +141,28 @@ class Spectrum:
 
     @cached_property
     def left(self) -> Tensor:
-        """``(n, k)``, U."""
+        """The matrix U, ``(n, k)``."""
         if self._wide:
             return self._vectors
         right = self._vectors / self.squares.sqrt()
         return self._F @ right + (self._mean @ right if self._mean.ndim else 0)
 
     def project(self, Y: Tensor) -> Tensor:
-        """``(k, c)``, :math:`U^T Y`, without making U where that is the longer way."""
+        """Return :math:`U^T Y`, ``(k, c)``. U itself is computed only where the way over U is shorter."""
         if self._wide or "left" in self.__dict__:
             return self.left.T @ Y
         return (self._vectors / self.squares.sqrt()).T @ (self._F.T @ Y + self._mean[..., None] * Y.sum(0))
 
     def principal(self, count: int) -> Tensor:
-        """``(n, count)`` rows along the directions of most variance, the most first."""
+        """Return the rows along the `count` directions of most variance, ``(n, count)``, the largest first."""
         largest = slice(max(0, len(self.squares) - count), None)
         if self._wide:
             return (self._vectors[:, largest] * self.squares[largest].sqrt()).flip(1)
         return (self._F @ self._vectors[:, largest]).flip(1)
 
 
-def _finite(name: str, rows: Any, columns: str) -> tuple[Tensor, float, float]:
-    """``(n, ...)`` of the float type that they have, the least and the largest number; no copy where none is needed."""
+def _finite_rows(name: str, rows: Any, columns: str) -> tuple[Tensor, float, float]:
+    """Return ``(n, d)`` rows in their float type, the least and the largest number. No copy where none is needed."""
     x = (rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(numpy.asarray(rows))).cpu()
     x = x if x.is_floating_point() else x.double()
     if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0:
@@ -179,8 +178,8 @@ def _classes(labels: Any, n: int) -> Tensor:
     y = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else numpy.asarray(labels)
     if y.shape != (n,) or y.dtype.kind not in "iubUS":
         raise ValueError(
-            f"`labels` must be ({n},) classes, whole numbers or names, one for each row of the features, got shape {y.shape} of "
-            f"{y.dtype}; for numbers to predict give `values`."
+            f"`labels` must be ({n},) classes, whole numbers or names, one for each row of the features, got shape "
+            f"{y.shape} of {y.dtype}; for numbers to predict give `values`."
         )
     return torch.from_numpy(numpy.unique(y, return_inverse=True)[1]).long()
 
@@ -194,7 +193,7 @@ def _values(values: Any, n: int) -> Tensor:
 
 
 def _source(source: Any, n: int) -> Tensor:
-    """As given: probabilities, or predicted classes."""
+    """Return the given probabilities or predicted classes, after a check."""
     x = source.detach() if isinstance(source, Tensor) else torch.as_tensor(numpy.asarray(source))
     if len(x) != n:
         raise ValueError(f"`source` must have the rows of the features, got {len(x)} and {n}.")
@@ -204,11 +203,11 @@ def _source(source: Any, n: int) -> Tensor:
                 f"`source` must be (n, source classes) probabilities or (n,) whole numbers, got (n,) of {x.dtype}."
             )
         return x.cpu().long()
-    p, low, high = _finite("source", x, "source classes")
+    p, low, high = _finite_rows("source", x, "source classes")
     sums = p.sum(1, dtype=torch.float64)
     if low < 0 or (sums - 1).abs().max() > 1e-2:  # bf16 rows are off by 0.004
         raise ValueError(
-            f"`source` must be probabilities, got numbers from {low:.3g} to {high:.3g} in rows that sum to {sums.min():.3g} "
-            f"to {sums.max():.3g}: pass the softmax of the source head's logits."
+            f"`source` must be probabilities, got numbers from {low:.3g} to {high:.3g} in rows that sum to "
+            f"{sums.min():.3g} to {sums.max():.3g}: pass the softmax of the source head's logits."
         )
     return p

@@ -1,25 +1,25 @@
-"""A ranked table."""
+"""A table of ranked candidates."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from adapt.heads import Score
 from adapt.ranking._cost import Cost
 
-COSTS = {"parameters": "parameters", "flops": "operations an input", "milliseconds": "milliseconds an input"}
+COSTS = {"parameters": "parameters", "flops": "operations per input", "milliseconds": "milliseconds per input"}
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One candidate.
+    """A candidate in the table.
 
     Attributes:
-        scores: by name, each with its 95 % interval; without those that are undefined.
-        first: share of the resamples of the target rows in which it is first.
-        cost: None where it was not given.
-        refused: by name of the score, why it is undefined.
+        scores: by name, each with a 95 % interval; undefined scores are left out.
+        first: share of the draws of the target rows in which the candidate is first.
+        cost: None where no cost was given.
+        refused: by name of the score, why the score is undefined.
     """
 
     name: str
@@ -31,11 +31,11 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Candidates, the best first; ``print`` it.
+    """Candidates, the best first; ``print`` shows the table.
 
     Attributes:
-        by: the score that they are ranked by. Those for which it is undefined come last.
-        rows: one for each candidate.
+        by: the score of the order. Candidates without this score come last.
+        rows: a :class:`Row` for each candidate.
     """
 
     by: str
@@ -76,21 +76,23 @@ class Ranking:
         return "\n".join([*(line.rstrip() for line in text), *self._refusals()])
 
     def _refusals(self) -> list[str]:
-        """Each reason once."""
-        whose: dict[str, list[str]] = {}
+        """Return each reason once, behind the names of the candidates."""
+        names_of: dict[str, list[str]] = {}
         for row in self.rows:
             for why in row.refused.values():
-                whose.setdefault(why, []).append(row.name)
-        return [f"{', '.join(dict.fromkeys(names))}: {why}" for why, names in whose.items()]
+                names_of.setdefault(why, []).append(row.name)
+        return [f"{', '.join(dict.fromkeys(names))}: {why}" for why, names in names_of.items()]
 
     def figure(self, cost: str = "milliseconds") -> Any:
-        """Score against cost, a point with its interval for each candidate; a line joins those that no cheaper one beats.
+        """Draw score against cost: a point with an interval for each candidate, and a line through the best by cost.
+
+        A candidate is on the line if no cheaper candidate has a better score.
 
         Args:
             cost: ``"milliseconds"``, ``"flops"`` or ``"parameters"``.
 
         Returns:
-            A matplotlib ``Figure`` that no window shows; ``report.save(figure, path)`` writes it.
+            A matplotlib ``Figure`` without a window; ``report.save(figure, path)`` writes the picture.
 
         Raises:
             ValueError: another `cost`; no candidate with a cost and a score.
@@ -106,12 +108,12 @@ class Ranking:
             )
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        points = {row.name: (getattr(row.cost, cost), row.scores[self.by]) for row in rows}
+        points = {row.name: (asdict(row.cost)[cost], row.scores[self.by]) for row in rows if row.cost}
         for name, (x, score) in points.items():
             spread = [[score.value - score.low], [score.high - score.value]] if math.isfinite(score.low) else None
             axes.errorbar(x, score.value, yerr=spread, fmt="o", color="#0072b2", elinewidth=1, capsize=3)
             axes.annotate(name, (x, score.value), xytext=(6, 4), textcoords="offset points", fontsize=8)
-        axes.step(*_front(points), where="post", color="#d55e00", linewidth=1)
+        axes.step(*_best_by_cost(points), where="post", color="#d55e00", linewidth=1)
         if min(x for x, _ in points.values()) > 0:
             axes.set_xscale("log")
         axes.set(xlabel=COSTS[cost], ylabel=self.by)
@@ -119,7 +121,7 @@ class Ranking:
         return figure
 
 
-def _front(points: Mapping[str, tuple[float, Score]]) -> tuple[list[float], list[float]]:
+def _best_by_cost(points: Mapping[str, tuple[float, Score]]) -> tuple[list[float], list[float]]:
     xs: list[float] = []
     ys: list[float] = []
     for x, score in sorted(points.values(), key=lambda point: (point[0], -point[1].value)):

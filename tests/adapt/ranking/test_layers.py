@@ -39,6 +39,11 @@ def test_a_layer_whose_output_is_written_over_gives_what_it_gave():
         assert (expected < 0).any()
 
 
+def test_cost_repeats_at_least_once():
+    with pytest.raises(ValueError, match="`repeats` must be a whole number"):
+        ranking.cost(encoders.small_conv(), images(), repeats=0)
+
+
 def test_costs_add_up_to_those_of_the_encoder():
     encoder = encoders.small_conv()
     costs = [c.cost for c in ranking.layers.features(encoder, images()).values()]
@@ -94,6 +99,15 @@ def test_refusals():
         ranking.layers.rank(encoders.wrap(Forked(), 6), x, y)
     with pytest.raises(ValueError, match="names no layers"):
         ranking.layers.rank(encoders.wrap(Forked(), 6, layers=[]), x, y)
+
+
+def test_a_module_that_is_no_encoder():
+    x, y = labelled()
+    for call in (ranking.layers.rank, ranking.layers.features):
+        with pytest.raises(TypeError, match=r"`encoder` must offer .*got a Forked without .*encoders\.wrap\("):
+            call(Forked(), x, *([y] if call is ranking.layers.rank else []))
+    with pytest.raises(ValueError, match="`batch_size` must be a whole number"):
+        ranking.layers.rank(encoders.wrap(Forked(), 6, layers=["first"]), x, y, batch_size=0)
 
 
 def test_pooled():

@@ -1,4 +1,4 @@
-"""Blocks of other libraries as blocks of this one: pytorch-adapt, skada, torchjd."""
+"""Blocks of other libraries as blocks of this toolkit: pytorch-adapt, skada, torchjd."""
 
 from adapt.bridges import pytorch_adapt, skada
 from adapt.bridges._torchjd import torchjd

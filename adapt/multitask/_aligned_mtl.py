@@ -16,7 +16,7 @@ def aligned_mtl(*, scale: str = "min", at: At = "features") -> FromGramian:
 
     .. math:: w = \sqrt{\lambda} \, V \Lambda^{-1/2} V^\top 1, \qquad G = V \Lambda V^\top
 
-    :math:`\Lambda^{-1/2}` has the eigenvalues above 1e-10 of the largest, and :math:`\lambda` is one of the eigenvalues.
+    :math:`\Lambda^{-1/2}` has the eigenvalues above 1e-10 of the largest; :math:`\lambda` is one of the eigenvalues.
 
     Args:
         scale: :math:`\lambda`: ``"min"``, the smallest, as in the paper, makes every step as short as the worst

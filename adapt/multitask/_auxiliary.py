@@ -48,8 +48,9 @@ class Auxiliary:
     def __call__(self, losses: Tensor, gram: Tensor | None = None) -> Tensor:
         if gram is None or self.main >= len(losses):
             raise ValueError(
-                f"`gram` and a main task are needed: expected the Gramian of {len(losses)} tasks with number {self.main} "
-                f"among the tasks, got {'no Gramian' if gram is None else tuple(gram.shape)}: choose another `main`."
+                f"`gram` and a main task are needed: expected the Gramian of {len(losses)} tasks with number "
+                f"{self.main} among the tasks, got {'no Gramian' if gram is None else tuple(gram.shape)}: "
+                "choose another `main`."
             )
         if losses[self.main].isnan():
             return torch.ones_like(losses)

@@ -35,7 +35,8 @@ def columns(
     Hundreds of tasks cost as much as one task.
 
     .. math::
-        \frac{1}{|P|} \sum_{t \in P} L_t, \qquad L_t = \frac{1}{s \, |R_t|} \sum_{i \in R_t} (h_t(z_i) - y_{it})^2, \qquad
+        \frac{1}{|P|} \sum_{t \in P} L_t, \qquad
+        L_t = \frac{1}{s \, |R_t|} \sum_{i \in R_t} (h_t(z_i) - y_{it})^2, \qquad
         R_t = \{ i : y_{it} \text{ is not NaN} \}
 
     with P the tasks with a labelled row in the batch. With 139 schools and each pupil in one school, a row of labels

@@ -16,10 +16,10 @@ def nash_mtl(*, at: At = "features") -> FromGramian:
     Args:
         at: where gradients are taken.
 
-    Invariant to the scale of each loss. Every task gains the same, :math:`w_i \langle \nabla L_i, d \rangle = 1`, so the
-    length of the direction is always :math:`\sqrt T` times the root mean square of the gradients' norms (the length in
-    the paper is :math:`\sqrt T`). Near a Pareto-stationary point no solution exists and weights would grow without end:
-    the largest weight is 100 times the weight for orthogonal gradients.
+    Invariant to the scale of each loss. Every task gains the same, :math:`w_i \langle \nabla L_i, d \rangle = 1`, so
+    the length of the direction is always :math:`\sqrt T` times the root mean square of the gradients' norms (the
+    length in the paper is :math:`\sqrt T`). Near a Pareto-stationary point no solution exists and weights would grow
+    without end: the largest weight is 100 times the weight for orthogonal gradients.
 
     Raises:
         ValueError: an unknown `at`.

@@ -38,7 +38,9 @@ def task(
 ) -> Term:
     r"""Return a term with the head's loss on the labelled rows of a stream, divided by a natural scale.
 
-    .. math:: L_t = \frac{1}{s_t \, |R_t|} \sum_{i \in R_t} \ell(h_t(z_i), y_{it}), \qquad R_t = \{ i : y_{it} \text{ is known} \}
+    .. math::
+        L_t = \frac{1}{s_t \, |R_t|} \sum_{i \in R_t} \ell(h_t(z_i), y_{it}), \qquad
+        R_t = \{ i : y_{it} \text{ is known} \}
 
     Args:
         name: of the term.
@@ -115,8 +117,8 @@ class Task(nn.Module):
             return labels
         found = f"a dict of {list(labels)}" if isinstance(labels, Mapping) else f"shape {tuple(labels.shape)}"
         raise ValueError(
-            f"`label` of task `{self.name}` is {self.label!r} and the labels of stream `{self.on}` are {found}: expected "
-            "the column of a label matrix, the key of a dict, or None where a row has one label."
+            f"`label` of task `{self.name}` is {self.label!r} and the labels of stream `{self.on}` are {found}: "
+            "expected the column of a label matrix, the key of a dict, or None where a row has one label."
         )
 
     def as_classes(self, y: Tensor) -> Tensor:
@@ -207,7 +209,7 @@ def rows_with_label(dataset: TensorDataset, label: int, *, missing: int = -1, cl
     labelled = labelled_rows(y, missing)
     if not y.is_floating_point() and y.ndim > 1 and ((y != missing).flatten(1).any(1) & ~labelled).any():
         raise ValueError(
-            f"label {label} is known for some tokens of a row and {missing} for others: the score of a token head leaves "
-            "missing labels out, so evaluate the head on `TensorDataset(inputs, labels[:, label])`."
+            f"label {label} is known for some tokens of a row and {missing} for others: the score of a token head "
+            "leaves missing labels out, so evaluate the head on `TensorDataset(inputs, labels[:, label])`."
         )
     return TensorDataset(inputs[labelled], y[labelled].long() if classes else y[labelled])

@@ -1,4 +1,4 @@
-"""Did the transfer help, what did it cost, whom did it harm."""
+"""Paired comparisons of methods over seeds, figures of a comparison, and the mean improvement over several tasks."""
 
 from adapt.report._delta_m import delta_m
 from adapt.report.figures import accuracy_bars, feature_map, save

@@ -1,4 +1,4 @@
-"""The pictures of a comparison."""
+"""Figures of a comparison."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ DOMAIN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito, 
 
 
 def accuracy_bars(axes: Any, scores: Mapping[str, Sequence[float]], *, baseline: str) -> None:
-    """A bar a method with the 95 % interval of its mean, one dot a seed, and a line at the baseline."""
+    """Draw a bar per method with the 95 % interval of the mean, a dot per seed, and a line at the baseline."""
     for row, (method, values) in enumerate(scores.items()):
         mean, low, high = mean_interval(values)
         spread = None if numpy.isinf(low) else [[mean - low], [high - mean]]
@@ -30,7 +30,7 @@ def accuracy_bars(axes: Any, scores: Mapping[str, Sequence[float]], *, baseline:
 def feature_map(
     axes: Any, clouds: Mapping[str, tuple[numpy.ndarray, numpy.ndarray]], *, title: str, seed: int = 0
 ) -> None:
-    """Features of several domains in two dimensions by t-SNE: colour is the domain, the digit drawn is the class.
+    """Draw features of several domains in two dimensions by t-SNE. The colour is the domain; the digit is the class.
 
     Args:
         clouds: features ``(n, d)`` and labels ``(n,)`` by domain.

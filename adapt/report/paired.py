@@ -1,4 +1,4 @@
-"""Did it help? Paired differences to a baseline, with intervals."""
+"""Paired differences between methods and a baseline, with intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method over seeds: its mean, and the mean paired `difference` to the baseline from `low` to `high` (95 %)."""
+    """One method over seeds: the mean, and the mean paired `difference` to the baseline from `low` to `high` (95 %)."""
 
     method: str
     mean: float
@@ -20,7 +20,9 @@ class Comparison:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    r"""Mean and Student's 95 % interval, :math:`\bar x \pm t_{0.975,\,n-1}\, s / \sqrt n`; infinite for one value.
+    r"""Return the mean and Student's 95 % interval; the interval of one value is infinite.
+
+    .. math:: \bar x \pm t_{0.975,\,n-1} \, s / \sqrt n
 
     Raises:
         ValueError: no values.
@@ -29,18 +31,18 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
     n = len(values)
     if n == 0:
-        raise ValueError("`values` is empty: an interval needs at least one seed.")
+        raise ValueError("`values` must hold at least one seed, got none: an interval needs a value.")
     mean = float(numpy.mean(values))
     half = float(t.ppf(0.975, n - 1) * numpy.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.inf
     return mean, mean - half, mean + half
 
 
 def compare(scores: Mapping[str, Sequence[float]], baseline: str) -> list[Comparison]:
-    """Each method against `baseline`, seed by seed.
+    """Compare each method with `baseline`, seed by seed.
 
     Args:
-        scores: by method, one value a seed, the same seeds in the same order.
-        baseline: the method to compare with.
+        scores: by method, one value per seed, with the same seeds in the same order.
+        baseline: the name of the baseline method.
 
     Raises:
         ValueError: an unknown baseline, or methods with different numbers of seeds.
@@ -49,16 +51,18 @@ def compare(scores: Mapping[str, Sequence[float]], baseline: str) -> list[Compar
         raise ValueError(f"`baseline` must be one of {', '.join(scores)}, got {baseline!r}.")
     counts = {method: len(values) for method, values in scores.items()}
     if len(set(counts.values())) != 1:
-        raise ValueError(f"every method needs the same seeds to be paired, got {counts}.")
+        raise ValueError(
+            f"`scores` must have the same seeds for every method, got {counts} values: leave unpaired seeds out."
+        )
     rows = []
     for method, values in scores.items():
-        difference = numpy.subtract(values, scores[baseline]).tolist()
-        rows.append(Comparison(method, float(numpy.mean(values)), *mean_interval(difference), len(values)))
+        difference, low, high = mean_interval(numpy.subtract(values, scores[baseline]).tolist())
+        rows.append(Comparison(method, float(numpy.mean(values)), difference, low, high, len(values)))
     return rows
 
 
 def table(rows: Sequence[Comparison], baseline: str, *, metric: str = "accuracy") -> str:
-    """The comparisons as a Markdown table; percentages, and differences in points."""
+    """Return the comparisons as a Markdown table: percentages, and differences in points."""
     lines = [
         f"| method | {metric} % | difference to {baseline}, points | 95 % interval | seeds | verdict |",
         "|---|---:|---:|---:|---:|---|",
@@ -76,7 +80,7 @@ def table(rows: Sequence[Comparison], baseline: str, *, metric: str = "accuracy"
 
 
 def as_dicts(rows: Sequence[Comparison]) -> list[dict]:
-    """For ``json.dump``; an infinite end of an interval becomes None."""
+    """Return dicts for ``json.dump``; an infinite end of an interval becomes None."""
     return [
         {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(r).items()} for r in rows
     ]

@@ -3,6 +3,8 @@
 import sys
 
 import pytest
+import sklearn
+import torch
 
 from adapt import bridges
 
@@ -14,3 +16,17 @@ def test_pytorch_adapt(monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     with pytest.raises(ImportError, match=r'pip install "adapt-losses\[pytorch-adapt\]"'):
         bridges.pytorch_adapt.hook(object())
+
+
+def test_skada(monkeypatch):
+    routing = sklearn.get_config()["enable_metadata_routing"]
+    monkeypatch.setitem(sys.modules, "skada", None)
+    with pytest.raises(ImportError, match=r'needs skada: `pip install "adapt-losses\[classical\]"`'):
+        bridges.skada.run(["coral"], torch.randn(4, 2), torch.arange(4) % 2, torch.randn(4, 2))
+    assert sklearn.get_config()["enable_metadata_routing"] == routing
+
+
+def test_torchjd(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchjd.aggregation", None)
+    with pytest.raises(ImportError, match=r'needs torchjd: `pip install "adapt-losses\[multitask\]"`'):
+        bridges.torchjd(torch.nn.Identity())

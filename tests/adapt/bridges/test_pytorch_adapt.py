@@ -254,8 +254,10 @@ ALIGN = layers.CORALLoss()  # its MMD asks for equal batch sizes
 OTHERS = {
     "entropy": hooks.TargetEntropyHook, "diversity": hooks.TargetDiversityHook, "bsp": hooks.BSPHook,
     "vat and entropy": hooks.VATPlusEntropyHook, "domain loss": hooks.DomainLossHook,
-    "features and logits": lambda: hooks.FeaturesLogitsAlignerHook(ALIGN), "many": lambda: hooks.ManyAlignerHook(ALIGN),
-    "align": lambda: hooks.AlignerPlusCHook(NAMES[:2], loss_fn=ALIGN), "classify": lambda: hooks.ClassifierHook(NAMES[:2]),
+    "features and logits": lambda: hooks.FeaturesLogitsAlignerHook(ALIGN),
+    "many": lambda: hooks.ManyAlignerHook(ALIGN),
+    "align": lambda: hooks.AlignerPlusCHook(NAMES[:2], loss_fn=ALIGN),
+    "classify": lambda: hooks.ClassifierHook(NAMES[:2]),
     "finetune": lambda: hooks.FinetunerHook(opts=["C_opt"]), "dann on logits": lambda: hooks.DANNLogitsHook(opts=NAMES),
     "dann on softmax": lambda: hooks.DANNSoftmaxLogitsHook(opts=NAMES),
 }  # fmt: skip
@@ -404,7 +406,7 @@ def test_hooks_that_alternate_are_refused_with_the_remedy(make):
 
 def test_bad_input_is_said_at_the_door():
     models = made()
-    with pytest.raises(ValueError, match=r"holds the optimizers \['SGD'.*Name them"):
+    with pytest.raises(ValueError, match=r"holds the optimizers \['SGD'.*give names instead"):
         bridge.hook(hooks.DANNHook([sgd(models["G"].parameters())]), models)
     with pytest.raises(ValueError, match=r"holds the optimizers \[\]"):
         bridge.hook(hooks.DANNHook([]), models)
@@ -427,6 +429,7 @@ def test_bad_input_is_said_at_the_door():
 
 
 def test_the_page_runs_as_it_stands_there():
+    pytest.importorskip("torchjd")
     page = (Path(__file__).parents[3] / "docs" / "bridges.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     encoder, _ = network()
@@ -439,3 +442,4 @@ def test_the_page_runs_as_it_stands_there():
     data = {name: Stream(cloud(70), 16) for name in ("source", "target")}
     Trainer(encoder, streams=data, phases=names["phases"], progress=False, device="cpu").fit(2)
     assert names["found"]["coral"].shape == (20,)
+    assert names["balance"].at == "features" and names["balance"](torch.ones(2), torch.eye(2)).tolist() == [1.0, 1.0]

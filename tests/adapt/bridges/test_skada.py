@@ -1,4 +1,4 @@
-"""Classical baselines: equal to calling skada by hand, to the formulas where skada's are not, and blind to target labels."""
+"""Classical baselines: equal to skada by hand, to the formulas where skada differs, and blind to target labels."""
 
 import os
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_source_only_is_the_estimator():
 
 
 def test_tca_is_the_solution_of_its_equation():
-    """Eigenvectors of (X' L X + 0.1 I)^-1 X' H X with the matrices written out, by a solver that asks for no symmetry."""
+    """Eigenvectors of (X' L X + 0.1 I)^-1 X' H X with the matrices written out, by a solver without symmetry."""
     source, labels, target, _ = clouds()
     n, m, k = len(source), len(target), 3
     X = torch.cat([source, target]).double().numpy()
@@ -198,7 +198,7 @@ def test_bad_input_is_said_at_the_door():
     source, labels, target, _ = clouds()
     with pytest.raises(ValueError, match=r"must be \(n, d\) and \(m, d\), got \(70, 8\) and \(50, 7\)"):
         classical.run(["coral"], source, labels, target[:, :7])
-    with pytest.raises(ValueError, match=r"must be \(70,\), one a row of the source, got \(69,\)"):
+    with pytest.raises(ValueError, match=r"must be \(70,\), one label per row of the source, got \(69,\)"):
         classical.run(["coral"], source, labels[1:], target)
     with pytest.raises(ValueError, match="names among source_only, coral"):
         classical.run(["corral"], source, labels, target)

@@ -262,6 +262,12 @@ def test_torchjd_aggregators_are_taken_by_their_weighting():
         bridges.torchjd(peers.GradDrop())
 
 
+def test_a_balance_of_torchjd_prints_its_call():
+    peers = pytest.importorskip("torchjd.aggregation")
+    shown = repr(bridges.torchjd(peers.FairGradWeighting(alpha=2.0), at="features"))
+    assert shown.startswith("torchjd(aggregator=FairGradWeighting(") and shown.endswith(", at='features')")
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0, 2.0])
 def test_bargaining_ends_where_gradients_cancel(alpha, dtype, monkeypatch):

@@ -47,7 +47,8 @@ def make(balance=None, *, dtype=DOUBLE, dataset=None, label=(0, 1), batch=8, **o
     ]
     options = {"optimizer": lambda groups: torch.optim.SGD(groups, lr=0.5)} | options
     return Trainer(
-        encoder, terms, {"rows": Stream(dataset or sentences(), batch)}, balance=balance, progress=False, device="cpu", **options
+        encoder, terms, {"rows": Stream(dataset or sentences(), batch)}, balance=balance, progress=False, device="cpu",
+        **options,
     )  # fmt: skip
 
 
@@ -155,7 +156,8 @@ def test_evaluation_and_tensorboard_know_padding(tmp_path):
     made = make(dtype=torch.float32)
     head = made.terms[0].loss.head
     made = Trainer(
-        made.encoder, made.terms, made.streams, watch={"train": (head, only(0))}, log=tmp_path, progress=False, device="cpu"
+        made.encoder, made.terms, made.streams, watch={"train": (head, only(0))}, log=tmp_path, progress=False,
+        device="cpu",
     )  # fmt: skip
     made.fit(2)
     score, (output, _, labels) = made.evaluate(head, only(0)), made.predict(head, only(0))

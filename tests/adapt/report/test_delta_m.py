@@ -13,5 +13,5 @@ def test_by_hand():
 
 @pytest.mark.parametrize("single", [[1.0], [1.0, 0.0], [[1.0, 1.0]]])
 def test_doors(single):
-    with pytest.raises(ValueError, match="one number a task"):
+    with pytest.raises(ValueError, match="one number per task"):
         delta_m([1.0, 2.0], single)

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from adapt.engine.schedule import Schedule
 from adapt.engine.step import Step
 from adapt.engine.term import Term
-from adapt.protocols import expect_head
-from adapt.streams import Stream
+from adapt.protocols import Source, expect_head
 
 
 def supervised(head: nn.Module, on: str, *, weight: float | Schedule = 1.0, name: str | None = None) -> Term:
@@ -40,7 +39,7 @@ class Supervised(nn.Module):
         self.on = on
         self._labels = LabelCheck(on, self.head.check)
 
-    def check(self, streams: Mapping[str, Stream]) -> None:
+    def check(self, streams: Mapping[str, Source]) -> None:
         self._labels.check_all(self._labels.in_memory(streams, "a supervised term"))
 
     def forward(self, step: Step) -> Tensor:
@@ -64,7 +63,7 @@ class LabelCheck:
     def __init__(self, on: str, check: Callable[[Tensor], None]):
         self.on, self.check, self.done = on, check, False
 
-    def in_memory(self, streams: Mapping[str, Stream], learner: str) -> Any | None:
+    def in_memory(self, streams: Mapping[str, Source], learner: str) -> Any | None:
         """Return all labels of the stream where the labels lie in memory, else None.
 
         Raises:

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from adapt.engine import Step, Term, gather, world_size
+from adapt.engine import Outcome, Step, Term, gather, world_size
 from adapt.engine._supervised import LabelCheck
 from adapt.engine.schedule import Schedule
 from adapt.multitask._task import check_scale, natural_scale
-from adapt.protocols import Balance, GramianBalance, StartedBalance, offers
-from adapt.streams import Stream
+from adapt.protocols import Balance, GramianBalance, Source, StartedBalance, offers
 
 
 class HasOutputs(Protocol):
@@ -76,7 +75,7 @@ class Columns(nn.Module):
         self.fixed_head = FixedHead(head)
         self._labels = LabelCheck(on, self.check_matrix)
 
-    def check(self, streams: Mapping[str, Stream]) -> None:
+    def check(self, streams: Mapping[str, Source]) -> None:
         labels = self._labels.in_memory(streams, f"term `{self.name}`")
         self._labels.check_all(labels)
         tasks = self.outputs if labels is None else labels.shape[1]
@@ -97,17 +96,17 @@ class Columns(nn.Module):
                 f"got {tuple(labels.shape)}: give the head one output for each column."
             )
 
-    def forward(self, step: Step) -> Tensor:
+    def forward(self, step: Step) -> Outcome:
         features, y = step[self.on].features, step[self.on].labels
         self._labels.check_batch(y, step)
         if self.balance is None:
             losses, present = self.losses(step.output(self.head, self.on), y)
-            return losses.sum() / present.sum().clamp_min(1)
+            return Outcome(losses.sum() / present.sum().clamp_min(1), ~present.any())
         losses, present = self.losses(step.call(self.head, features.detach()), y)
         agreed = gather(losses.detach()[None]).mean(0)
         b = self.balance(agreed.masked_fill(~present, torch.nan)).masked_fill(~present, 0)
         encoder = self.losses(step.call(self.fixed_head, features), y)[0] @ b.to(losses.dtype)
-        return (losses.sum() + encoder - encoder.detach()) / present.sum().clamp_min(1)
+        return Outcome((losses.sum() + encoder - encoder.detach()) / present.sum().clamp_min(1), ~present.any())
 
     def losses(self, predicted: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(tasks,)`` losses, 0 for a task without a labelled row, and whether a rank has a labelled row."""

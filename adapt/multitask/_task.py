@@ -10,8 +10,7 @@ from torch.utils.data import TensorDataset
 from adapt.engine import Outcome, Step, Term, gather, world_size
 from adapt.engine._supervised import LabelCheck
 from adapt.engine.schedule import Schedule
-from adapt.protocols import HasClasses, expect_head, offers
-from adapt.streams import Stream
+from adapt.protocols import HasClasses, Source, expect_head, offers
 
 
 class HasMissing(Protocol):
@@ -91,7 +90,7 @@ class Task(nn.Module):
         self.complete = False  # all labels lie in memory and none is missing
         self._labels = LabelCheck(on, self.head.check)
 
-    def check(self, streams: Mapping[str, Stream]) -> None:
+    def check(self, streams: Mapping[str, Source]) -> None:
         labels, known = self._labels.in_memory(streams, f"task `{self.name}`"), None
         if labels is not None:
             y = self.labels_of_task(labels)

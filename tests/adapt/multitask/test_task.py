@@ -206,6 +206,16 @@ def test_columns_look_at_their_labels():
         Trainer(network(), [term(3)], {"rows": Stream(labels(), 12, labels=False)}, **quiet)
 
 
+def test_a_batch_without_a_label_of_any_column():
+    data = labels(missing=0.0)
+    data.tensors[1][:4] = torch.nan
+    term, encoder = multitask.columns("all", heads.Regressor(6, 3), "rows", scale=1.0), network()
+    loss, step = value(term, encoder, data, rows=4)
+    assert loss == 0 and term.outcome(step).absent
+    loss, step = value(term, encoder, data, rows=5)
+    assert loss > 0 and not term.outcome(step).absent
+
+
 def test_one_column_is_one_task():
     data = labels(missing=0.3)
     one = TensorDataset(data.tensors[0], data.tensors[1][:, :1])

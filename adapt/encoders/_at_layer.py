@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from adapt.encoders._layer_outputs import layer_outputs
-from adapt.encoders.encoder import Encoder
+from adapt.encoders.encoder import Encoder, expect_encoder
 from adapt.encoders.pooling import main_tensor, places, pooled
 from adapt.evaluating import evaluating
 
@@ -23,12 +23,13 @@ def at_layer(encoder: Encoder, layer: str, *, example: Any, output: str = "poole
             the map of the layer; ``"tokens"`` ``(n, t, d)``, the tokens of the layer, or the places of a map in rows.
 
     Raises:
+        TypeError: a module that is no :class:`Encoder`.
         ValueError: an unknown layer, or a layer that the pass does not reach; an unknown `output`, or an `output` that
             the layer does not have.
 
     Yosinski et al., How transferable are features in deep neural networks?, 2014, https://arxiv.org/abs/1411.1792
     """
-    names = list(encoder.layers)
+    names = list(expect_encoder(encoder).layers)
     if layer not in names:
         raise ValueError(f"`layer` must be one of {names}, got `{layer}`.")
     if output not in OUTPUTS:

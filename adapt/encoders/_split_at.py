@@ -2,7 +2,7 @@
 
 from torch import fx, nn
 
-from adapt.encoders.encoder import Encoder
+from adapt.encoders.encoder import Encoder, expect_encoder
 from adapt.encoders.normalization import GlobalBatchNorm
 from adapt.evaluating import evaluating
 
@@ -24,11 +24,12 @@ def split_at(encoder: Encoder, after: str) -> tuple[nn.Module, Encoder]:
         layers; parameters that learn in `encoder` learn in the rest.
 
     Raises:
+        TypeError: a module that is no :class:`Encoder`.
         ValueError: an unknown layer; the last layer; an encoder that cannot be traced; a forward with other steps in
             training (a dropout function, a stochastic depth outside of the layers); a tensor that passes by the layer
             (a skip connection, the input itself).
     """
-    names = list(encoder.layers)
+    names = list(expect_encoder(encoder).layers)
     if after not in names[:-1]:
         raise ValueError(f"`after` must name a layer before the last, one of {names[:-1]}, got `{after}`.")
     graph = _traced(encoder.body, names)

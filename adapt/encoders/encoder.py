@@ -166,6 +166,16 @@ def wrap(
     return Encoder(body, dim, layers=layers)
 
 
+def expect_encoder(encoder: object) -> Encoder:
+    """Return `encoder`, or raise a TypeError unless `encoder` is an :class:`Encoder`."""
+    if not isinstance(encoder, Encoder):
+        raise TypeError(
+            f"`encoder` must be an encoders.Encoder, got a {type(encoder).__name__}: "
+            "wrap the module with `encoders.wrap(module, dim)`."
+        )
+    return encoder
+
+
 def has_parameters(module: nn.Module) -> bool:
     """Return whether `module` has a parameter, at any depth."""
     return any(True for _ in module.parameters())

@@ -1,4 +1,7 @@
-"""Adapters of each task against separately merged copies of the encoder; whose rows are whose; trained, balanced, resumed, copied."""
+"""Adapters of each task against separately merged copies of the encoder.
+
+The stream of each row is announced; the adapters are trained, balanced, resumed and copied.
+"""
 
 import copy
 
@@ -315,7 +318,7 @@ def test_activation_checkpoints_are_an_error():
     features = encoder(torch.randn(3, 4))
     with pytest.raises(ValueError, match="activation checkpoints"):
         features.sum().backward()
-    # torch keeps the rest of a backward that failed until the next one, and crashes where that is the end of the process
+    # torch keeps the rest of a failed backward until the next backward, and crashes at the end of the process otherwise
     torch.zeros(1, requires_grad=True).sum().backward()
 
 
@@ -403,6 +406,7 @@ def test_transformer_layers():
         (["a", "a"], {}, "different names"),
         (["a.b"], {}, "without dots"),
         (["a"], {"rank": 0}, "`rank` must be at least 1"),
+        (["a"], {"alpha": -1.0}, "`alpha` must be positive, got -1.0"),
         (["a"], {"only": ["fc9"]}, "fits none of the layers"),
     ],
 )

@@ -142,8 +142,8 @@ def test_other_encodings(tmp_path):
 
 
 def test_words_with_spaces_and_strange_blanks(tmp_path):
-    lines = [line("new york", [1, 2, 3]), line(". . .", [4, 5, 6]), line("a\u00a0b", [1, 1, 1]), line("c\u0085", [2, 2, 2]),
-             line("5", [7, 8, 9])]  # fmt: skip
+    rows = {"new york": [1, 2, 3], ". . .": [4, 5, 6], "a\u00a0b": [1, 1, 1], "c\u0085": [2, 2, 2], "5": [7, 8, 9]}
+    lines = [line(word, numbers) for word, numbers in rows.items()]
     path = text(tmp_path, lines=lines)
     found = encoders.word_vectors(path)
     assert found.words == ["new york", ". . .", "a\u00a0b", "c\u0085", "5"]

@@ -1,39 +1,14 @@
-"""LoRA and IA3 against their formulas and against peft; what is saved, merged and interpolated."""
+"""LoRA against its formula and against peft; merged and restored."""
 
 import copy
 
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import nn
 
-from adapt import encoders, inductive
-
-
-def convolutions():
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3, stride=2, padding=1, padding_mode="reflect"),
-        nn.Conv2d(4, 4, 3, groups=4),
-        nn.Flatten(),
-        nn.Linear(4 * 16, 5),
-    )
-
-
-def stir(module):
-    """Adapters as if trained."""
-    g = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, p in module.named_parameters():
-            if "lora_" in name or "ia3_" in name:
-                p.copy_(torch.randn(p.shape, generator=g))
-
-
-def weight_of(layer):
-    """s B A by hand, in the shape of the weight."""
-    A, B = layer.lora_A.double(), layer.lora_B.double()
-    return torch.einsum("or,r...->o...", B.flatten(1), A)
+from adapt import encoders
+from tests.adapt.encoders.adapted import Mlp, convolutions, stir, weight_of
 
 
 @pytest.mark.parametrize(("stabilized", "scale"), [(True, 6 / 4**0.5), (False, 6 / 4)])
@@ -138,6 +113,8 @@ def test_lora_in_bfloat16():
     ("options", "message"),
     [
         ({"rank": 0}, "`rank` must be at least 1"),
+        ({"alpha": 0.0}, "`alpha` must be positive, got 0.0"),
+        ({"dropout": 1.0}, r"`dropout` must be in \[0, 1\), got 1.0"),
         ({"only": ["fc9"]}, "fits none of the layers"),
         ({"only": "0"}, "sequence of names"),
         ({"only": ["1"]}, "grouped convolution"),
@@ -146,6 +123,12 @@ def test_lora_in_bfloat16():
 def test_bad_adapters(options, message):
     with pytest.raises(ValueError, match=message):
         encoders.lora(convolutions(), **options)
+
+
+def test_adapters_of_attention_show_their_settings():
+    block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    encoders.lora(block, 2, alpha=3, rank_stabilized=False)
+    assert "LowRankUpdate(rank=2, scale=1.5)" in repr(block)
 
 
 def test_adapters_are_made_once_and_somewhere():
@@ -160,30 +143,6 @@ def test_adapters_are_made_once_and_somewhere():
         encoders.ia3(net)
     with pytest.raises(ValueError, match="choose one"):
         encoders.ia3(convolutions(), ["3"], inputs=["3"])
-
-
-def test_ia3_multiplies_outputs_or_inputs():
-    net, x = convolutions(), torch.randn(2, 3, 12, 12)
-    before, weights = net(x), copy.deepcopy(net.state_dict())
-    assert set(encoders.ia3(net, inputs=["3"])) == {"0", "3"}
-    assert torch.equal(net(x), before)
-    stir(net)
-    plain = convolutions()
-    a, b = net[0].ia3_factor.detach(), net[3].ia3_factor.detach()
-    plain.load_state_dict(
-        {**weights, "0.weight": weights["0.weight"] * a[..., None], "0.bias": weights["0.bias"] * a.flatten(),
-         "3.weight": weights["3.weight"] * b}
-    )  # fmt: skip
-    torch.testing.assert_close(net(x), plain(x), rtol=1e-5, atol=1e-5)
-
-
-class Mlp(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.conv, self.second = nn.Linear(6, 12), nn.Conv2d(3, 4, 3, padding=1), nn.Linear(16, 5)
-
-    def forward(self, x):
-        return self.second(self.conv(F.relu(self.first(x)).view(-1, 3, 2, 2)).flatten(1))
 
 
 @pytest.mark.parametrize("stabilized", [True, False])
@@ -204,82 +163,3 @@ def test_lora_gives_what_peft_gives(stabilized):
                     getattr(getattr(ours, name), f"lora_{part}")
                 )
     torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
-
-
-def test_ia3_gives_what_peft_gives():
-    peft = pytest.importorskip("peft", reason="the extra `lora`")
-    torch.manual_seed(0)
-    ours, x = Mlp(), torch.randn(4, 6)
-    config = peft.IA3Config(target_modules=["first", "second"], feedforward_modules=["second"])
-    theirs = peft.inject_adapter_in_model(config, copy.deepcopy(ours))
-    encoders.ia3(ours, ["first"], inputs=["second"])
-    stir(ours)
-    with torch.no_grad():
-        for name in ("first", "second"):
-            factor = getattr(theirs, name).ia3_l["default"]
-            factor.copy_(getattr(ours, name).ia3_factor.view_as(factor))
-    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
-
-
-def test_only_what_learns_is_saved(tmp_path):
-    def made(seed):
-        torch.manual_seed(seed)
-        net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-        torch.manual_seed(0)
-        net.load_state_dict(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).state_dict())
-        encoder = encoders.wrap(net, 2)
-        encoders.lora(encoder, 2)
-        encoder.keep_in_eval(["1"])
-        torch.manual_seed(seed)
-        stir(encoder)
-        return encoder
-
-    first, second = made(1), made(2)
-    with torch.no_grad():
-        first.body[0].lora_B.add_(1)
-    path = encoders.save_trainable_state(first, tmp_path / "adapters.safetensors")
-    assert load_file(path).keys() == {f"body.{k}.lora_{part}" for k in (0, 2) for part in "AB"}
-    x = torch.randn(5, 3)
-    assert not torch.equal(first(x), second(x))
-    encoders.load_trainable_state(second, path)
-    assert torch.equal(first(x), second(x))
-    encoders.lora(other := encoders.wrap(nn.Sequential(nn.Linear(3, 4)), 4), 2)
-    with pytest.raises(ValueError, match="missing .*body.0.lora|of another shape|not expected"):
-        encoders.load_trainable_state(other, path)
-    with pytest.raises(ValueError, match="nothing to save"):
-        encoders.save_trainable_state(other.requires_grad_(False), tmp_path / "x.safetensors")
-
-
-def test_statistics_that_are_not_held_are_part_of_what_learns():
-    encoder = encoders.wrap(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), 4)
-    assert {"body.1.running_mean", "body.1.running_var"} < encoders.trainable_state(encoder).keys()
-    encoder.keep_in_eval(["1"])
-    assert not [name for name in encoders.trainable_state(encoder) if "running" in name]
-
-
-def test_interpolation_ends_at_both_networks():
-    net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    start = copy.deepcopy(net.state_dict())
-    net(torch.randn(4, 3))
-    with torch.no_grad():
-        net[0].weight.add_(1)
-    end = net.state_dict()
-    assert all(torch.equal(v, start[k]) for k, v in encoders.interpolate(start, end, 0.0).items() if "num" not in k)
-    assert all(torch.equal(v, end[k]) for k, v in encoders.interpolate(start, end, 1.0).items())
-    half = encoders.interpolate(start, end)
-    torch.testing.assert_close(half["0.weight"], (start["0.weight"] + end["0.weight"]) / 2)
-    net.load_state_dict(half)
-    with pytest.raises(ValueError, match=r"`share` must be in \[0, 1\]"):
-        encoders.interpolate(start, end, 2.0)
-    with pytest.raises(ValueError, match="one architecture"):
-        encoders.interpolate(start, {"0.weight": end["0.weight"]})
-    with pytest.raises(ValueError, match="shares its memory"):  # a start that was not copied
-        encoders.interpolate(end, end)
-
-
-def test_an_encoder_adapted_by_peft_is_taken_as_it_is():
-    peft = pytest.importorskip("peft", reason="the extra `lora`")
-    encoder = encoders.wrap(Mlp(), 5)
-    peft.inject_adapter_in_model(peft.LoraConfig(r=2, target_modules=["first", "second"]), encoder.body)
-    inductive.strategy(encoder, "adapters")
-    assert len(learned := encoders.trainable_state(encoder)) == 4 and all("lora_" in name for name in learned)

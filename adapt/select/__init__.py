@@ -1,4 +1,4 @@
-"""Choosing without target labels: validators, a collapse detector, and a choice that would rather do nothing than harm."""
+"""Choosing without target labels: validators, a collapse detector, and a choice that prefers no adaptation to harm."""
 
 from adapt.select._candidate import Candidate
 from adapt.select._choose import Choice, choose

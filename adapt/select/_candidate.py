@@ -1,4 +1,4 @@
-"""What is chosen among."""
+"""A candidate of a choice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,16 +9,18 @@ from adapt.engine import Predictions
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A trained model, by what it says of held-out source rows and of the unlabelled target.
+    """A trained model, represented by predictions on held-out source rows and on the unlabelled target.
 
     Args:
-        method: its family, ``"dann"``; the vote counts families alike, however many candidates each sends.
-        source: :class:`adapt.engine.Predictions` (outputs are logits, features, labels) of source rows that were not
+        method: the family of the model, ``"dann"``. In the vote all families have equal weight, for any number of
+            candidates in a family.
+        source: :class:`adapt.engine.Predictions` (logits as outputs, features, labels) of source rows that were not
             trained on; ``trainer.predict(head, source_validation)``.
-        target: the same of target rows, with ``labels=None``; all candidates see the same rows, in one order.
+        target: the predictions of target rows, with ``labels=None``. All candidates see the same rows, in the same
+            order.
         settings: hyper-parameters, shown in the name.
         step: of the checkpoint.
-        seed: candidates that differ in their seed alone are one configuration, judged by its mean.
+        seed: candidates that differ in the seed alone are one configuration, judged by the mean.
 
     Raises:
         ValueError: a source without labels; a target with labels, which a choice must not see.
@@ -33,16 +35,16 @@ class Candidate:
 
     def __post_init__(self) -> None:
         if self.source.labels is None:
-            raise ValueError(f"`source` of candidate `{self.name}` needs its labels: predict a labelled dataset.")
+            raise ValueError(f"`source` of candidate `{self.name}` has no labels: predict a labelled dataset.")
         if self.target.labels is not None:
             raise ValueError(
-                f"`target` of candidate `{self.name}` carries labels, and nothing may be chosen on them: pass "
+                f"`target` of candidate `{self.name}` has labels, and no choice may use target labels: pass "
                 "`target._replace(labels=None)`."
             )
 
     @property
     def run(self) -> str:
-        """The name without the step: what checkpoints of one run share."""
+        """The name without the step, shared by all checkpoints of a run."""
         return " ".join([self.method, *(f"{key}={value}" for key, value in self.settings.items())])
 
     @property

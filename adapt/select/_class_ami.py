@@ -1,4 +1,4 @@
-"""Do the clusters of the target's features agree with its predicted classes?"""
+"""Agreement between clusters of the target's features and predicted classes."""
 
 import warnings
 from typing import Any
@@ -10,29 +10,29 @@ from adapt.ranking import arrays
 
 
 def class_ami(target_features: Any, target_logits: Any, *, starts: int = 3, seed: int = 0) -> float:
-    r"""Adjusted mutual information between k-means clusters of the features and the predicted classes: ClassAMI.
+    r"""Compute the adjusted mutual information between k-means clusters and predicted classes: ClassAMI.
 
     .. math:: \mathrm{AMI}(\hat y, k) = \frac{I(\hat y; k) - \mathbb E\, I}{\frac12 (H(\hat y) + H(k)) - \mathbb E\, I},
         \qquad \hat y_i = \arg\max_c z_{ic}
 
-    with :math:`k` the clusters of k-means with as many centres as classes, and the expectation over random labelings
-    with the same counts.
+    with :math:`k` the k-means clusters of the features, as many centres as classes, and the expectation over random
+    labelings with the same counts.
 
     Args:
         target_features: ``(n, d)``.
         target_logits: ``(n, classes)``.
-        starts: k-means++ starts, of which the one with the least inertia counts. The paper has 1; 3 halve the noise.
+        starts: number of k-means++ starts; the start with the least inertia counts. The paper has 1; 3 halve the noise.
         seed: of the starts.
 
     Returns:
-        A number in about [0, 1]; higher is better, 0 is chance. 0 too where all rows have one predicted class or one
-        and the same feature.
+        A number in about [0, 1]; higher is better, 0 is chance. Also 0 where all rows have the same predicted class or
+        the same features.
 
     Raises:
         ValueError: shapes, numbers that are not finite.
 
-    pytorch-adapt's ``ClassClusterValidator`` is not used: it draws its start from numpy's global generator, so two
-    calls differ, and a collapsed model (one class, equal features) scores 1, the best there is.
+    pytorch-adapt's ``ClassClusterValidator`` is not used. The validator draws the start from numpy's global generator,
+    so two calls differ, and a collapsed model (one class, equal features) scores 1, the best possible value.
 
     Fails where features form clusters that are not the classes (a method that sharpens wrong clusters scores high).
 
@@ -47,7 +47,7 @@ def class_ami(target_features: Any, target_logits: Any, *, starts: int = 3, seed
 
 
 def clusters(features: Tensor, count: int, *, starts: int = 3, seed: int = 0) -> Tensor:
-    """``(n,)`` k-means clusters of ``(n, d)`` features; fewer than `count` where fewer rows differ."""
+    """Return ``(n,)`` k-means clusters of ``(n, d)`` features; fewer than `count` where fewer rows differ."""
     from sklearn.cluster import KMeans
 
     distinct = len(features.unique(dim=0))
@@ -58,10 +58,10 @@ def clusters(features: Tensor, count: int, *, starts: int = 3, seed: int = 0) ->
 
 
 def mutual_information(a: Tensor, b: Tensor) -> float:
-    """Adjusted mutual information of two ``(n,)`` labelings; 0 where one of them says nothing.
+    """Return the adjusted mutual information of two ``(n,)`` labelings; 0 where a labeling has a single class.
 
-    scikit-learn's ``adjusted_mutual_info_score``, its reference in the tests, checks its arguments for longer than it computes,
-    and a choice among K models asks K^2 times.
+    The reference in the tests is scikit-learn's ``adjusted_mutual_info_score``, which spends more time on checks of the
+    arguments than on the result; a choice among K models asks K^2 times.
     """
     a, b = a.unique(return_inverse=True)[1], b.unique(return_inverse=True)[1]
     rows, columns, n = int(a.max()) + 1, int(b.max()) + 1, len(a)
@@ -77,8 +77,10 @@ def mutual_information(a: Tensor, b: Tensor) -> float:
 
 
 def _expected(r: Tensor, c: Tensor, n: int) -> Tensor:
-    r"""Mutual information of random labelings with counts `r` and `c`: :math:`\sum_{ij} \sum_k P(k)\, \frac kn \log \frac{nk}{r_i c_j}`,
-    k hypergeometric."""
+    r"""Return the mutual information of random labelings with counts `r` and `c`.
+
+    .. math:: \sum_{ij} \sum_k P(k)\, \frac kn \log \frac{nk}{r_i c_j}, \qquad k \text{ hypergeometric}
+    """
     log_factorial = torch.lgamma(torch.arange(n + 1).double() + 1)
     total = torch.zeros(()).double()
     for i in r:

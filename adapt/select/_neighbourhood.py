@@ -1,4 +1,4 @@
-"""Soft neighbourhood density: does each target row have many like it?"""
+"""Soft neighbourhood density: the number of similar rows of each target row."""
 
 from typing import Any
 
@@ -9,10 +9,11 @@ from adapt.ranking import arrays
 
 
 def soft_neighbourhood_density(target_logits: Any, *, temperature: float = 0.05, block: int = 1024) -> float:
-    r"""Mean entropy of the soft neighbourhoods of the target's predictions: SND.
+    r"""Compute the mean entropy of the soft neighbourhoods of the target's predictions: SND.
 
-    .. math:: \frac1n \sum_i H(q_i), \qquad q_{ij} \propto \exp\bigl( \cos(p_i, p_j) / \text{temperature} \bigr),\; j \ne i,
-        \qquad p_i = \mathrm{softmax}(z_i)
+    .. math:: \frac1n \sum_i H(q_i), \qquad
+        q_{ij} \propto \exp\bigl( \cos(p_i, p_j) / \text{temperature} \bigr),\; j \ne i, \qquad
+        p_i = \mathrm{softmax}(z_i)
 
     Args:
         target_logits: ``(n, classes)``.
@@ -20,19 +21,20 @@ def soft_neighbourhood_density(target_logits: Any, *, temperature: float = 0.05,
         block: rows at a time: memory is O(block n), time O(n^2).
 
     Returns:
-        A number in [0, log(n - 1)]; higher is better. It grows with n: compare on the same rows.
+        A number in [0, log(n - 1)]; higher is better. SND grows with n: compare models on the same rows.
 
     Raises:
         ValueError: fewer than 2 rows, shapes, logits that are not finite.
 
-    Equal to pytorch-adapt's ``SNDValidator``, which adds a small number inside the logarithm (relative difference
-    about 1e-6).
+    pytorch-adapt's ``SNDValidator`` is equal up to a small number inside of the logarithm (relative difference about
+    1e-6).
 
-    Fails completely on a collapsed model: one class for everything has the value log(n - 1), the best there is. Use it
-    behind :func:`collapse`, and beside others.
+    SND fails completely on a collapsed model: a single class for everything has the value log(n - 1), the best
+        possible. Use
+    SND after :func:`collapse`, and together with other validators.
 
-    Saito et al., Tune it the Right Way: Unsupervised Validation of Domain Adaptation via Soft Neighborhood Density, 2021,
-    https://arxiv.org/abs/2108.10860
+    Saito et al., Tune it the Right Way: Unsupervised Validation of Domain Adaptation via Soft Neighborhood Density,
+    2021, https://arxiv.org/abs/2108.10860
 
     >>> round(soft_neighbourhood_density([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0]]), 4)
     0.6931

@@ -1,4 +1,4 @@
-"""The way back: from the target's pseudo-labels to the source's labels."""
+"""Validation in reverse: from the target's pseudo-labels back to the source's labels."""
 
 import warnings
 from typing import Any
@@ -9,14 +9,13 @@ from adapt.ranking import arrays
 def reverse_validation(
     target_features: Any, target_logits: Any, source_features: Any, source_labels: Any, *, strength: float = 0.1
 ) -> float:
-    r"""Accuracy on the labelled source of a classifier that learned from the target's predicted classes alone.
+    r"""Compute the source accuracy of a classifier that learned from the target's predicted classes alone.
 
     .. math:: \frac1n \sum_i \mathbb 1[h(x^s_i) = y_i], \qquad
         h = \arg\min_h \sum_j \ell(h(x^t_j), \hat y^t_j) + \text{penalty}
 
-    h is a logistic regression on standardised features (mean and deviation of the target), in place of a second training
-    of the whole method: the way back is taken in the features. It may also be taken in the inputs, or in another
-    model's features: give those.
+    h is a logistic regression on standardised features (mean and deviation of the target), in place of a second
+    training of the whole method. Inputs, or features of another model, can be given in place of the model's features.
 
     Args:
         target_features: ``(m, d)``.
@@ -32,8 +31,9 @@ def reverse_validation(
     Raises:
         ValueError: shapes, numbers that are not finite.
 
-    Fails where two classes were swapped both ways, and where a label shift is adapted to well (the way back then starts
-    from few rows of a class). pytorch-adapt's ``ReverseValidator`` runs the whole method twice through its framework.
+    The score fails where two classes were swapped both ways, and after a good adaptation to a label shift, because the
+    regression then has few rows of a class. pytorch-adapt's ``ReverseValidator`` runs the whole method twice through
+    its framework.
 
     Bruzzone and Marconcini, Domain Adaptation Problems: A DASVM Classification Technique and a Circular Validation
     Strategy, 2010, https://doi.org/10.1109/TPAMI.2009.57; Ganin et al., 2016, section 5.1.2,

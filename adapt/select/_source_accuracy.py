@@ -1,4 +1,4 @@
-"""Accuracy where there are labels: the source."""
+"""Accuracy on the labelled source."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from adapt.ranking import arrays
 
 
 def source_accuracy(source_logits: Any, source_labels: Any) -> float:
-    r"""Share of held-out source rows that are classified right.
+    r"""Compute the share of held-out source rows with the right predicted class.
 
     .. math:: \frac1n \sum_i \mathbb 1[\arg\max_c z_{ic} = y_i]
 
@@ -20,8 +20,8 @@ def source_accuracy(source_logits: Any, source_labels: Any) -> float:
     Raises:
         ValueError: shapes, labels out of range, logits that are not finite.
 
-    Blind to the target. In the largest study it is still the hardest to beat, because a model that lost its source
-    seldom gained a target.
+    Source accuracy is blind to the target. In the largest study source accuracy is still the hardest validator to beat,
+    because a model that lost the source seldom gained the target.
 
     Musgrave et al., Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation, 2022,
     https://arxiv.org/abs/2208.07360

@@ -1,4 +1,4 @@
-"""Do models that were trained apart say the same of the target?"""
+"""Agreement on the target between models that were trained independently."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,24 +10,25 @@ from adapt.ranking import arrays
 
 
 def ensemble_agreement(target_logits: Sequence[Any]) -> list[float]:
-    r"""For each of several models, its accuracy if their joint vote were the truth: EnsV.
+    r"""Compute the accuracy of each of several models against their joint vote: EnsV.
 
     .. math:: a_k = \frac1n \sum_i \mathbb 1[\hat y_{ki} = \bar y_i], \qquad
         \bar y_i = \arg\max_c \sum_k p_{kic}, \qquad \hat y_{ki} = \arg\max_c z_{kic}
 
     Args:
-        target_logits: several ``(n, classes)``, one a model, of the same rows.
+        target_logits: ``(n, classes)`` logits of each model, on the same rows.
 
     Returns:
-        One number in [0, 1] for each; higher is better.
+        A number in [0, 1] for each model; higher is better.
 
     Raises:
         ValueError: no model, different shapes, logits that are not finite.
 
-    The vote is at least as good as its average voter where mistakes differ, so it does not pick the worst. Fails
-    where most candidates share a mistake, and is unfair to one that is right where all others are wrong.
+    Where mistakes differ, the vote is at least as good as the average voter, so the worst model is not picked. The
+    score fails where most candidates share a mistake, and is unfair to a model that is right where all others are
+    wrong.
 
-    Related: :func:`weighted_vote` counts methods alike and good voters more.
+    Related: :func:`weighted_vote` can give methods equal weight, and gives good voters more weight.
 
     Hu et al., Towards Reliable Model Selection for Unsupervised Domain Adaptation: An Empirical Study and A Certified
     Baseline, 2024, https://openreview.net/forum?id=rI7kbFTSpr
@@ -35,29 +36,29 @@ def ensemble_agreement(target_logits: Sequence[Any]) -> list[float]:
     >>> ensemble_agreement([[[2.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
     [1.0, 1.0, 0.0]
     """
-    models = same_shape(target_logits)
+    models = checked_logits(target_logits)
     vote = torch.stack([z.softmax(1) for z in models]).mean(0).argmax(1)
     return [(z.argmax(1) == vote).double().mean().item() for z in models]
 
 
 def weighted_vote(target_logits: Sequence[Any], shares: Sequence[float] | None = None, *, rounds: int = 5) -> Tensor:
-    r"""The class that several models vote for, row by row, those that agree with the others counting more.
+    r"""Return the class that several models vote for, row by row; models that agree with the vote count more.
 
     .. math:: \bar y_i = \arg\max_c \sum_k s_k w_k\, p_{kic}, \qquad
         w_k = \Bigl[ \log \frac{(|C| - 1)\, a_k}{1 - a_k} \Bigr]_+, \qquad
         a_k = \frac1n \sum_i \mathbb 1[\hat y_{ki} = \bar y_i]
 
-    starting from :math:`w_k = 1`, for a few rounds: the weights of the optimal vote of independent voters, with the vote
-    in place of the truth.
+    The first round has :math:`w_k = 1`; a few rounds follow. The weights are the weights of the optimal vote of
+    independent voters, with the vote in place of the truth.
 
     Args:
-        target_logits: several ``(n, classes)``, one a model, of the same rows.
-        shares: :math:`s_k`, say less for each of many checkpoints of one method; all 1.
-        rounds: 5; it has settled by then.
+        target_logits: ``(n, classes)`` logits of each model, on the same rows.
+        shares: :math:`s_k`, for example less for each of many checkpoints of one method; default all 1.
+        rounds: 5; the vote does not change after 5 rounds.
 
     Returns:
-        ``(n,)`` classes. Agreements count as at most 0.99, so that no model decides alone; where nobody agrees better
-        than chance, the first vote stands.
+        ``(n,)`` classes. An agreement counts as at most 0.99, so that no model decides alone. Where no model agrees
+        better than chance, the first vote stands.
 
     Raises:
         ValueError: no model, different shapes, logits that are not finite.
@@ -68,7 +69,7 @@ def weighted_vote(target_logits: Sequence[Any], shares: Sequence[float] | None =
     >>> weighted_vote([[[2.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
     tensor([0])
     """
-    models = same_shape(target_logits)
+    models = checked_logits(target_logits)
     p, predicted = torch.stack([z.softmax(1) for z in models]), torch.stack([z.argmax(1) for z in models])
     share = torch.ones(len(models)).double() if shares is None else torch.as_tensor(shares).double()
     if share.shape != (len(models),) or share.min() < 0 or share.max() <= 0:
@@ -84,12 +85,12 @@ def weighted_vote(target_logits: Sequence[Any], shares: Sequence[float] | None =
 
 
 def seed_agreement(target_logits: Sequence[Any]) -> float:
-    r"""Share of target rows on which two models that differ in their seed alone agree, over all pairs.
+    r"""Compute the share of target rows on which two models with different seeds agree, mean over all pairs.
 
     .. math:: \frac{2}{K (K - 1)} \sum_{k < l} \frac1n \sum_i \mathbb 1[\hat y_{ki} = \hat y_{li}]
 
     Args:
-        target_logits: at least two ``(n, classes)``, one a seed, of the same rows.
+        target_logits: ``(n, classes)`` logits for each of at least two seeds, on the same rows.
 
     Returns:
         A number in [0, 1]; higher is better.
@@ -97,23 +98,23 @@ def seed_agreement(target_logits: Sequence[Any]) -> float:
     Raises:
         ValueError: fewer than two models, different shapes, logits that are not finite.
 
-    Without shift it is an estimate of the accuracy itself. Fails on collapse (all seeds say one class) and where a
-    method makes the same mistake every time.
+    Without shift the agreement is an estimate of the accuracy itself. The agreement fails on a collapse (all seeds
+    predict a single class) and where a method makes the same mistake with every seed.
 
     Jiang et al., Assessing Generalization of SGD via Disagreement, 2022, https://arxiv.org/abs/2106.13799
 
     >>> seed_agreement([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]])
     0.5
     """
-    predicted = torch.stack([z.argmax(1) for z in same_shape(target_logits)])
+    predicted = torch.stack([z.argmax(1) for z in checked_logits(target_logits)])
     k = len(predicted)
     if k < 2:
-        raise ValueError(f"`target_logits` needs at least two seeds to agree or not, got {k}.")
+        raise ValueError(f"`target_logits` needs at least two seeds, got {k}: train with another seed.")
     pairs = [(predicted[a] == predicted[b]).double().mean().item() for a in range(k) for b in range(a)]
     return sum(pairs) / len(pairs)
 
 
-def same_shape(target_logits: Sequence[Any]) -> list[Tensor]:
+def checked_logits(target_logits: Sequence[Any]) -> list[Tensor]:
     models = [arrays.logits(f"target_logits[{k}]", z) for k, z in enumerate(target_logits)]
     if not models or len({z.shape for z in models}) > 1:
         found = [tuple(z.shape) for z in models]

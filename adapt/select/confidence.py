@@ -1,4 +1,4 @@
-"""Validators that read the target's predictions alone: the confidence losses with their sign turned."""
+"""Validators that read the target's predictions alone: the confidence losses with the opposite sign."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from adapt.ranking import arrays
 
 
 def entropy(target_logits: Any) -> float:
-    r"""Negative mean entropy of the predictions.
+    r"""Compute the negative mean entropy of the predictions.
 
     .. math:: -\frac1n \sum_i H(p_i) = \frac1n \sum_{ic} p_{ic} \log p_{ic}, \qquad p_i = \mathrm{softmax}(z_i)
 
@@ -20,8 +20,8 @@ def entropy(target_logits: Any) -> float:
     Raises:
         ValueError: shapes, logits that are not finite.
 
-    Fails where methods differ in confidence rather than in truth: one class for everything, with confidence, scores 0,
-    the best there is. Never use it alone.
+    Entropy fails where methods differ in confidence rather than in accuracy: a single confident class for everything
+    scores 0, the best possible value. Never use entropy alone.
 
     Morerio et al., Minimal-Entropy Correlation Alignment for Unsupervised Deep Domain Adaptation, 2018,
     https://arxiv.org/abs/1711.10288
@@ -33,7 +33,7 @@ def entropy(target_logits: Any) -> float:
 
 
 def diversity(target_logits: Any) -> float:
-    r"""Entropy of the mean prediction.
+    r"""Compute the entropy of the mean prediction.
 
     .. math:: H(\bar p) = -\sum_c \bar p_c \log \bar p_c, \qquad \bar p = \frac1n \sum_i p_i
 
@@ -46,11 +46,11 @@ def diversity(target_logits: Any) -> float:
     Raises:
         ValueError: shapes, logits that are not finite.
 
-    Fails by design where the classes of the target are not balanced, and says nothing of single rows: uniform
-    guesses are the best there is.
+    Diversity fails by design where the classes of the target are not balanced, and says nothing about single rows:
+    uniform predictions have the best possible value.
 
-    pytorch-adapt's validator returns this value. (Its documentation calls it "the negative of the diversity": it is the
-    negative of the diversity *loss*.)
+    pytorch-adapt's validator returns the same value. (The documentation there says "the negative of the diversity", and
+    means the negative of the diversity *loss*.)
 
     Shi and Sha, Information-Theoretical Learning of Discriminative Clusters for Unsupervised Domain Adaptation, 2012,
     https://arxiv.org/abs/1206.6438
@@ -62,7 +62,7 @@ def diversity(target_logits: Any) -> float:
 
 
 def information_maximization(target_logits: Any) -> float:
-    r"""Mutual information between row and predicted class: sure of each row, undecided over all.
+    r"""Compute the mutual information between row and predicted class: each row certain, the mean prediction uniform.
 
     .. math:: H(\bar p) - \frac1n \sum_i H(p_i)
 
@@ -70,12 +70,13 @@ def information_maximization(target_logits: Any) -> float:
         target_logits: ``(n, classes)``.
 
     Returns:
-        A number in [0, log classes]; higher is better. It is 0 for one class for everything. float64.
+        A number in [0, log classes]; higher is better. A single class for everything has 0. float64.
 
     Raises:
         ValueError: shapes, logits that are not finite.
 
-    Fails where it was the training loss (a model that maximised it scores high, right or wrong) and under label shift.
+    The score fails under label shift, and where information maximisation was the training loss: the model then scores
+    high, right or wrong.
 
     Shi and Sha, 2012, https://arxiv.org/abs/1206.6438; as a validator, Musgrave et al., 2022,
     https://arxiv.org/abs/2208.07360
@@ -88,7 +89,7 @@ def information_maximization(target_logits: Any) -> float:
 
 
 def batch_nuclear_norm(target_logits: Any) -> float:
-    r"""Nuclear norm of the matrix of predictions, as a share of what it can be.
+    r"""Compute the nuclear norm of the matrix of predictions, as a share of the largest possible norm.
 
     .. math:: \frac{\lVert P \rVert_*}{\sqrt{n \min(n, |C|)}}, \qquad P_{i \cdot} = \mathrm{softmax}(z_i)
 
@@ -102,10 +103,10 @@ def batch_nuclear_norm(target_logits: Any) -> float:
         ValueError: shapes, logits that are not finite.
 
     Musgrave et al. and pytorch-adapt divide by n: the same order of models on the same rows, but a value that shrinks
-    as :math:`1/\sqrt n`. pytorch-adapt takes a singular value decomposition of the ``(n, classes)`` matrix; here the
-    values come from the ``(classes, classes)`` one.
+    as :math:`1/\sqrt n`. pytorch-adapt takes a singular value decomposition of the ``(n, classes)`` matrix; this
+    function takes the values from the ``(classes, classes)`` matrix.
 
-    Fails like :func:`information_maximization`.
+    The score fails like :func:`information_maximization`.
 
     Cui et al., 2020, https://arxiv.org/abs/2003.12237; as a validator, Musgrave et al., 2022,
     https://arxiv.org/abs/2208.07360

@@ -1,4 +1,4 @@
-"""Source rows counted as often as the target would have them: importance-weighted validation and DEV."""
+"""Source rows weighted by their density in the target: importance-weighted validation and DEV."""
 
 from typing import Any
 
@@ -9,23 +9,23 @@ from torch import Tensor
 
 from adapt.ranking import arrays
 
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # of the discriminator, inverse penalties; the least log loss of held-out rows wins
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # inverse penalties of the discriminator; the least log loss of held-out rows wins
 
 
 def importance_weights(source_features: Any, target_features: Any, *, folds: int = 5, seed: int = 0) -> Tensor:
-    r"""How much more frequent each source row would be in the target, by a discriminator that has not seen the row.
+    r"""Estimate for each source row the ratio of target density to source density, by a cross-fitted discriminator.
 
     .. math:: w(x) = \frac{n_s}{n_t} \cdot \frac{D(x)}{1 - D(x)}, \qquad D(x) = P(\text{target} \mid x)
 
-    Cross-fitted: the rows are dealt into `folds`, and each fold is weighed by a logistic regression on standardised
-    features that was trained on the others; its penalty is chosen from 1000, 100, 10 and 1 by the log loss of
-    held-out rows, once for all folds.
+    Cross-fitted: the rows are dealt into `folds`, and the weights of each fold come from a logistic regression on
+    standardised features that was trained on the other folds. The penalty is chosen from 1000, 100, 10 and 1 by the log
+    loss of held-out rows, once for all folds.
 
     Args:
         source_features: ``(n, d)`` of held-out source rows.
         target_features: ``(m, d)``.
         folds: 5; fewer where a domain has fewer rows.
-        seed: of the dealing.
+        seed: of the folds.
 
     Returns:
         ``(n,)`` positive float64 weights, with mean near 1 where the domains overlap.
@@ -33,12 +33,12 @@ def importance_weights(source_features: Any, target_features: Any, *, folds: int
     Raises:
         ValueError: shapes, numbers that are not finite, fewer than 2 rows in a domain.
 
-    Exact at equal clouds up to the penalty's choice: all weights near 1. A discriminator that tells the domains apart
-    without error gives weights near 0 for almost all source rows: nothing weighted by them is then worth much, and
-    :func:`effective_rows` says so.
+    With equal domains all weights are near 1, up to the choice of the penalty. A discriminator that tells the domains
+    apart without error gives weights near 0 for almost all source rows: a weighted mean is then unreliable, and
+    :func:`effective_rows` is small.
 
     pytorch-adapt (``DeepEmbeddedValidator``) trains nine networks of up to 100 epochs through an engine and a folder
-    of files, on features of source rows that the encoder was trained on: minutes for what takes a second here.
+    of files, on features of source rows that the encoder was trained on: minutes instead of a second.
 
     Bickel et al., Discriminative Learning for Differing Training and Test Distributions, 2007,
     https://doi.org/10.1145/1273496.1273507
@@ -48,14 +48,16 @@ def importance_weights(source_features: Any, target_features: Any, *, folds: int
     if min(len(s), len(t)) < 2:
         raise ValueError(f"a discriminator needs at least 2 rows of each domain, got {len(s)} and {len(t)}.")
     x, d = torch.cat([s, t]), torch.cat([torch.zeros(len(s)), torch.ones(len(t))]).double()
-    fold = _deal(len(s), len(t), min(folds, len(s), len(t)), seed)
+    fold = _folds_of(len(s), len(t), min(folds, len(s), len(t)), seed)
     odds = torch.stack([_held_out_log_odds(x, d, fold, strength) for strength in STRENGTHS])
     loss = F.binary_cross_entropy_with_logits(odds, d.expand_as(odds), reduction="none").mean(1)
     return odds[loss.argmin()][: len(s)].exp() * len(s) / len(t)
 
 
 def effective_rows(weights: Any) -> float:
-    r"""Kish's effective number of rows, :math:`(\sum w)^2 / \sum w^2`: n for equal weights, 1 where one row counts.
+    r"""Return Kish's effective number of rows, :math:`(\sum w)^2 / \sum w^2`.
+
+    The number is n for equal weights, and 1 where a single row has all the weight.
 
     >>> effective_rows([1.0, 1.0, 0.0, 0.0])
     2.0
@@ -65,15 +67,16 @@ def effective_rows(weights: Any) -> float:
 
 
 def importance_weighted(source_logits: Any, source_labels: Any, weights: Any, *, loss: str = "error") -> float:
-    r"""Negative importance-weighted risk on held-out source rows: IWCV.
+    r"""Compute the negative importance-weighted risk on held-out source rows: IWCV.
 
     .. math:: -\frac1n \sum_i w_i\, \ell_i
 
     Args:
         source_logits: ``(n, classes)``.
         source_labels: ``(n,)``.
-        weights: ``(n,)``, say of :func:`importance_weights`, on inputs or on features that all candidates share.
-        loss: ``"error"``, 0 or 1 a row; or ``"cross_entropy"``, which also judges confidence.
+        weights: ``(n,)``, for example of :func:`importance_weights`, on inputs or on features that all candidates
+            share.
+        loss: ``"error"``, 0 or 1 per row; or ``"cross_entropy"``, which also judges confidence.
 
     Returns:
         A number, at most 0; higher is better. With all weights 1 and ``"error"``, source accuracy minus 1.
@@ -81,8 +84,8 @@ def importance_weighted(source_logits: Any, source_labels: Any, weights: Any, *,
     Raises:
         ValueError: shapes, negative weights or all of them 0.
 
-    Right under covariate shift with overlap. Blind to concept shift (labels that changed where inputs did not) and
-    to everything outside the source's support; its variance grows with that of the weights.
+    IWCV is right under covariate shift with overlap. IWCV is blind to concept shift (labels that changed where inputs
+    did not) and to everything outside of the source's support. The variance grows with the variance of the weights.
 
     Sugiyama et al., Covariate Shift Adaptation by Importance Weighted Cross Validation, 2007,
     https://www.jmlr.org/papers/v8/sugiyama07a.html
@@ -96,7 +99,7 @@ def importance_weighted(source_logits: Any, source_labels: Any, weights: Any, *,
 
 
 def dev(source_logits: Any, source_labels: Any, weights: Any, *, loss: str = "error", normalize: bool = False) -> float:
-    r"""Negative deep embedded validation risk: the importance-weighted risk with a control variate.
+    r"""Compute the negative deep embedded validation risk: the importance-weighted risk with a control variate.
 
     .. math:: -\Bigl( \overline{w \ell} + \eta\, \overline w - \eta \Bigr), \qquad
         \eta = -\frac{\mathrm{Cov}(w \ell, w)}{\mathrm{Var}(w)}
@@ -109,14 +112,14 @@ def dev(source_logits: Any, source_labels: Any, weights: Any, *, loss: str = "er
         normalize: weights divided by their largest and shifted to mean 1, which bounds them: DEVN.
 
     Returns:
-        A number; higher is better. Not bounded: a risk below 0 can come out where weights vary much.
-        Equal weights have no covariance to use: :math:`\eta = 0` (pytorch-adapt divides 0 by 0 and returns NaN).
+        A number; higher is better. Not bounded: with weights that vary much, the risk can be below 0. With equal
+        weights :math:`\eta = 0` (pytorch-adapt divides 0 by 0 and returns NaN).
 
     Raises:
         ValueError: shapes, negative weights or all of them 0.
 
-    Fails by variance where the domains hardly overlap in the features (look at :func:`effective_rows`), and is blind to
-    concept shift like :func:`importance_weighted`.
+    DEV fails by variance where the domains hardly overlap in the features (look at :func:`effective_rows`), and is
+    blind to concept shift like :func:`importance_weighted`.
 
     You et al., Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation, 2019,
     http://proceedings.mlr.press/v97/you19a.html; DEVN: Musgrave et al., 2022, https://arxiv.org/abs/2208.07360
@@ -155,14 +158,14 @@ def _weights(weights: Any) -> Tensor:
     return w
 
 
-def _deal(n: int, m: int, folds: int, seed: int) -> Tensor:
-    """Which fold each of the n + m rows is in: each domain dealt evenly, in an order drawn from `seed`."""
+def _folds_of(n: int, m: int, folds: int, seed: int) -> Tensor:
+    """Return the fold of each of the n + m rows: each domain dealt evenly, in an order drawn from `seed`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.cat([torch.randperm(rows, generator=generator) % folds for rows in (n, m)])
 
 
 def _held_out_log_odds(x: Tensor, d: Tensor, fold: Tensor, strength: float) -> Tensor:
-    """``(n + m,)`` log odds of being target, each by a logistic regression that has not seen the row's fold."""
+    """Return ``(n + m,)`` log odds of the target, each by a logistic regression that has not seen the row's fold."""
     from sklearn.linear_model import LogisticRegression
 
     odds = torch.empty_like(d)

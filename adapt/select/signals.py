@@ -1,4 +1,4 @@
-"""The scores of all candidates of one seed beside those of source-only."""
+"""The scores of source-only and of all candidates of one seed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from adapt.select.density_ratio import dev, effective_rows, importance_weighted,
 CLUSTERED = 2000  # target rows that are clustered: k-means of every candidate is the cost of a choice
 
 
-def judged(source_only: Candidate, others: Sequence[Candidate], *, seed: int = 0) -> list[dict[str, float]]:
-    """The first three are what the rule reads; for source-only and then for each other candidate."""
+def rule_scores(source_only: Candidate, others: Sequence[Candidate], *, seed: int = 0) -> list[dict[str, float]]:
+    """Return the scores of source-only and of each other candidate. The rule reads the first three."""
     models = [source_only, *others]
     z = [arrays.logits(f"target.outputs of `{m.name}`", m.target.outputs) for m in models]
     predicted, classes = [x.argmax(1) for x in z], z[0].shape[1]
-    rows = _some_rows(len(z[0]), seed)
+    rows = _rows_to_cluster(len(z[0]), seed)
     cluster = [
         clusters(arrays.features(f"target.features of `{m.name}`", m.target.features)[rows], classes, seed=seed)
         for m in models
     ]
     agreed = [[mutual_information(y[rows], c) for c in cluster] for y in predicted]
-    shared = [_over_methods(models, of) for of in agreed]
+    shared = [_mean_over_methods(models, of) for of in agreed]
     shares = vote_shares(others)
     weights = [s * max(score, 0.0) for s, score in zip(shares, shared, strict=True)]
     vote = weighted_vote(z, weights if max(weights) > 0 else shares, rounds=0)
@@ -39,7 +39,7 @@ def judged(source_only: Candidate, others: Sequence[Candidate], *, seed: int = 0
         {
             "shared clusters": shared[k],
             "vote": (y == vote).double().mean().item(),
-            "vote z": preferred(y == vote, predicted[0] == vote),
+            "vote z": mcnemar_z(y == vote, predicted[0] == vote),
             "own clusters": agreed[k][k],
             "information": confidence.information_maximization(z[k]) / log(classes),
         }
@@ -47,8 +47,8 @@ def judged(source_only: Candidate, others: Sequence[Candidate], *, seed: int = 0
     ]
 
 
-def shown(model: Candidate, source_only: Candidate) -> dict[str, float]:
-    """Validators that are shown beside the rule's, and decide nothing."""
+def other_validators(model: Candidate, source_only: Candidate) -> dict[str, float]:
+    """Return the validators that are shown in the table and decide nothing."""
     (zs, fs, y), (zt, ft, _) = model.source, model.target
     own = importance_weights(fs, ft)
     shared = importance_weights(source_only.source.features, source_only.target.features)
@@ -66,32 +66,32 @@ def shown(model: Candidate, source_only: Candidate) -> dict[str, float]:
 
 
 def source_hits(model: Candidate) -> Tensor:
-    """``(n,)``: which source rows are classified right."""
+    """Return ``(n,)`` booleans: whether the predicted class of a source row is right."""
     z = arrays.logits(f"source.outputs of `{model.name}`", model.source.outputs)
     source_accuracy(z, model.source.labels)
     return z.argmax(1) == torch.as_tensor(model.source.labels).cpu()
 
 
-def preferred(a: Tensor, b: Tensor) -> float:
-    r"""McNemar's z of paired hits: :math:`(n_{a} - n_{b}) / \sqrt{n_a + n_b}` over the rows where only one has it."""
+def mcnemar_z(a: Tensor, b: Tensor) -> float:
+    r"""Return McNemar's z of paired hits, :math:`(n_{a} - n_{b}) / \sqrt{n_a + n_b}`, over rows with a single hit."""
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     return (only_a - only_b) / sqrt(only_a + only_b) if only_a + only_b else 0.0
 
 
 def vote_shares(others: Sequence[Candidate]) -> list[float]:
-    """Source-only has one candidate's vote; the families of the others share theirs evenly."""
+    """Return the weight of each vote: 1 for source-only; the other votes are shared evenly between families."""
     count = Counter(m.method for m in others)
     return [1.0, *(len(others) / len(count) / count[m.method] for m in others)]
 
 
-def _some_rows(n: int, seed: int) -> Tensor:
+def _rows_to_cluster(n: int, seed: int) -> Tensor:
     if n <= CLUSTERED:
         return torch.arange(n)
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:CLUSTERED].sort().values
 
 
-def _over_methods(models: Sequence[Candidate], values: Sequence[float]) -> float:
-    """Mean over methods, of which source-only is one, of the mean over their candidates."""
+def _mean_over_methods(models: Sequence[Candidate], values: Sequence[float]) -> float:
+    """Return the mean over methods of the mean over the candidates of the method. Source-only counts as a method."""
     by = defaultdict(list)
     for k, (model, value) in enumerate(zip(models, values, strict=True)):
         by["" if k == 0 else model.method].append(value)

@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from adapt import select
 from adapt.engine import Predictions
 from adapt.select import Candidate, choose, collapse
-from adapt.select.signals import preferred
+from adapt.select.signals import mcnemar_z
 
 CLASSES, SOURCE, TARGET = 5, 200, 300
 READ = ("shared clusters", "vote", "vote z")  # by the rule
@@ -157,7 +157,7 @@ def test_the_best_clusters_without_the_vote_are_passed_over():
     choice = choose([turned, *(model(m, a) for m, a in SOUND)], model("plain", 0.6), others=False)
     assert choice.table[turned.name]["shared clusters"] > choice.table[choice.name]["shared clusters"]
     assert choice.adapted and choice.name != turned.name
-    assert any("1 with better clusters" in reason for reason in choice.reasons)
+    assert any("better clusters and without the vote: 1" in reason for reason in choice.reasons)
 
 
 def test_probabilities_are_the_mean_over_seeds():
@@ -168,7 +168,7 @@ def test_probabilities_are_the_mean_over_seeds():
     torch.testing.assert_close(choice.probabilities(), p)
     other = [torch.randn(7, CLASSES, generator=generator(s)) for s in seeds]
     torch.testing.assert_close(choice.probabilities(other), sum(z.double().softmax(1) for z in other) / 3)
-    with pytest.raises(ValueError, match="each of the 3 chosen, got 2"):
+    with pytest.raises(ValueError, match="each of the 3 in `chosen`, got 2"):
         choice.probabilities(other[:2])
     with pytest.raises(ValueError, match="on the same target rows"):
         choice.probabilities([other[0], other[1], other[2][:5]])
@@ -213,18 +213,18 @@ def test_print_shows_everything():
         assert math.isfinite(choice.table[choice.name][column])
 
 
-def test_preferred_is_mcnemars():
+def test_z_is_mcnemars():
     a, b = torch.tensor([1, 1, 1, 1, 0, 0]).bool(), torch.tensor([0, 0, 0, 1, 1, 0]).bool()
     assert (
-        preferred(a, b) == pytest.approx((3 - 1) / 2) and preferred(b, a) == -preferred(a, b) and preferred(a, a) == 0
+        mcnemar_z(a, b) == pytest.approx((3 - 1) / 2) and mcnemar_z(b, a) == -mcnemar_z(a, b) and mcnemar_z(a, a) == 0
     )
 
 
 def test_bad_input():
     good, plain = model("dann", 0.9), model("plain", 0.6)
-    with pytest.raises(ValueError, match="nothing may be chosen on them"):
+    with pytest.raises(ValueError, match="no choice may use target labels"):
         Candidate("dann", good.source, good.target._replace(labels=labels(TARGET)))
-    with pytest.raises(ValueError, match="needs its labels"):
+    with pytest.raises(ValueError, match="has no labels"):
         Candidate("dann", good.source._replace(labels=None), good.target)
     with pytest.raises(ValueError, match="is empty"):
         choose([], plain)
@@ -284,7 +284,7 @@ def test_collapse_with_two_classes():
 def test_an_implausible_mixture_unless_source_only_vouches():
     source = torch.tensor([0] * 45 + [1] * 45 + [2] * 5 + [3] * 5)
     target = logits_of(2 + labels(100, classes=2), 4)
-    assert "change their class" in collapse(target, source)[0]
+    assert "change the class" in collapse(target, source)[0]
     assert collapse(target, source, source_only_logits=target) == []
     assert collapse(target, source, source_only_logits=logits_of(source, 4)) != []
 

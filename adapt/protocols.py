@@ -1,4 +1,4 @@
-"""What an encoder, a head, a source of batches and a balance must offer, and the one check at the door."""
+"""Protocols of an encoder, a head, a source of batches and a balance, and a check for all."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard, TypeVar
@@ -29,15 +29,15 @@ class Encoder(Protocol):
 
 
 class TellsStreamsApart(Protocol):
-    """An encoder that treats streams differently: BatchNorm for each domain, adapters for each task."""
+    """An encoder with a separate treatment of each stream: BatchNorm for each domain, adapters for each task."""
 
     def announce_rows(self, parts: Sequence[tuple[str, int]]) -> None:
-        """Take note of the streams of the next pass, in order: the name of each stream and its number of rows."""
+        """Take note of the streams of the next pass, in order: the name and the number of rows of each stream."""
         ...
 
 
 class Head(Protocol):
-    """Maps features to outputs, and knows the loss, the score and the labels of its task."""
+    """Maps features to outputs, and knows the loss, the score and the labels of the task."""
 
     def __call__(self, features: Tensor) -> Any: ...
 
@@ -55,13 +55,13 @@ class Head(Protocol):
 
 
 class HasDim(Protocol):
-    """A module with a feature size: an encoder, or a head for features of that size."""
+    """A module with a feature size: an encoder or a head."""
 
     dim: int
 
 
 class HasClasses(Protocol):
-    """A head whose outputs are logits of classes that exclude one another."""
+    """A head with logits of exclusive classes."""
 
     classes: int
 
@@ -73,7 +73,7 @@ class Source(Protocol):
     labels: bool
 
     def all_labels(self) -> Tensor | None:
-        """Return all labels where they lie in memory, else None."""
+        """Return all labels, or None where labels are not in memory."""
         ...
 
     def batches(self, name: str, seed: int, start: int = 0, *, rank: int = 0, world: int = 1) -> Iterator[Any]:
@@ -82,9 +82,10 @@ class Source(Protocol):
 
 
 class Balance(Protocol):
-    r"""Maps the losses of several tasks, and the Gramian of their gradients where asked for, to weights of the tasks.
+    r"""Maps the losses of several tasks, and on request the Gramian of the gradients, to weights of the tasks.
 
-    Any such callable will do. The engine calls the balance once for each micro-batch, with the same numbers on every rank.
+    Any callable of this form is a balance. The engine calls the balance once for each micro-batch, with the same
+    numbers on every rank.
 
     Args:
         losses: ``(tasks,)``, detached, the mean over the ranks; NaN for a task without a labelled row in the batch.
@@ -94,18 +95,18 @@ class Balance(Protocol):
     Returns:
         ``(tasks,)`` weights. The plain sum has weights of 1. The weight of an absent task is ignored.
 
-    A balance with state is an ``nn.Module`` that keeps its state in buffers. A balance that must know the number of tasks
-    before its first call is a :class:`StartedBalance` too.
+    A balance with state is an ``nn.Module`` with the state in buffers. A balance with a need for the number of tasks
+    before the first call is a :class:`StartedBalance` too.
     """
 
     def __call__(self, losses: Tensor, gram: Tensor | None = None) -> Tensor: ...
 
 
 class GramianBalance(Balance, Protocol):
-    """A balance that needs the Gramian.
+    """A balance with a need for the Gramian.
 
     Attributes:
-        at: where gradients are taken: ``"features"``, ``"parameters"`` (all parameters of the encoder that learn), or a
+        at: where gradients are taken: ``"features"``, ``"parameters"`` (all learning parameters of the encoder), or a
             module inside of the encoder.
     """
 
@@ -113,7 +114,7 @@ class GramianBalance(Balance, Protocol):
 
 
 class StartedBalance(Balance, Protocol):
-    """A balance that is told the number of tasks before the first step."""
+    """A balance with a call before the first step."""
 
     def start(self, tasks: int) -> None: ...
 
@@ -124,22 +125,23 @@ def offers(value: object, protocol: type[P]) -> TypeGuard[P]:
 
 
 def missing(value: object, protocol: type) -> list[str]:
-    """Return the members of `protocol` that `value` lacks."""
+    """Return the members of `protocol` missing in `value`."""
     parts = [
         c for c in protocol.__mro__ if getattr(c, "_is_protocol", False) and c is not Protocol
     ]  # Protocol's own mark
     names = dict.fromkeys(n for c in parts for n in (*vars(c).get("__annotations__", {}), *vars(c)))
     asked = [n for n in names if n == "__call__" or not n.startswith("_")]
-    # the single question of this kind: an attribute of a module may be a parameter or a submodule, which isinstance misses
+    # the single question of this kind: an attribute of a module may be a parameter or a submodule, which isinstance
+    # misses
     return [n for n in asked if not (callable(value) if n == "__call__" else hasattr(value, n))]
 
 
 def expect(value: object, protocol: type[P], what: str, remedy: str) -> P:
-    """Return `value`, after a look at what it offers.
+    """Return `value`, after a look at the members.
 
     Args:
         what: the argument in backticks.
-        remedy: what to write instead.
+        remedy: the line to write instead.
 
     Raises:
         TypeError: a member of `protocol` is missing.
@@ -147,7 +149,8 @@ def expect(value: object, protocol: type[P], what: str, remedy: str) -> P:
     if lacking := missing(value, protocol):
         kind = "class" if isinstance(value, type) else type(value).__name__
         raise TypeError(
-            f"{what} must offer {', '.join(f'`{n}`' for n in missing(None, protocol) if n != '__call__') or 'a call'}, got "
+            f"{what} must offer {', '.join(f'`{n}`' for n in missing(None, protocol) if n != '__call__') or 'a call'}, "
+            "got "
             f"a {kind} without {', '.join(f'`{n}`' for n in lacking)}: {remedy}."
         )
     return value  # type: ignore[return-value]  # every member is there
@@ -157,7 +160,7 @@ def expect_head(head: object, what: str = "`head`") -> Head:
     """Return `head`, after a look at its `loss`, `score` and `check`.
 
     Raises:
-        TypeError: a member is missing; the message has the line that makes a head of a plain module.
+        TypeError: a member is missing; the message has the line for a plain module.
     """
     name = type(head).__name__
     plain = (
@@ -167,7 +170,7 @@ def expect_head(head: object, what: str = "`head`") -> Head:
 
 
 def dim_of(encoder: HasDim | int, what: str = "`encoder`") -> int:
-    """Return the feature size: `encoder` itself where it is a number, else its `dim`.
+    """Return the feature size: the number `encoder`, or `encoder.dim`.
 
     Raises:
         TypeError: neither a number nor a module with `dim`.
@@ -185,14 +188,14 @@ def dim_of(encoder: HasDim | int, what: str = "`encoder`") -> int:
 
 
 def classes_of(head: object, asker: str, instead: str = "domain.dann, domain.dan or domain.deep_coral") -> int:
-    """Return the number of classes that `head` tells apart.
+    """Return the number of classes of `head`.
 
     Args:
         asker: who needs classes, for the message.
-        instead: methods that look at features alone.
+        instead: methods on features alone.
 
     Raises:
-        TypeError: a head whose outputs are no exclusive classes.
+        TypeError: a head without exclusive classes.
     """
     if not offers(head, HasClasses) or not isinstance(head.classes, int):
         raise TypeError(

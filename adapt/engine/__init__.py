@@ -1,4 +1,4 @@
-"""One engine for any mixture of terms: it knows no method, and a method knows no loop."""
+"""The engine trains any mixture of terms. The engine knows no method, and a method knows no loop."""
 
 from adapt.engine._features import features
 from adapt.engine._supervised import supervised

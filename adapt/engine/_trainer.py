@@ -1,4 +1,4 @@
-"""One engine for any mixture of terms and phases."""
+"""The trainer: any mixture of terms and phases in the same loop."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,37 +33,41 @@ class Trainer:
     """Trains an encoder and the modules of its terms on several streams at once.
 
     Args:
-        encoder: any module from inputs to ``(n, d)`` features.
-        terms: the objective is their weighted sum; shorthand for one phase. A method may give a list.
-        streams: named :class:`Stream`; every step takes a batch of each.
-        phases: instead of `terms`, for methods that alternate: run in order on every batch, each with its optimizer.
-        optimizer: from parameter groups to an optimizer; AdamW at 1e-3, torch's default. There is one group, or two named
-            ``"encoder"`` and ``"heads"`` where `encoder_scale` is not 1.
-        encoder_scale: learning rate of the encoder relative to the heads': a number, or for each of its layers a number
-            or a function of the progress; each layer then is a group named ``"encoder.<layer>"``.
+        encoder: a module from inputs to features.
+        terms: the objective is the weighted sum of the terms; short for one phase. A method may give a list.
+        streams: named :class:`Stream`; every step takes a batch of each stream.
+        phases: instead of `terms`, for methods that alternate: run in order on every batch, every phase with a separate
+            optimizer.
+        optimizer: from parameter groups to an optimizer; AdamW at 1e-3, torch's default. All parameters are in a
+            single group; where `encoder_scale` is not 1, in two groups named ``"encoder"`` and ``"heads"``.
+        encoder_scale: learning rate of the encoder relative to the learning rate of the heads: a number, or for each
+            layer of the encoder a number or a function of the progress; each layer then is a group named
+            ``"encoder.<layer>"``.
         schedule: factor on all learning rates as a function of the progress; constant.
         precision: ``"float32"``, or ``"bf16"`` for autocast around encoder and heads. Losses are at least float32.
-        compile: ``encoder.compile(...)``: True, or a dict of its arguments.
-        accumulate: batches a step whose gradients are averaged. A loss over a batch sees one of them at a time.
+        compile: ``encoder.compile(...)``: True, or a dict of the arguments.
+        accumulate: micro-batches per step, with averaged gradients. A loss over a batch sees a single micro-batch.
         clip: largest gradient norm.
-        ema: decay of an exponential moving average of all weights and buffers; `evaluate` then uses it.
-        balance: weighs several tasks at the encoder they share, say ``multitask.imtl_g()``: see :class:`Balancing`.
-        passes: ``"joint"``, one encoder pass over all streams that the terms ask for, or ``"separate"``, one a stream.
-            BatchNorm sees the joint batch, or one stream at a time.
-        batch_norm: on several ranks, ``"global"`` normalises by all ranks' rows as one rank would; ``"rank"`` by each
-            rank's own, the running statistics being averaged before evaluation and saving.
-        watch: named (head, dataset) or (head, dataset, stream) that are scored along the way, for the eye alone: nothing is
-            chosen on them. The stream is that of `evaluate`.
-        watch_every: steps between these.
+        ema: decay of an exponential moving average of all weights and buffers; `evaluate` then uses the average.
+        balance: weighs several tasks at the encoder, say ``multitask.imtl_g()``: see
+            :class:`adapt.engine.tasks.TaskBackward`.
+        passes: ``"joint"``, a single encoder pass over all streams named by the terms, or ``"separate"``, a pass per
+            stream. BatchNorm sees the joint batch, or a single stream.
+        batch_norm: on several ranks, ``"global"`` normalises by the rows of all ranks, as a single rank does;
+            ``"rank"`` by the rows of each rank, and the running statistics are averaged before evaluation and saving.
+        watch: named (head, dataset) or (head, dataset, stream), scored along the way, for the reader alone: nothing is
+            chosen on a watched set. For `stream` see `evaluate`.
+        watch_every: steps between two scores.
         log: folder for TensorBoard and checkpoints; None writes nothing.
-        log_every: steps between logged scalars; the device is read, and waited for, only then.
-        save_every: steps between checkpoints; `keep` of them stay.
-        seed: of order, augmentation, dropout and ``step.generator``. Initial weights are the caller's.
-        device: default: this rank's GPU, else the CPU.
+        log_every: steps between logged scalars; the trainer reads the device, and waits for the device, only then.
+        save_every: steps between checkpoints.
+        keep: number of checkpoints kept on disk.
+        seed: of order, augmentation, dropout and ``step.generator``. The caller draws the initial weights.
+        device: default: the GPU of this rank, else the CPU.
         progress: show a bar on rank 0.
 
     Raises:
-        ValueError, KeyError: anything that does not fit together, before the first step.
+        ValueError, KeyError, TypeError: blocks or options that do not fit together, before the first step.
     """
 
     def __init__(
@@ -145,15 +149,15 @@ class Trainer:
     # ---- training ----
 
     def fit(self, steps: int) -> "Trainer":
-        """Train until `steps` steps of the run are done. Progress is the share of `steps` that is done.
+        """Train until `steps` steps of the run are done. Progress is the finished share of `steps`.
 
-        Global random states are the same afterwards as before. With a `log` folder, checkpoints are written on the way and
-        at the end.
+        Global random states are the same afterwards as before. With a `log` folder, checkpoints are written on the way
+        and at the end.
 
         Raises:
-            FileExistsError: the `log` folder holds a run, and this trainer does not continue that run.
+            FileExistsError: the `log` folder holds a run, and the trainer does not continue the run.
             FloatingPointError: a term, or a weight before saving, is not finite. The CPU notices before the
-                update, a GPU when it is read next; what is on disk is from before.
+                update, a GPU at the next reading of scalars. Files on disk are older than the error.
         """
         if self.steps and self.step < self.steps != steps:
             warnings.warn(f"the run was planned for {self.steps} steps; schedules now follow {steps}.", stacklevel=2)
@@ -254,7 +258,7 @@ class Trainer:
         return scalars
 
     def _backward(self, update: Update, step: Step) -> tuple[Mapping[Term, Tensor], Tensor, dict[str, Tensor | float]]:
-        """Return the terms on one micro-batch, the objective, and what there is to log; gradients go into ``.grad``."""
+        """Return the terms on a micro-batch, the objective, and scalars for the log; gradients go into ``.grad``."""
         share = 1 / self.accumulate
         if self.tasks.weighs(update):
             terms, apart = self.tasks.evaluate(step, update)
@@ -277,7 +281,7 @@ class Trainer:
         return batch if self.device.type == "cpu" else batch.map(lambda x: x.to(self.device, non_blocking=True))
 
     def _inputs_of(self, number: int) -> dict[str, list[Any]]:
-        """The inputs of a step, read again: order is keyed."""
+        """Read the inputs of a step again: order is a function of the number of the step."""
         inputs = {}
         for name, stream in self.streams.items():
             again = stream.batches(name, self.seed, number * self.accumulate, rank=self.rank, world=self.world)
@@ -289,9 +293,10 @@ class Trainer:
     def predict(
         self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256
     ) -> Predictions:
-        """Outputs, features and labels of every row, with the averaged weights where the trainer keeps them.
+        """Return outputs, features and labels of every row, with the averaged weights where the trainer keeps an
+        average.
 
-        An encoder that treats streams differently (``encoders.task_lora``) takes them for rows of `stream`.
+        An encoder that treats streams differently (``encoders.task_lora``) takes the rows for rows of `stream`.
         """
         path = self._path(head, "`head`")
         runtime.average_buffers(self.model)
@@ -302,7 +307,9 @@ class Trainer:
         )  # fmt: skip
 
     def evaluate(self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256) -> Score:
-        """The head's own score on a labelled dataset, with its 95 % interval. `stream` as in :meth:`predict`."""
+        """Return the score of the head on a labelled dataset, with its 95 % interval. `stream` as in
+        :meth:`predict`.
+        """
         check_labelled("`dataset`", dataset)
         return score(head, self.predict(head, dataset, stream, batch_size=batch_size))
 
@@ -353,9 +360,9 @@ class Trainer:
         return target
 
     def resume(self, path: str | Path | None = None) -> "Trainer":
-        """Continue from a checkpoint: the one at `path`, or the newest whole one of the `log` folder.
+        """Continue from the checkpoint at `path`, or from the newest whole checkpoint of the `log` folder.
 
-        On the same number of ranks, training goes on bit for bit as if it had not stopped.
+        On the same number of ranks, training continues bit for bit as if the run had not stopped.
 
         Raises:
             FileNotFoundError: no checkpoint.
@@ -384,17 +391,19 @@ class Trainer:
     # ---- what belongs to the run ----
 
     def _path(self, head: nn.Module, what: str) -> str:
-        """The path of `head` inside the model."""
+        """Return the path of `head` inside the model."""
         for path, module in self.model.named_modules():
             if module is head:
                 return path
         raise ValueError(
-            f"{what} is a {type(head).__name__} that no term of this trainer owns, so it is not trained by it."
+            f"{what} is a {type(head).__name__} that no term of this trainer owns: the trainer does not train the head."
         )
 
 
 def averaged(model: nn.Module, decay: float | None) -> torch.optim.swa_utils.AveragedModel | None:
-    """Return a copy of `model` that follows weights and buffers by an exponential moving average; None without a decay."""
+    """Return a copy of `model` that follows weights and buffers by an exponential moving average; None without a
+    decay.
+    """
     if decay is None:
         return None
     step = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)

@@ -1,4 +1,4 @@
-"""Checkpoints: complete or not there."""
+"""Checkpoints: complete or absent."""
 
 import shutil
 import warnings
@@ -24,7 +24,7 @@ class TornCheckpoint(CheckpointError):
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name; a tensor with two names is there once, under the first name."""
+    """Return the tensors of a checkpoint by name; a tensor with two names is saved once, under the first name."""
     unique: dict[int, str] = {}
     values = model.state_dict(keep_vars=True)
     for name, tensor in values.items():
@@ -39,7 +39,7 @@ def write(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None
     `path` is either the whole checkpoint or absent, whenever the process dies.
 
     Raises:
-        FileExistsError: there is something at `path` already.
+        FileExistsError: `path` exists already.
     """
     from safetensors.torch import save_file
 
@@ -96,7 +96,7 @@ def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
     """Return the newest whole checkpoint inside `folder`.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: no whole checkpoint.
     """
     for found in usable(folder):
         return found

@@ -1,4 +1,6 @@
-"""What a term, a stream or a schedule is, in one line: for reprs, TensorBoard and the comparison of a resumed run."""
+"""Terms, streams and schedules as a line of text: for reprs, for TensorBoard and for the comparison of a resumed
+run.
+"""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
@@ -13,13 +15,13 @@ R = TypeVar("R")
 
 
 class MadeBy(Protocol):
-    """An object that keeps the call that made it, as text: ``"ramp(1.0, gamma=10.0)"``."""
+    """An object with the text of the call behind the object: ``"ramp(1.0, gamma=10.0)"``."""
 
     made_by: str
 
 
 class Described(Generic[P, R]):
-    """A function, say of the progress, that shows the call that made it."""
+    """A function, say of the progress, with the text of the call behind the function as repr."""
 
     def __init__(self, function: Callable[P, R], made_by: str):
         self.function, self.made_by = function, made_by
@@ -41,7 +43,7 @@ def call_text(name: str, **settings: Any) -> str:
 
 
 def describe(value: Any) -> str:
-    """Return one line about `value`: numbers and texts as they are, modules with their settings, functions by name."""
+    """Return a line about `value`: numbers and texts unchanged, modules with settings, functions by name."""
     if isinstance(value, Tensor):
         return f"tensor{tuple(value.shape)}"
     if offers(value, MadeBy):
@@ -67,7 +69,7 @@ def _listed(values: Iterable[Any], named: Mapping[str, Any]) -> str:
 
 
 def _module(module: nn.Module) -> str:
-    """Return the class with its settings; submodules by their class alone."""
+    """Return the class with settings; submodules by class alone."""
     settings = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
     parts = [f"{name}={type(part).__name__}" for name, part in module.named_children()]
     return f"{type(module).__name__}({', '.join([_listed((), settings), *parts] if settings else parts)})"

@@ -1,4 +1,4 @@
-"""What a trainer checks before the first step."""
+"""Checks of a trainer before the first step."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,16 +11,16 @@ from adapt.protocols import Encoder, Source, expect, expect_head
 
 
 def check_choice(option: str, value: object, known: Sequence[str]) -> None:
-    """Raise unless `value` is one of the words that an option knows."""
+    """Raise unless `value` is among the words known to an option."""
     if value not in known:
         raise ValueError(f"`{option}` must be {' or '.join(repr(k) for k in known)}, got {value!r}.")
 
 
 def phases_of(terms: Sequence[Term | Sequence[Term]] | None, phases: Sequence[Phase] | None) -> list[Phase]:
-    """Return the phases of a trainer: those given, or one phase with `terms`.
+    """Return `phases`, or a single phase with `terms`.
 
     Raises:
-        ValueError: both are given, or none.
+        ValueError: both `terms` and `phases` are given, or neither.
     """
     if phases is not None and terms is None:
         return list(phases)
@@ -30,7 +30,7 @@ def phases_of(terms: Sequence[Term | Sequence[Term]] | None, phases: Sequence[Ph
 
 
 def check_encoder(encoder: object, phases: Sequence[Phase]) -> None:
-    """Raise unless the encoder is a module, with the layers that the terms ask for.
+    """Raise unless the encoder is a module with the layers that the terms ask for.
 
     Raises:
         TypeError: no module, or no named layers where a term asks for layers.
@@ -38,7 +38,8 @@ def check_encoder(encoder: object, phases: Sequence[Phase]) -> None:
     """
     if not isinstance(encoder, nn.Module):
         raise TypeError(
-            f"`encoder` must be a torch module, got a {type(encoder).__name__}: wrap a function in a module with `forward`, and "
+            f"`encoder` must be a torch module, got a {type(encoder).__name__}: wrap a function in a module with "
+            "`forward`, and "
             "the module with `encoders.wrap(module)`."
         )
     for name in dict.fromkeys(name for phase in phases for name in phase.layers):
@@ -48,13 +49,13 @@ def check_encoder(encoder: object, phases: Sequence[Phase]) -> None:
 
 
 def check_streams(streams: Mapping[str, Any]) -> None:
-    """Raise unless every stream offers what a trainer asks of it."""
+    """Raise unless every stream offers the members of :class:`adapt.protocols.Source`."""
     for name, stream in streams.items():
         expect(stream, Source, f"`streams[{name!r}]`", "take `Stream(dataset, batch_size)`")
 
 
 def check_watched(watch: Mapping[str, Any]) -> None:
-    """Raise unless every watched set is a head with a labelled dataset, or these two and the name of a stream."""
+    """Raise unless every entry is (head, labelled dataset), or (head, labelled dataset, name of a stream)."""
     for name, entry in watch.items():
         what = f"`watch[{name!r}]`"
         if not isinstance(entry, tuple | list) or not 2 <= len(entry) <= 3:

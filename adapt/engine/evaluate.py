@@ -15,11 +15,11 @@ from adapt.protocols import TellsStreamsApart, offers
 from adapt.streams import Batch
 from adapt.streams.stream import split
 
-UNNAMED = "<dataset>"  # whose rows these are, where nobody said it: no stream's name
+UNNAMED = "<dataset>"  # the name of the stream where the caller gives no name
 
 
 class Predictions(NamedTuple):
-    """Per row, in the order of the dataset, on the CPU."""
+    """Outputs, features and labels per row, in the order of the dataset, on the CPU."""
 
     outputs: Tensor
     features: Tensor
@@ -37,10 +37,10 @@ def predict(
     device: torch.device | str = "cpu",
     autocast: torch.autocast | None = None,
 ) -> Predictions:
-    """Features and head outputs of every row, in evaluation mode, each rank doing its share.
+    """Return features and head outputs of every row, in evaluation mode; each rank computes a share of the rows.
 
     Args:
-        stream: as whose rows an encoder that treats streams differently takes these.
+        stream: an encoder that treats streams differently takes the rows for rows of this stream.
 
     Raises:
         ValueError: an empty dataset.
@@ -48,7 +48,7 @@ def predict(
     rows, rank, world = len(dataset), runtime.rank(), runtime.world_size()  # type: ignore[arg-type]
     if rows == 0:
         raise ValueError("`dataset` is empty: there is nothing to predict.")
-    # every rank gets as many rows: the last ones again where they do not divide
+    # every rank gets the same number of rows: the last rows come twice where the number of ranks does not divide
     mine = torch.arange(rank, rank + world * -(-rows // world), world).clamp_max(rows - 1)
     name = stream or UNNAMED
     parts: list[tuple[Tensor, ...]] = []
@@ -63,20 +63,20 @@ def predict(
 
 
 def score(head: nn.Module, predictions: Predictions) -> Score:
-    """The head's own score, in evaluation mode: it may ask layers of the head."""
+    """Return the score of the head, in evaluation mode: a score may call layers of the head."""
     with evaluating(head):
         return head.score(predictions.outputs, predictions.labels)  # type: ignore[operator]
 
 
 def check_labelled(what: str, dataset: Dataset) -> None:
-    """Raise unless `dataset` has rows, and labels to score them against."""
+    """Raise unless `dataset` has rows with labels."""
     if len(dataset) == 0 or split(dataset[0])[1] is None:  # type: ignore[arg-type]
         found = "no rows" if len(dataset) == 0 else "inputs without labels"  # type: ignore[arg-type]
         raise ValueError(f"{what} has {found}: a score needs labelled rows. For outputs alone use `Trainer.predict`.")
 
 
 def _in_order(mine: Tensor, rows: int, device: torch.device | str) -> Tensor:
-    """All ranks' rows, interleaved as they were dealt."""
+    """Return the rows of all ranks in the order of the dataset."""
     world = runtime.world_size()
     if world == 1:
         return mine

@@ -1,4 +1,4 @@
-"""Finite or not: which term, which stream, and before anything is lost."""
+"""The check for finite losses: the error names the term and the stream, before anything is lost."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +14,15 @@ Values = Sequence[Mapping["Term", Tensor]]
 
 
 class FiniteCheck:
-    """Raises on a loss that is not finite, naming the term and the stream.
+    """Raises on a loss with NaN or infinity, naming the term and the stream.
 
-    On a CPU that is before the update. A GPU is not waited for: what it computed is kept until scalars are read anyway
-    (every `log_every` steps and before a checkpoint), so the error may come that much later, and nothing is saved.
+    On a CPU the error comes before the update. On a GPU the check does not wait: losses stay on the device until
+    scalars are read anyway (every `log_every` steps and before a checkpoint). The error then comes later, and nothing
+    is saved.
 
     Args:
-        device: that the losses are on.
-        inputs_of: reads the inputs of a step again, a list of batches by stream; called only to explain.
+        device: of the losses.
+        inputs_of: reads the inputs of a step again, a list of batches per stream; called for the message alone.
     """
 
     def __init__(self, device: torch.device, inputs_of: Callable[[int], Mapping[str, list[Any]]]):
@@ -29,7 +30,13 @@ class FiniteCheck:
         self.unread: list[tuple[int, Tensor, Values]] = []
 
     def check(self, number: int, agreed: Tensor, values: Values) -> None:
-        """`agreed`: the objective averaged over the ranks, so that all see a NaN on one; `values`: its terms."""
+        """Look at a step.
+
+        Args:
+            number: of the step.
+            agreed: the objective averaged over the ranks, so all ranks see a NaN of a single rank.
+            values: the terms of each micro-batch.
+        """
         if not self.waits:
             detached = [{term: value.detach() for term, value in batch.items()} for batch in values]
             self.unread.append((number, agreed, detached))
@@ -37,7 +44,7 @@ class FiniteCheck:
             self.explain(number, values)
 
     def read(self) -> None:
-        """One synchronisation for all that is unread."""
+        """Look at all steps since the last reading, with one synchronisation."""
         unread, self.unread = self.unread, []
         if unread and not torch.stack([agreed for _, agreed, _ in unread]).isfinite().all():
             number, _, values = next(u for u in unread if not u[1].isfinite())
@@ -66,7 +73,7 @@ def finite(value: Any) -> bool:
 
 
 def check_weights(step: int, weights: Mapping[str, Tensor]) -> None:
-    """Raise on a weight that is not finite, with its name. One synchronisation where all are finite.
+    """Raise on a weight with NaN or infinity, naming the weight. Costs a single synchronisation.
 
     Raises:
         FloatingPointError: before anything is saved.

@@ -13,11 +13,11 @@ from adapt.heads import confusion
 
 
 class Log:
-    """Event files in `folder`.
+    """Writes event files into `folder`.
 
     Args:
-        folder: created if it is not there.
-        first_step: scalars of this step and later that an interrupted run has written are dropped by TensorBoard.
+        folder: made where it does not exist.
+        first_step: TensorBoard drops the scalars of this step and of later steps, which an interrupted run has written.
     """
 
     def __init__(self, folder: Path, first_step: int = 0):
@@ -27,16 +27,16 @@ class Log:
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         for tag, value in values.items():
-            if value == value:  # NaN: a task that was not in the batch
+            if value == value:  # NaN: the task was not in the batch
                 self.writer.add_scalar(tag, value, step)
 
     def text(self, tag: str, lines: Mapping[str, object], step: int) -> None:
-        """A two-column table."""
+        """Write a table of two columns."""
         rows = "\n".join(f"| {k} | {v} |" for k, v in lines.items())
         self.writer.add_text(tag, f"| | |\n|---|---|\n{rows}", step)
 
     def hparams(self, settings: Mapping[str, object], results: Mapping[str, float]) -> None:
-        """The run as a row of TensorBoard's HPARAMS page, in this run's own event file."""
+        """Write the run as a row of TensorBoard's HPARAMS page, into the event file of the run."""
         from torch.utils.tensorboard.summary import hparams
 
         plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
@@ -50,12 +50,12 @@ class Log:
         self.writer.add_figure(tag, confusion_figure(counts, names), step)
 
     def embedding(self, features: Tensor, domains: Sequence[str], classes: Sequence[str], step: int) -> None:
-        """Features for the PROJECTOR page, to be coloured by domain or by class."""
+        """Write features for the PROJECTOR page, with domain and class for the colours."""
         rows = [list(pair) for pair in zip(domains, classes, strict=True)]
         self.writer.add_embedding(features, metadata=rows, metadata_header=["domain", "class"], global_step=step)
 
     def final(self, found: Mapping, step: int, *, rows: int = 300) -> None:
-        """Confusion matrices, and the first `rows` features of each watched set side by side in the projector.
+        """Write confusion matrices, and the first `rows` features of all watched sets, together, for the projector.
 
         Args:
             found: (predictions, head) by name of the watched set.
@@ -73,7 +73,7 @@ class Log:
             self.embedding(torch.cat(features), domains, classes, step)
 
     def tasks(self, conflicts: Conflicts, step: int) -> None:
-        """How the gradients of several tasks agree, and a sentence about it."""
+        """Write how the gradients of several tasks agree: a figure and a sentence."""
         sentence = conflicts.verdict()
         if sentence:
             self.writer.add_figure("tasks/affinity", affinity_figure(conflicts.affinity(), conflicts.tasks), step)

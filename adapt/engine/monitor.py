@@ -1,4 +1,4 @@
-"""What TensorBoard is told about the terms of a step."""
+"""Scalars of a step for TensorBoard."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from adapt.engine.objective import Objective
 
 
 def monitor(objective: Objective, features: Sequence[Tensor], *, prefix: str = "") -> dict[str, Tensor | float]:
-    """Return every term raw and weighted, its weight, and its share of the gradient at the shared features.
+    """Return for every term the raw value, the weighted value, the weight, and the share of the gradient at the
+    features.
 
-    The share of a term is the norm of the gradient of its weighted value at the features that the encoder returned,
-    divided by the sum of these norms over the terms. Costs one backward pass through the heads for each term, on logging
-    steps.
+    The share of a term is the norm of the gradient of the weighted value with respect to the features, divided by the
+    sum of such norms over the terms. Costs a backward pass through the heads for each term, on logging steps.
 
     Args:
         objective: the terms of a phase.
@@ -39,7 +39,9 @@ def monitor(objective: Objective, features: Sequence[Tensor], *, prefix: str = "
 
 
 def gradient_norm(value: Tensor, features: Sequence[Tensor]) -> Tensor:
-    """Return the norm of the gradient of `value` at `features`; zero where `value` does not depend on them. The graph stays."""
+    """Return the norm of the gradient of `value` at `features`; zero where `value` does not depend on the features. The
+    graph stays.
+    """
     learning = [f for f in features if f.requires_grad]
     if not value.requires_grad or not learning:
         return value.new_zeros(())
@@ -49,7 +51,7 @@ def gradient_norm(value: Tensor, features: Sequence[Tensor]) -> Tensor:
 
 
 def as_numbers(scalars: Mapping[str, Tensor | float]) -> dict[str, float]:
-    """Return scalars as numbers, averaged over the ranks: one transfer from the device and one collective."""
+    """Return scalars as numbers, averaged over the ranks: a single transfer from the device and a single collective."""
     tensors = {k: v for k, v in scalars.items() if isinstance(v, Tensor)}
     values: dict[str, float] = {k: v for k, v in scalars.items() if not isinstance(v, Tensor)}
     if tensors:

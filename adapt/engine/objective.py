@@ -1,4 +1,4 @@
-"""The terms of a phase on one batch, and the plain backward pass through their weighted sum."""
+"""The terms of a phase on a batch, and the plain backward pass through the weighted sum."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from adapt.engine.term import Phase, Term
 
 @dataclass(slots=True)
 class Objective:
-    """The terms of a phase on one batch.
+    """The terms of a phase on a batch.
 
     Args:
         phase: the name of the phase, for messages.
         losses: of the terms.
-        weights: of the terms, at this point of the run.
-        absent: of the terms that may be absent: True where no row of any rank had a label.
-        features: what the gradients of the terms are compared at, for the log.
+        weights: of the terms, at the progress of the step.
+        absent: for terms with missing labels: True where no row of any rank had a label.
+        features: of all passes; the log compares the gradients of the terms with respect to `features`.
     """
 
     phase: str
@@ -28,12 +28,12 @@ class Objective:
     features: Sequence[Tensor]
 
     def weighted(self, terms: Sequence[Term], share: float) -> Tensor:
-        """Return the weighted sum of some terms. A product costs 10 microseconds: a weight of one multiplies nothing."""
+        """Return the weighted sum of some terms. A product costs 10 microseconds: a weight of 1 multiplies nothing."""
         parts = [self.losses[t] if (w := self.weights[t] * share) == 1.0 else w * self.losses[t] for t in terms]
         return sum(parts[1:], start=parts[0])
 
     def backward(self, inputs: Sequence[nn.Parameter] | None, share: float) -> Tensor:
-        """Fill ``.grad`` of `inputs` (None: of all that learns) and return the detached objective.
+        """Fill ``.grad`` of `inputs` (None: of all learning parameters) and return the detached objective.
 
         Args:
             share: of this micro-batch in the step.
@@ -50,7 +50,7 @@ def evaluate(phase: Phase, step: Step, step_of: Callable[[Term], Step] | None = 
         step_of: the step that a term reads; None: all terms read `step`.
 
     Raises:
-        ValueError: no term depends on anything that learns.
+        ValueError: no term depends on a learning parameter.
     """
     losses: dict[Term, Tensor] = {}
     absent: dict[Term, Tensor] = {}

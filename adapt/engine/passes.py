@@ -1,4 +1,4 @@
-"""A pass: one run of the encoder over the rows of one view or of several."""
+"""A pass: a single run of the encoder over the rows of a view or of several views."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 class Pass:
-    """What one run of the encoder gave.
+    """The result of a single run of the encoder.
 
     Args:
-        views: names of the views whose rows went in, in order.
+        views: names of the views, in the order of the rows.
         rows: number of rows of each view.
-        features: what the encoder returned, ``(sum(rows), ...)``.
-        layers: outputs of the layers that were watched, by name; their first axis is rows, too.
+        features: output of the encoder, ``(sum(rows), ...)``.
+        layers: outputs of the watched layers, by name; the first axis is rows, too.
 
     Raises:
-        ValueError: features or outputs of layers that do not have one row for each input.
+        ValueError: features or outputs of layers without a row for each input.
     """
 
     def __init__(self, views: tuple[str, ...], rows: Sequence[int], features: Tensor, layers: Mapping[str, Any]):
@@ -30,7 +30,8 @@ class Pass:
         for name, output in layers.items():
             if not isinstance(output, Tensor) or len(output) != total:
                 raise ValueError(
-                    f"layer `{name}` must return a tensor with one row for each of {total} inputs, got {_shape(output)}."
+                    f"layer `{name}` must return a tensor with one row for each of {total} inputs, got "
+                    f"{_shape(output)}."
                 )
 
     def split(self, values: Tensor) -> dict[str, Tensor]:
@@ -45,7 +46,9 @@ class Pass:
         return Pass(self.views, self.rows, self.features.detach(), layers)
 
     def serves(self, layers: Sequence[str], *, with_graph: bool) -> bool:
-        """Whether a later phase can take this pass: all of its `layers` were watched, and the graph is there if needed."""
+        """Whether a later phase can take this pass: all `layers` of the phase were watched, and the graph is there if
+        needed.
+        """
         return self.layers.keys() >= set(layers) and (self.features.requires_grad or not with_graph)
 
 
@@ -82,6 +85,6 @@ def join(inputs: Sequence[Any], names: Sequence[str]) -> Any:
 
 
 def at_least_float32(value: Any) -> Any:
-    """Return half precision as float32, and everything else as it is."""
+    """Return half precision as float32, and everything else unchanged."""
     half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
     return value.float() if half else value

@@ -1,4 +1,4 @@
-"""Devices and ranks: `torch.distributed` as `torchrun` starts it, and what the engine needs of it."""
+"""Devices and ranks: the few collectives of `torch.distributed` behind the engine, under `torchrun`."""
 
 import os
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def start(device: str | torch.device | None = None) -> torch.device:
-    """Join the process group that ``torchrun`` describes, if there is one, and choose this rank's device.
+    """Join the process group of ``torchrun``, if any, and return the device of this rank.
 
     Without a `device`: the GPU of ``LOCAL_RANK``, else the CPU. NCCL on GPUs, gloo on CPUs.
     """
@@ -49,20 +49,20 @@ def rank() -> int:
 
 
 def wait() -> None:
-    """Until every rank is here."""
+    """Wait until every rank has reached this line."""
     if world_size() > 1:
         dist.barrier()
 
 
 def broadcast(module: nn.Module) -> None:
-    """Parameters and buffers of rank 0 to all ranks."""
+    """Send the parameters and buffers of rank 0 to all ranks."""
     if world_size() > 1:
         for tensor in [*module.parameters(), *module.buffers()]:
             dist.broadcast(tensor.detach(), 0)
 
 
 def average(vector: Tensor) -> Tensor:
-    """The mean of a tensor over the ranks; the tensor itself where there is one."""
+    """Return the mean of a tensor over the ranks; on a single rank, the tensor without a copy."""
     if world_size() == 1:
         return vector
     vector = vector.clone()
@@ -71,9 +71,9 @@ def average(vector: Tensor) -> Tensor:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
-    """Average ``.grad`` over the ranks in place, one collective per dtype, and return the loss averaged along.
+    """Average ``.grad`` over the ranks in place, with a collective per dtype, and return the averaged loss.
 
-    The loss rides in the same buffer so that a NaN on one rank is seen by all of them at once.
+    The loss is part of the same buffer: all ranks see a NaN of a single rank at once.
     """
     loss = loss.detach()
     if world_size() == 1:
@@ -91,7 +91,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], loss: Tensor) -> Tenso
 
 
 def average_buffers(module: nn.Module) -> None:
-    """Make floating buffers (BatchNorm's running statistics) the same on all ranks: their mean."""
+    """Replace floating buffers, such as running statistics of BatchNorm, by the mean over the ranks."""
     if world_size() > 1:
         for buffer in module.buffers():
             if buffer.is_floating_point():
@@ -99,9 +99,9 @@ def average_buffers(module: nn.Module) -> None:
 
 
 def seed_dropout(number: int, device: torch.device) -> None:
-    """Seed the generators that modules draw from, on the CPU and on `device` alone.
+    """Seed the generators of the CPU and of `device`: modules draw from both.
 
-    ``torch.manual_seed`` seeds every accelerator and costs 160 microseconds where this costs two.
+    ``torch.manual_seed`` seeds every accelerator and costs 160 microseconds in place of two.
     """
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":

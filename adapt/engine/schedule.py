@@ -1,4 +1,4 @@
-"""Weights, strengths and learning rates as functions of the run's progress in [0, 1]."""
+"""Weights, strengths and learning rates as functions of the progress of a run, in [0, 1]."""
 
 import math
 from collections.abc import Callable
@@ -9,12 +9,12 @@ Schedule = Callable[[float], float]
 
 
 def at(value: float | Schedule, progress: float) -> float:
-    """Return `value` itself, or its value at `progress`."""
+    """Return `value`, or `value(progress)` for a schedule."""
     return value(progress) if callable(value) else value
 
 
 def ramp(top: float = 1.0, *, gamma: float = 10.0) -> Schedule:
-    r"""Ganin's rise from 0 to `top`: :math:`\text{top} \cdot (2 / (1 + e^{-\gamma p}) - 1)`.
+    r"""Return Ganin's rise from 0 to `top`: :math:`\text{top} \cdot (2 / (1 + e^{-\gamma p}) - 1)`.
 
     Ganin et al., 2016, section 5.2.2 (gamma = 10), https://arxiv.org/abs/1505.07818
 
@@ -25,7 +25,8 @@ def ramp(top: float = 1.0, *, gamma: float = 10.0) -> Schedule:
 
 
 def cosine(*, end: float = 0.0, warmup: float = 0.0) -> Schedule:
-    r"""From 1 to `end` along half a cosine, after a linear rise from 0 over the first `warmup` of the run.
+    r"""Return a schedule from 1 to `end` along half a cosine, after a linear rise from 0 over the first `warmup` of the
+    run.
 
     Loshchilov and Hutter, SGDR, 2017, eq. 5, https://arxiv.org/abs/1608.03983
 
@@ -43,7 +44,7 @@ def cosine(*, end: float = 0.0, warmup: float = 0.0) -> Schedule:
 
 
 def inverse(*, gamma: float = 10.0, power: float = 0.75) -> Schedule:
-    r"""Ganin's learning rate :math:`(1 + \gamma p)^{-\text{power}}`.
+    r"""Return Ganin's learning rate :math:`(1 + \gamma p)^{-\text{power}}`.
 
     Ganin et al., 2016, section 5.2.2, https://arxiv.org/abs/1505.07818
 
@@ -54,7 +55,7 @@ def inverse(*, gamma: float = 10.0, power: float = 0.75) -> Schedule:
 
 
 def switch(before: float, after: float, *, at: float) -> Schedule:
-    """`before` until the share `at` of the run lies behind, then `after`: penalties that wait for a first solution.
+    """Return `before` until the share `at` of the run is done, then `after`: for penalties after a first solution.
 
     >>> switch(1.0, 100.0, at=0.1)(0.05), switch(1.0, 100.0, at=0.1)(0.1)
     (1.0, 100.0)

@@ -1,4 +1,4 @@
-"""What a term sees of one training step. Everything is computed when a term asks for it, and once."""
+"""A training step as a term sees the step. Features and outputs are computed once, when a term asks first."""
 
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,28 +19,28 @@ KeptPasses = dict[tuple[str, ...], Pass]  # by the names of the views
 
 
 class Step:
-    """The batches of one step, and what the encoder and the heads make of them.
+    """The batches of a step, with the features of the encoder and the outputs of the heads.
 
-    ``step["source"]`` is a :class:`View`; ``step.output(head, "source")`` is the output of a head on the features of the view;
-    ``step.progress`` is the share of the run that is done, in [0, 1]; ``step.generator`` is a CPU generator that depends
-    on the seed and on the number of the step alone, and is the same on every rank.
+    ``step["source"]`` is a :class:`View`; ``step.output(head, "source")`` is the output of a head on the features of
+    the view; ``step.progress`` is the finished share of the run, in [0, 1]; ``step.generator`` is a CPU generator keyed
+    by the seed and the number of the step, the same on every rank.
 
     Args:
         batches: of each stream, by name.
         encoder: from inputs to features.
         number: of the step.
-        progress: share of the run that is done.
+        progress: finished share of the run.
         seed: of the run.
-        streams: names of the streams whose features the terms ask for; None means all.
-        layers: names of the encoder's layers whose outputs the terms ask for.
-        passes: ``"joint"``, one pass of the encoder over all views, or ``"separate"``, one pass for each view.
+        streams: names of the streams with features for the terms; None means all.
+        layers: names of layers of the encoder with outputs for the terms.
+        passes: ``"joint"``, a single pass of the encoder over all views, or ``"separate"``, a pass for each view.
         encoder_learns: whether gradients reach the encoder.
-        kept: passes of the encoder as it is now, from earlier phases of the same step.
-        keep_graph: whether a pass without gradient keeps its graph, for a later phase in which the encoder learns.
+        kept: passes since the last update of the encoder, from earlier phases of the same step.
+        keep_graph: whether a pass without gradient keeps the graph for a later phase with a learning encoder.
         logging: whether reports of this step are read.
-        known: the modules that a term owns; None for any.
+        known: the modules owned by terms; None for any.
         autocast: the precision of encoder and heads.
-        announce: whether the encoder must be told which rows belong to which stream; None asks the encoder.
+        announce: whether the encoder must know the stream of each row; None asks the encoder.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Step:
         self._begin(Step._as_returned)
 
     def _begin(self, read: Callable[["Step", Pass], Tensor]) -> None:
-        """Nothing has been read yet."""
+        """Start with no features and no outputs."""
         self._read = read
         self._views = {name: View(self, name, batch) for name, batch in self._batches.items()}
         self._features: dict[str, Tensor] = {}  # by the name of a view
@@ -84,9 +84,9 @@ class Step:
         return made.features
 
     def read_by(self, read: Callable[["Step", Pass], Tensor]) -> "Step":
-        """Return the same step for a reader whose features are ``read(step, pass)`` in place of ``pass.features``.
+        """Return the same step for a reader with the features ``read(step, pass)`` in place of ``pass.features``.
 
-        Passes, generator and reports are shared. Outputs of heads are not: they depend on the features.
+        Both steps share passes, generator and reports. Outputs of heads depend on the features and are not shared.
         """
         other = copy(self)
         other._begin(read)
@@ -105,7 +105,7 @@ class Step:
         return self._generators[0]
 
     def call(self, module: nn.Module, *inputs: Any) -> Tensor:
-        """Return what `module` makes of `inputs` under the precision of the run; at least float32."""
+        """Return the output of `module` on `inputs` under the precision of the run, as float32 or more."""
         if self._known is not None and module not in self._known:
             raise ValueError(
                 f"a {type(module).__name__} was called in a step and no term owns it, so it would not be trained or "
@@ -124,7 +124,7 @@ class Step:
         return found
 
     def features(self, *streams: str) -> Tensor:
-        """Return the features of several streams behind each other: no copy where they are one pass of the encoder."""
+        """Return the features of several streams behind each other; no copy where a single pass gave all."""
         parts = [self[name].features for name in streams]
         made = self._pass_of[streams[0]]
         return self._read(self, made) if made.views == streams else torch.cat(parts)
@@ -134,14 +134,14 @@ class Step:
         self.reports[name] = value.detach() if isinstance(value, Tensor) else value
 
     def features_of(self, view: "View") -> Tensor:
-        """Return the features of a view; in a joint pass, the encoder runs over all views that the phase asks for."""
+        """Return the features of a view; in a joint pass, the encoder runs over all views of the phase."""
         if view.name not in self._features:
             made = self._pass_with(view)
             self._features |= made.split(self._read(self, made))
         return self._features[view.name]
 
     def layer_of(self, view: "View", layer: str) -> Tensor:
-        """Return what a layer of the encoder returned for the rows of a view."""
+        """Return the output of a layer of the encoder for the rows of a view."""
         if layer not in self._layers:
             raise ValueError(f"layer `{layer}` was not declared: name it in the term, `Term(..., layers=[{layer!r}])`.")
         made = self._pass_with(view)
@@ -167,7 +167,7 @@ class Step:
         return self._pass_of[view.name]
 
     def _run(self, views: list["View"], names: tuple[str, ...]) -> Pass:
-        """Run the encoder, and keep what the asked layers return on the way."""
+        """Run the encoder, and keep the outputs of the asked layers."""
         rows, inputs = [len(v.index) for v in views], join([v.inputs for v in views], names)
         if self._announce:
             self.encoder.announce_rows(list(zip(names, rows, strict=True)))  # type: ignore[operator]  # it offers that
@@ -183,7 +183,9 @@ class Step:
 
 
 class View:
-    """The rows of one stream in a step: `inputs`, `labels`, `index`, `features`, and `second` where the stream has two views."""
+    """The rows of a stream in a step: `inputs`, `labels`, `index`, `features`, and `second` where the stream has two
+    views.
+    """
 
     def __init__(self, step: Step, name: str, batch: Batch):
         self.name, self.inputs, self.index = name, batch.inputs, batch.index
@@ -195,7 +197,8 @@ class View:
     def labels(self) -> Tensor:
         if self._batch.labels is None:
             raise ValueError(
-                f"stream `{self.name}` carries no labels: it was made with `labels=False`. A term on it must do without."
+                f"stream `{self.name}` carries no labels: it was made with `labels=False`. A term on it must do "
+                "without."
             )
         return self._batch.labels
 

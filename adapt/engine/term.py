@@ -1,4 +1,4 @@
-"""What is minimised: terms, and phases of terms."""
+"""Terms of the objective, and phases of terms."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -13,12 +13,12 @@ from adapt.protocols import Source, offers
 
 
 class Outcome(NamedTuple):
-    """What a loss may return in place of a scalar: the loss, and whether no row had a label.
+    """The loss, and whether no row had a label: a loss may return both in place of a scalar.
 
     Args:
         loss: a scalar.
-        absent: a scalar of booleans, the same on every rank: True where no row of any rank had a label. The term then adds
-            nothing, a balance leaves the task out, and TensorBoard shows no value.
+        absent: a scalar of booleans, the same on every rank: True where no row of any rank had a label. The term then
+            adds nothing, a balance leaves the task out, and TensorBoard shows no value.
     """
 
     loss: Tensor
@@ -26,29 +26,29 @@ class Outcome(NamedTuple):
 
 
 class ChecksStreams(Protocol):
-    """A loss that looks at the streams before the first step."""
+    """A loss that checks the streams before the first step."""
 
     def check(self, streams: Mapping[str, Source]) -> None: ...
 
 
 class Term:
-    """One summand of the objective: `weight` times `loss`.
+    """A summand of the objective: `weight` times `loss`.
 
     Args:
-        name: unique in a trainer; its tag in TensorBoard and in error messages.
-        loss: any callable from a :class:`Step` to a scalar tensor, or to an :class:`Outcome`. The parameters of a module are
-            trained and saved.
+        name: unique in a trainer; the tag in TensorBoard and in error messages.
+        loss: any callable from a :class:`Step` to a scalar tensor, or to an :class:`Outcome`. The parameters of a
+            module are trained and saved.
         weight: a number, or a function of the progress in [0, 1]. Adding a term never rescales another.
-        streams: names of the streams whose features it asks for; ``None`` means all. The encoder runs once over what
-            the terms of a phase ask for.
-        modules: heads that a plain function uses; they are trained and saved.
-        task: one of several that a trainer's `balance` weighs at the encoder.
-        layers: names of the encoder's layers whose outputs it asks for, with ``step["source"].layer(name)``.
-        supervises: names of the streams whose labels the term learns from, as ``adapt.supervised`` does. A method that holds
-            the supervised loss itself needs no supervised term beside it on these streams.
+        streams: names of the streams with features for the term; ``None`` means all. The encoder runs once over all
+            streams of the terms of a phase.
+        modules: heads inside of a plain function; the trainer trains and saves the modules.
+        task: whether the `balance` of a trainer weighs the term at the encoder.
+        layers: names of the layers of the encoder with outputs for the term, read by ``step["source"].layer(name)``.
+        supervises: names of the streams whose labels the term learns from, as ``adapt.supervised`` does. A method that
+            holds the supervised loss itself needs no supervised term beside it on these streams.
 
     Raises:
-        TypeError: a loss that cannot be called.
+        TypeError: a loss without a call.
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class Term:
 
 
 class Phase:
-    """Terms that are minimised together by one optimizer.
+    """Terms with a common optimizer, minimised together.
 
     Args:
-        terms: its objective.
-        update: the modules that learn in it; ``None`` means the encoder and all modules of all terms. Where the encoder
-            is not among them, features come without gradient, and one pass serves all phases and repeats on the same
-            streams until the encoder is updated: its dropout is drawn, and its BatchNorm statistics move, once a pass.
-        repeat: updates a batch.
-        optimizer: from parameter groups to an optimizer; ``None`` takes the trainer's.
+        terms: the objective is their weighted sum.
+        update: the learning modules of the phase; ``None`` means the encoder and all modules of all terms. Without the
+            encoder in `update`, features come without gradient, and a single pass serves all phases and repeats on the
+            same streams until the encoder is updated: dropout is drawn, and BatchNorm statistics move, once per pass.
+        repeat: updates per batch.
+        optimizer: from parameter groups to an optimizer; ``None`` takes the optimizer of the trainer.
         name: in TensorBoard.
     """
 
@@ -125,7 +125,7 @@ class Phase:
 
 
 def flatten(terms: Iterable) -> list[Term]:
-    """A flat list of terms: a method may return one term or several."""
+    """Return a flat list of terms: a method may return a term or several terms."""
     flat: list[Term] = []
     for term in terms:
         flat += [term] if isinstance(term, Term) else flatten(term)
@@ -136,8 +136,8 @@ def check_terms(phases: Sequence[Phase], streams: Mapping[str, Source]) -> list[
     """Return all terms, once each, after a look at names, streams and labels.
 
     Raises:
-        ValueError: names that are not unique or cannot name a module; labels that a term cannot take.
-        KeyError: a stream that the trainer does not have.
+        ValueError: names not unique or not fit for a module; labels of a wrong kind for a term.
+        KeyError: an unknown stream.
     """
     if not streams:
         raise ValueError("`streams` is empty: name at least one, `streams={'source': Stream(...)}`.")
@@ -159,6 +159,7 @@ def check_names(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1 or "." in name or name in taken:
             raise ValueError(
-                f"`{name}` cannot name a term: names are unique, not empty, without dots, and no torch method. Methods take "
+                f"`{name}` cannot name a term: names are unique, not empty, without dots, and no torch method. Methods "
+                "take "
                 "`name=...`."
             )

@@ -1,4 +1,4 @@
-"""A phase with what it needs to be run."""
+"""The optimizer and the parameters of a phase."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,24 +17,24 @@ Scales = dict[str, float | Schedule]
 
 
 class Update:
-    """The parameters that a phase updates, and its optimizer.
+    """The learning parameters of a phase, and the optimizer.
 
     Args:
-        phase: its terms are minimised.
-        model: ``model["encoder"]`` and, below it, the modules of all terms.
+        phase: terms and options.
+        model: ``model["encoder"]`` and the modules of all terms.
         optimizer: used where the phase names none.
-        encoder_scale: learning rate of the encoder relative to the heads': a number, or for each of its layers a number
-            or a function of the progress.
+        encoder_scale: learning rate of the encoder relative to the rate of the heads: a number, or for each layer of
+            the encoder a number or a function of the progress.
 
     Attributes:
-        parameters: the parameters that learn in the phase.
-        inputs: the parameters whose gradients are computed; None where these are all parameters of the model that learn.
+        parameters: the learning parameters of the phase.
+        inputs: parameters to compute gradients for; None means all learning parameters of the model.
         encoder_learns: whether a parameter of the encoder learns in the phase.
-        keep_graph: whether a pass of the encoder is continued by a later phase in which the encoder learns.
-        scales: for each group of the optimizer, the factor on its learning rate: 1, or a function of the progress.
+        keep_graph: whether a later phase with a learning encoder continues from a pass of this phase.
+        scales: for each group of the optimizer, the factor on the learning rate: 1, or a function of the progress.
 
     Raises:
-        ValueError: nothing learns, or a module that the model does not hold; a scale for other layers than those of the encoder.
+        ValueError: nothing learns, or a module outside of the model; a scale for layers unknown to the encoder.
     """
 
     def __init__(self, phase: Phase, model: nn.ModuleDict, optimizer: OptimizerFactory, encoder_scale: EncoderScale):
@@ -54,7 +54,7 @@ class Update:
         self.scales = self._scaled(groups, scales)
 
     def _scaled(self, groups: Groups, scales: Scales) -> list[float | Schedule]:
-        """Put scales that are numbers into the rates of the groups; return scales that are functions, and 1 elsewhere."""
+        """Put numbers into the rates of the groups; return functions of the progress, and 1 in place of numbers."""
         names = [str(group.get("name")) for group in self.optimizer.param_groups]
         lost = [name for name in scales if groups[name] and name not in names]
         if lost:
@@ -71,10 +71,10 @@ class Update:
 
 
 def learning_parameters(phase: Phase, model: nn.ModuleDict) -> list[nn.Parameter]:
-    """Return the parameters that a phase updates, once each.
+    """Return the learning parameters of a phase, once each.
 
     Raises:
-        ValueError: none, or one that the model does not hold.
+        ValueError: no parameter, or a parameter outside of the model.
     """
     chosen = phase.update
     if chosen is None:
@@ -92,7 +92,7 @@ def groups_of(encoder: nn.Module, learning: Sequence[nn.Parameter], scale: Encod
     """Return parameter groups by name, with the scale of each group of the encoder.
 
     Raises:
-        ValueError: names of other layers than those of the encoder.
+        ValueError: layers unknown to the encoder.
         TypeError: a scale for each layer, and an encoder without named layers.
     """
     owned: Mapping[str, Sequence[nn.Parameter]] = {"encoder": list(encoder.parameters())}
@@ -121,8 +121,9 @@ def updates_of(
 ) -> list[Update]:
     """Return an :class:`Update` for each phase.
 
-    A phase without the encoder keeps the graph of its pass where the next phase with the encoder continues from the pass. With
-    accumulation it does not: the graphs of all micro-batches would be in memory at once, and accumulation is there to avoid that.
+    A phase without the encoder keeps the graph of a pass where the next phase with the encoder continues from the pass.
+    With accumulation the phase keeps no graph, since accumulation must not have the graphs of all micro-batches in
+    memory at once.
     """
     updates = [Update(phase, model, optimizer, encoder_scale) for phase in phases]
     for number, update in enumerate(updates):
@@ -132,5 +133,5 @@ def updates_of(
 
 
 def shown(scale: EncoderScale) -> str:
-    """Return what a resumed run must agree on."""
+    """Return the scales as text, for the comparison of a resumed run."""
     return describe(dict(scale) if isinstance(scale, Mapping) else scale)

@@ -1,4 +1,4 @@
-"""The backward pass of several tasks that share one encoder."""
+"""The backward pass of several tasks with a shared encoder."""
 
 from adapt.engine.tasks.backward import TaskBackward
 from adapt.engine.tasks.conflicts import Conflicts

@@ -1,4 +1,4 @@
-"""Features that several tasks read apart, so that the gradient of each task arrives at a row of its own."""
+"""Features for several tasks: the gradient of each task arrives at a separate row."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,14 +11,14 @@ from adapt.engine.step import Step
 
 
 class FeaturesApart:
-    r"""Steps for several tasks, one for each, and the gradient of each task at the features.
+    r"""Makes a step for each of several tasks, and gives the gradient of each task at the features.
 
-    The features of a pass, ``(n, ...)``, become one leaf ``(tasks, n, ...)`` with the same values. Task t reads row t. One
-    backward pass through all heads then gives :math:`D_t = \partial L_t / \partial z` of every task in one tensor, the gradient
-    of the leaf. The encoder does not run again; heads do, once for each task that reads them.
+    The features of a pass, ``(n, ...)``, become a leaf ``(tasks, n, ...)`` with the same values. Task t reads row t. A
+    single backward pass through all heads then gives :math:`D_t = \partial L_t / \partial z` of every task in a single
+    tensor, the gradient of the leaf. The encoder does not run again; heads do, once for each task.
 
     Args:
-        step: the step that all tasks share.
+        step: shared by all tasks.
         tasks: how many.
     """
 
@@ -41,7 +41,9 @@ class FeaturesApart:
         return list(self._leaves.values())
 
     def gradients(self) -> Tensor:
-        """Return ``(tasks, n d)`` gradients of the tasks at the features of all passes, and free them."""
+        """Return ``(tasks, n d)`` gradients of the tasks at the features of all passes, and free the memory of the
+        leaves.
+        """
         blocks = []
         for made in self._step.passes:
             if made.features.requires_grad:

@@ -1,4 +1,4 @@
-"""The backward pass of several tasks that a balance weighs at the encoder they share."""
+"""The backward pass of several tasks, weighed by a balance at the shared encoder."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -23,28 +23,28 @@ Scalars = dict[str, Tensor | float]
 
 
 class TaskBackward(nn.Module):
-    r"""Weighs the terms that are tasks, ``Term(..., task=True)``, in one phase.
+    r"""Weighs tasks, the terms with ``task=True``, in a single phase.
 
     With :math:`u_t` the weight of term t, z the features and :math:`b = \text{balance}(L, G)`:
 
     .. math:: \nabla_\text{encoder} = \sum_t b_t u_t \nabla L_t, \qquad \nabla_\text{heads} = \sum_t u_t \nabla L_t
 
-    The balance changes the gradient of the encoder; heads, and all other modules, keep the gradient of the plain sum. There are
-    two backward passes. In the first, each task reads a row of one leaf with the values of the features, so that one pass
-    through all heads gives :math:`D_t = u_t \partial L_t / \partial z` of each task (:class:`FeaturesApart`). The second pass goes
-    through the encoder, from :math:`\sum_t b_t D_t` and from the terms that are no tasks. A gradient of a task that does not go
-    through the features, say of a penalty on the encoder's weights, keeps its plain weight. With accumulation each
-    micro-batch has weights of its own, from its own losses and Gramian.
+    The balance changes the gradient of the encoder; heads, and all other modules, keep the gradient of the plain sum.
+    Two backward passes are needed. In the first, each task reads a row of a leaf with the values of the features, so a
+    single pass through all heads gives :math:`D_t = u_t \partial L_t / \partial z` of each task
+    (:class:`FeaturesApart`). The second pass goes through the encoder, from :math:`\sum_t b_t D_t` and from all other
+    terms. A gradient of a task past the features, say of a penalty on the weights of the encoder, keeps the plain
+    weight. With accumulation each micro-batch has separate weights, from the losses and the Gramian of the micro-batch.
 
     Args:
-        balance: ``weights = balance(losses, gram)``, see :class:`adapt.protocols.Balance`; None watches the gradients of
-            the tasks on logging steps and weighs nothing.
-        encoder: the tasks share its parameters.
+        balance: ``weights = balance(losses, gram)``, see :class:`adapt.protocols.Balance`; None watches the gradients
+            of the tasks on logging steps and weighs nothing.
+        encoder: shared by the tasks.
         phases: of the trainer.
 
     Raises:
-        ValueError: a `balance` without two tasks in exactly one phase, or without parameters that the tasks share, or with
-            a task that asks for layers of the encoder.
+        ValueError: a `balance` without two tasks in exactly one phase, or without learning parameters of the encoder,
+            or with a task on layers of the encoder.
     """
 
     def __init__(self, balance: Callable | None, encoder: nn.Module, phases: Sequence[Phase]):
@@ -64,7 +64,7 @@ class TaskBackward(nn.Module):
 
     @property
     def name(self) -> str | None:
-        """The balance with its settings: a run goes on with the balance and the settings that the run began with."""
+        """The balance with its settings: a resumed run must have the same."""
         return None if self.balance is None else describe(self.balance)
 
     def weighs(self, update: "Update") -> bool:
@@ -75,13 +75,13 @@ class TaskBackward(nn.Module):
         return update.phase.name == self._phase and update.encoder_learns
 
     def evaluate(self, step: Step, update: "Update") -> tuple[Objective, FeaturesApart]:
-        """Return the terms of the phase, each task on features that it alone reads."""
+        """Return the terms of the phase, each task on separate features."""
         apart = FeaturesApart(step, len(self.tasks))
         steps = dict(zip(self.tasks, apart.steps, strict=True))
         return evaluate(update.phase, step, lambda term: steps.get(term, step)), apart
 
     def watch(self, objective: Objective, update: "Update") -> Scalars:
-        """Return how the gradients of tasks agree that read the same features; for phases without weighing."""
+        """Return how the gradients of tasks agree, for tasks on the same features in a phase without weighing."""
         if not self.tasks or not self._shared_by(update):
             return {}
         shared = [f for f in objective.features if f.requires_grad]
@@ -92,7 +92,7 @@ class TaskBackward(nn.Module):
     def backward(
         self, objective: Objective, apart: FeaturesApart, update: "Update", share: float, *, logging: bool
     ) -> tuple[Tensor, Scalars]:
-        """Fill ``.grad``; return the detached objective and, on logging steps, what there is to say about the tasks.
+        """Fill ``.grad``; return the detached objective and, on logging steps, scalars about the tasks.
 
         Args:
             objective, apart: from :meth:`evaluate`.
@@ -117,9 +117,9 @@ class TaskBackward(nn.Module):
         return sum(others, start=loss.detach()), scalars
 
     def _at_encoder(self, weighed: Tensor, objective: Objective, update: "Update", share: float) -> list[Tensor]:
-        """Go through the encoder, from weighed gradients at the features and from the terms that are no tasks.
+        """Go through the encoder, from weighed gradients at the features and from all terms but tasks.
 
-        Return these terms, weighted and detached.
+        Return the terms but tasks, weighted and detached.
         """
         shared = [f for f in objective.features if f.requires_grad]
         others = [objective.losses[t] * (objective.weights[t] * share) for t in objective.losses if not t.task]
@@ -132,7 +132,9 @@ class TaskBackward(nn.Module):
         return bool(objective.absent) or not all(objective.weights[t] for t in self.tasks)
 
     def forget(self) -> None:
-        """Free what the Gramian at parameters has kept of a forward pass, also of one that activation checkpoints repeat."""
+        """Free the tensors of the forward pass for the Gramian at parameters, also of passes repeated by activation
+        checkpoints.
+        """
         if self._exact is not None:
             self._exact.clear()
 
@@ -146,9 +148,11 @@ class TaskBackward(nn.Module):
     def _agreed(
         self, objective: Objective, D: Tensor, *, share: float = 1.0, logging: bool = True
     ) -> tuple[Tensor, Tensor]:
-        r"""Return losses, NaN where a task is absent, and the Gramian at the features: equal on all ranks, one collective.
+        r"""Return losses, NaN where a task is absent, and the Gramian at the features: equal on all ranks, with a
+        single collective.
 
-        The loss is the mean over W ranks, so the gradient of a rank at a row is W times its part of the gradient of the mean, and
+        The loss is the mean over W ranks, so the gradient of a rank at a row is W times the gradient of the mean there,
+        and
         the rows of other ranks are other coordinates: :math:`G = \sum_r D_r D_r^\top / W^2`.
         """
         L = torch.stack([objective.losses[t].detach() for t in self.tasks]).to(D.dtype)
@@ -167,7 +171,9 @@ class TaskBackward(nn.Module):
         return L, self._unweighted(gram, objective, share)
 
     def _unweighted(self, gram: Tensor, objective: Objective, share: float) -> Tensor:
-        """Return the Gramian of the losses, from the Gramian of the weighted losses: preferences do not reach a balance."""
+        """Return the Gramian of the losses, from the Gramian of the weighted losses: preferences do not reach a
+        balance.
+        """
         weights = [objective.weights[t] * share for t in self.tasks]
         if all(w == 1.0 for w in weights):
             return gram
@@ -184,12 +190,14 @@ def check_tasks(tasks: Sequence[Term], phases: int, learning: int) -> None:
 
     Args:
         phases: the number of phases with two tasks or more.
-        learning: the number of tensors of the encoder that learn.
+        learning: the number of learning tensors of the encoder.
     """
     if not tasks or not learning:
         raise ValueError(
-            "`balance` weighs two or more terms that are tasks (`multitask.task(...)`) in one phase, at the encoder that "
-            f"the tasks share: found {phases} such phases and {learning} learning tensors of the encoder. With a frozen "
+            "`balance` weighs two or more terms that are tasks (`multitask.task(...)`) in one phase, at the encoder "
+            "that "
+            f"the tasks share: found {phases} such phases and {learning} learning tensors of the encoder. With a "
+            "frozen "
             "encoder there is nothing to balance: leave `balance` out."
         )
     if past := [t.name for t in tasks if t.layers]:
@@ -202,7 +210,7 @@ def check_tasks(tasks: Sequence[Term], phases: int, learning: int) -> None:
 def exact_gramian(
     at: str | nn.Module | None, encoder: nn.Module, learning: set[nn.Parameter]
 ) -> ParameterGramian | None:
-    """Return the Gramian at parameters where a balance asks for one, else None."""
+    """Return the Gramian at parameters for a balance with such an `at`, else None."""
     if at in (None, "features"):
         return None
     if at != "parameters" and not isinstance(at, nn.Module):
@@ -214,7 +222,9 @@ def exact_gramian(
 
 
 def one_by_one(tasks: Sequence[Term], objective: Objective, shared: Sequence[Tensor]) -> Tensor:
-    """Return ``(tasks, n d)`` gradients at features that all tasks read: one backward pass for each task, on logging steps."""
+    """Return ``(tasks, n d)`` gradients at features read by all tasks: a backward pass for each task, on logging
+    steps.
+    """
     rows = []
     for t in tasks:
         found: Sequence[Tensor | None] = [None] * len(shared)
@@ -228,7 +238,7 @@ def one_by_one(tasks: Sequence[Term], objective: Objective, shared: Sequence[Ten
 
 
 def like(row: Tensor, shared: Sequence[Tensor]) -> list[Tensor]:
-    """Return `row`, one number after another, as tensors of the shapes of `shared`."""
+    """Return the numbers of `row` as tensors with the shapes of `shared`."""
     if len(shared) == 1:
         return [row.view_as(shared[0])]
     return [part.view_as(f) for part, f in zip(row.split([f.numel() for f in shared]), shared, strict=True)]

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class Conflicts(nn.Module):
-    """What is seen of the tasks' gradients at the features, on the logging steps.
+    """Sums up how the gradients of tasks agree at the features, over the logging steps.
 
     Args:
-        tasks: their names.
-        balanced: whether a balance weighs them.
+        tasks: names of the tasks.
+        balanced: whether a balance weighs the tasks.
 
-    Buffers: sums over these steps of the gradients' norms, their cosines and their conflicts, and how often each pair
-    was seen.
+    Buffers: sums over the logging steps of norms, cosines and conflicts (negative cosines), and the number of steps
+    with both tasks of each pair.
     """
 
     seen: Tensor
@@ -33,7 +33,7 @@ class Conflicts(nn.Module):
             self.register_buffer("conflicts", torch.zeros(T, T))
 
     def watch(self, losses: Tensor, gram: Tensor) -> dict[str, Tensor | float]:
-        """Norms, cosines and conflicts at the features; summed up for the verdict."""
+        """Return norms, cosines and conflicts at the features of a step, and add to the sums."""
         squares = gram.diagonal()
         live = ~losses.isnan() & (squares > 0)
         pairs = live[:, None] & live
@@ -57,17 +57,19 @@ class Conflicts(nn.Module):
         return scalars
 
     def affinity(self) -> Tensor:
-        """``(tasks, tasks)`` mean cosines of the tasks' gradients at the features, over the logging steps; NaN where none
-        was seen. Tasks that help each other are near 1, tasks on different rows exactly 0.
+        """Return ``(tasks, tasks)`` mean cosines of gradients at the features, over the logging steps; NaN for a pair
+        without any common step. Tasks with common gradients are near 1, tasks on different rows are exactly 0.
         """
         return torch.where(self.seen > 0, self.cosines / self.seen, torch.nan)
 
     def verdict(self) -> str:
-        """One sentence: was balancing worth anything? From the logging steps; "" where no task was seen.
+        """Return a sentence on whether balancing was worth the cost, from the logging steps; "" where no task was
+        present.
 
-        Weighing can help where gradients differ in length by a factor of more than 3, projecting where they conflict in
-        more than a third of the pairs and their mean cosine is below -0.1, since it changes weights by about as much: rules of
-        thumb, ours. The score against the plain sum decides.
+        A balance of lengths can help where gradients differ in length by a factor of more than 3. A projection can help
+        where gradients conflict in more than a third of the pairs and the mean cosine is below -0.1: a projection
+        changes weights by about the size of the mean cosine. The three bounds are our choice. The score against the
+        plain sum decides.
         """
         if not self.tasks or self.seen.diagonal().sum() == 0:
             return ""
@@ -78,7 +80,8 @@ class Conflicts(nn.Module):
         pairs = self.seen[other].sum().clamp_min(1)
         rate, cosine = (self.conflicts[other].sum() / pairs).item(), (self.cosines[other].sum() / pairs).item()
         facts = (
-            f"at the features the tasks' gradients differ in length by a factor of {ratio:.2g} and conflict in {rate:.0%} "
+            f"at the features the tasks' gradients differ in length by a factor of {ratio:.2g} and conflict in "
+            f"{rate:.0%} "
             f"of the pairs (mean cosine {cosine:.2f})"
         )
         remedies = []

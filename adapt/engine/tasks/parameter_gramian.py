@@ -1,4 +1,4 @@
-"""The inner products of the tasks' gradients, without ever holding the gradients."""
+"""Inner products of the gradients of tasks at parameters, without the gradients of all tasks in memory."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,14 @@ from losses.checks import at_least_float32
 class ParameterGramian:
     r"""Exact inner products of the gradients at all learning parameters of `module`.
 
-    A linear layer's gradient is :math:`E_t^\top A`, with its inputs A ``(rows, in)`` and the gradients at its outputs
-    :math:`E_t`, so
+    The gradient of a linear layer is :math:`E_t^\top A`, with the inputs A ``(rows, in)`` and the gradients :math:`E_t`
+    at the outputs, so
 
     .. math:: \langle E_s^\top A, E_t^\top A \rangle = \langle E_s, A A^\top E_t \rangle
 
-    and the gradient itself is never formed where there are fewer rows than inputs. Costs, for each task, the half of a
-    backward that passes through activations. Parameters of other layers, of tied ones, and those that are used
-    without a call of their layer, take a buffer of tasks x their number. On several ranks the gradient of one layer after
-    another is summed over the ranks.
+    and the gradient is never formed with fewer rows than inputs. The cost for each task is the activations' half of a
+    backward pass. Parameters of other layers, of tied layers, and parameters used without a call of the layer, take a
+    buffer of tasks x numbers. On several ranks gradients are summed over the ranks, layer by layer.
     """
 
     def __init__(self, module: nn.Module):
@@ -40,7 +39,8 @@ class ParameterGramian:
     def _keep(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:
             assert isinstance(layer, nn.Linear)
-            # the edge, not the tensor: an activation may overwrite the tensor in place, and would then count as part of the layer
+            # the edge, not the tensor: an activation may overwrite the tensor in place, and would then count as part of
+            # the layer
             self.calls.setdefault(layer, []).append((inputs[0].detach(), get_gradient_edge(output)))
 
     def clear(self) -> None:
@@ -50,8 +50,8 @@ class ParameterGramian:
         """Return the ``(tasks, tasks)`` Gramian.
 
         Args:
-            features: what the encoder returned.
-            gradients: for each task, the gradients of its loss with respect to `features`.
+            features: output of the encoder.
+            gradients: for each task, the gradients of the loss with respect to `features`.
         """
         layers = list(self.calls)
         edges: list[Any] = [edge for layer in layers for _, edge in self.calls[layer]]
@@ -88,7 +88,9 @@ def layer_is_plain(layer: nn.Linear, counts: Mapping[nn.Parameter, int]) -> bool
 
 
 def at_outputs(layer: nn.Linear, rows: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
-    """Return the gradients of one task at the outputs of all calls of a layer, ``(rows, out)``; zeros where there is none."""
+    """Return the gradients of a task at the outputs of all calls of a layer, ``(rows, out)``; zeros in place of
+    None.
+    """
     each = [
         x.new_zeros(1).expand(len(x), layer.out_features) if g is None else g.reshape(-1, g.shape[-1])
         for x, g in zip(rows, gradients, strict=True)
@@ -97,12 +99,12 @@ def at_outputs(layer: nn.Linear, rows: Sequence[Tensor], gradients: Sequence[Ten
 
 
 def weights_of(layer: nn.Linear) -> list[Tensor]:
-    """Those of a linear layer itself; adapters may have put others on it."""
+    """Return the weight and the bias of a linear layer, without the parameters of adapters on the layer."""
     return [p for p in (layer.weight, layer.bias) if p is not None]
 
 
 def linear(layer: nn.Linear, A: Tensor, E: Tensor) -> Tensor:
-    """A layer's part, from inputs ``(rows, in)`` and gradients ``(tasks, rows, out)`` at its outputs."""
+    """Return the part of a layer, from inputs ``(rows, in)`` and gradients ``(tasks, rows, out)`` at the outputs."""
     T, rows, _ = E.shape
     gram = E.new_zeros(T, T)
     if layer.weight.requires_grad:
@@ -116,6 +118,6 @@ def linear(layer: nn.Linear, A: Tensor, E: Tensor) -> Tensor:
 
 
 def inner(gradients: Tensor) -> Tensor:
-    """``(tasks, tasks)`` from ``(tasks, numbers)`` of this rank: the loss is the mean over the ranks."""
+    """Return ``(tasks, tasks)`` from ``(tasks, numbers)`` of this rank: the loss is the mean over the ranks."""
     gradients = runtime.average(gradients)
     return gradients @ gradients.T

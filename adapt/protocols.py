@@ -36,6 +36,14 @@ class TellsStreamsApart(Protocol):
         ...
 
 
+class MapStyle(Protocol):
+    """A dataset with a length and with items by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
 class Head(Protocol):
     """Maps features to outputs, and knows the loss, the score and the labels of the task."""
 
@@ -64,6 +72,12 @@ class HasClasses(Protocol):
     """A head with logits of exclusive classes."""
 
     classes: int
+
+
+class NamesClasses(HasClasses, Protocol):
+    """A head with logits of exclusive classes, and their names."""
+
+    names: list[str]
 
 
 class Source(Protocol):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from adapt import store
 from adapt.engine.fingerprint import fingerprint
 from adapt.evaluating import evaluating
+from adapt.protocols import MapStyle
 from adapt.streams.stream import Batch, Stream, _KeyedRows, split
 
 FORMAT = "adapt-losses features 3"
@@ -21,7 +22,7 @@ FEATURES, LABELS = "features.bin", "labels.pt"
 
 def features(
     encoder: nn.Module,
-    dataset: Dataset,
+    dataset: MapStyle,
     folder: str | Path | None = None,
     *,
     transform: Callable | None = None,
@@ -66,7 +67,7 @@ def features(
         ValueError: an empty dataset, more than one view without a transform, an unknown precision.
         OSError: the written features cannot be read back.
     """
-    rows = len(dataset)  # type: ignore[arg-type]
+    rows = len(dataset)
     if rows == 0:
         raise ValueError("`dataset` is empty: there is nothing to encode.")
     if views < 1 or (views > 1 and transform is None):
@@ -100,9 +101,9 @@ def features(
     return made
 
 
-def _batches(dataset: Dataset, transform: Callable | None, views: int, seed: int, batch_size: int) -> Iterator[Batch]:
+def _batches(dataset: MapStyle, transform: Callable | None, views: int, seed: int, batch_size: int) -> Iterator[Batch]:
     """Read every row of every view, in order."""
-    rows = len(dataset)  # type: ignore[arg-type]
+    rows = len(dataset)
     labelled = split(dataset[0])[1] is not None
     stream = Stream(dataset, min(batch_size, rows), labels=labelled, transform=transform, shuffle=False)
     keyed = _KeyedRows(stream, "features", seed)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from adapt.encoders import synchronize_batch_norm
 from adapt.engine import checkpoint, runtime
@@ -22,9 +21,9 @@ from adapt.engine.schedule import Schedule, at
 from adapt.engine.step import KeptPasses, Step
 from adapt.engine.tasks import TaskBackward
 from adapt.engine.term import Phase, Term, check_terms
-from adapt.engine.update import EncoderScale, OptimizerFactory, Update, shown, updates_of
+from adapt.engine.update import EncoderScale, OptimizerFactory, Update, averaged, shown, updates_of
 from adapt.heads import Score
-from adapt.protocols import TellsStreamsApart, offers
+from adapt.protocols import MapStyle, TellsStreamsApart, expect_head, offers
 from adapt.randomness import keyed_seed, untouched_randomness
 from adapt.streams import Batch, Stream
 
@@ -88,7 +87,7 @@ class Trainer:
         balance: Callable | None = None,
         passes: str = "joint",
         batch_norm: str = "global",
-        watch: Mapping[str, tuple[nn.Module, Dataset] | tuple[nn.Module, Dataset, str]] | None = None,
+        watch: Mapping[str, tuple[nn.Module, MapStyle] | tuple[nn.Module, MapStyle, str]] | None = None,
         watch_every: int = 250,
         log: str | Path | None = None,
         log_every: int = 50,
@@ -291,10 +290,9 @@ class Trainer:
     # ---- measuring ----
 
     def predict(
-        self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256
+        self, head: nn.Module, dataset: MapStyle, stream: str | None = None, *, batch_size: int = 256
     ) -> Predictions:
-        """Return outputs, features and labels of every row, with the averaged weights where the trainer keeps an
-        average.
+        """Return outputs, features and labels of every row, with averaged weights where the trainer keeps an average.
 
         An encoder that treats streams differently (``encoders.task_lora``) takes the rows for rows of `stream`.
         """
@@ -306,10 +304,11 @@ class Trainer:
             stream=stream, batch_size=batch_size, device=self.device, autocast=self.autocast,
         )  # fmt: skip
 
-    def evaluate(self, head: nn.Module, dataset: Dataset, stream: str | None = None, *, batch_size: int = 256) -> Score:
-        """Return the score of the head on a labelled dataset, with its 95 % interval. `stream` as in
-        :meth:`predict`.
-        """
+    def evaluate(
+        self, head: nn.Module, dataset: MapStyle, stream: str | None = None, *, batch_size: int = 256
+    ) -> Score:
+        """Return the score of the head on a labelled dataset, with its 95 % interval; `stream` as in `predict`."""
+        expect_head(head)
         check_labelled("`dataset`", dataset)
         return score(head, self.predict(head, dataset, stream, batch_size=batch_size))
 
@@ -398,13 +397,3 @@ class Trainer:
         raise ValueError(
             f"{what} is a {type(head).__name__} that no term of this trainer owns: the trainer does not train the head."
         )
-
-
-def averaged(model: nn.Module, decay: float | None) -> torch.optim.swa_utils.AveragedModel | None:
-    """Return a copy of `model` that follows weights and buffers by an exponential moving average; None without a
-    decay.
-    """
-    if decay is None:
-        return None
-    step = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)
-    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=step, use_buffers=True)

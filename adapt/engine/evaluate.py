@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, TensorDataset, default_collate
+from torch.utils.data import TensorDataset, default_collate
 
 from adapt.engine import runtime
 from adapt.engine.step import Step
 from adapt.evaluating import evaluating
 from adapt.heads import Score
-from adapt.protocols import TellsStreamsApart, offers
+from adapt.protocols import MapStyle, TellsStreamsApart, expect_head, offers
 from adapt.streams import Batch
 from adapt.streams.stream import split
 
@@ -30,7 +30,7 @@ class Predictions(NamedTuple):
 def predict(
     encoder: nn.Module,
     head: nn.Module,
-    dataset: Dataset,
+    dataset: MapStyle,
     *,
     stream: str | None = None,
     batch_size: int = 256,
@@ -45,7 +45,7 @@ def predict(
     Raises:
         ValueError: an empty dataset.
     """
-    rows, rank, world = len(dataset), runtime.rank(), runtime.world_size()  # type: ignore[arg-type]
+    rows, rank, world = len(dataset), runtime.rank(), runtime.world_size()
     if rows == 0:
         raise ValueError("`dataset` is empty: there is nothing to predict.")
     # every rank gets the same number of rows: the last rows come twice where the number of ranks does not divide
@@ -65,13 +65,13 @@ def predict(
 def score(head: nn.Module, predictions: Predictions) -> Score:
     """Return the score of the head, in evaluation mode: a score may call layers of the head."""
     with evaluating(head):
-        return head.score(predictions.outputs, predictions.labels)  # type: ignore[operator]
+        return expect_head(head).score(predictions.outputs, predictions.labels)
 
 
-def check_labelled(what: str, dataset: Dataset) -> None:
+def check_labelled(what: str, dataset: MapStyle) -> None:
     """Raise unless `dataset` has rows with labels."""
-    if len(dataset) == 0 or split(dataset[0])[1] is None:  # type: ignore[arg-type]
-        found = "no rows" if len(dataset) == 0 else "inputs without labels"  # type: ignore[arg-type]
+    if len(dataset) == 0 or split(dataset[0])[1] is None:
+        found = "no rows" if len(dataset) == 0 else "inputs without labels"
         raise ValueError(f"{what} has {found}: a score needs labelled rows. For outputs alone use `Trainer.predict`.")
 
 
@@ -84,7 +84,7 @@ def _in_order(mine: Tensor, rows: int, device: torch.device | str) -> Tensor:
     return everyone.view(world, len(mine), *mine.shape[1:]).transpose(0, 1).flatten(0, 1)[:rows]
 
 
-def _read(dataset: Dataset, rows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Any, Any]]:
+def _read(dataset: MapStyle, rows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Any, Any]]:
     for index in rows.split(batch_size):
         if isinstance(dataset, TensorDataset):
             inputs, *rest = dataset.tensors

@@ -10,6 +10,7 @@ from adapt.engine import runtime
 from adapt.engine.pictures import affinity_figure, confusion_figure
 from adapt.engine.tasks.conflicts import Conflicts
 from adapt.heads import confusion
+from adapt.protocols import NamesClasses, offers
 
 
 class Log:
@@ -62,7 +63,7 @@ class Log:
         """
         features, domains, classes = [], [], []
         for name, (predictions, head) in found.items():
-            names = head.names if hasattr(head, "classes") and hasattr(head, "names") else None
+            names = head.names if offers(head, NamesClasses) else None
             labels = predictions.labels[:rows].tolist()
             if names is not None:
                 self.confusion(f"confusion/{name}", confusion(predictions.outputs, predictions.labels), names, step)

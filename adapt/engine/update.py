@@ -135,3 +135,11 @@ def updates_of(
 def shown(scale: EncoderScale) -> str:
     """Return the scales as text, for the comparison of a resumed run."""
     return describe(dict(scale) if isinstance(scale, Mapping) else scale)
+
+
+def averaged(model: nn.Module, decay: float | None) -> torch.optim.swa_utils.AveragedModel | None:
+    """Return a copy of `model` under an exponential moving average of weights and buffers; None without a decay."""
+    if decay is None:
+        return None
+    step = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)
+    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=step, use_buffers=True)

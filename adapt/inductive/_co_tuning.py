@@ -5,7 +5,6 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 import losses
 from adapt.encoders import Encoder
@@ -13,6 +12,7 @@ from adapt.engine import Step, Term, predict
 from adapt.engine.schedule import Schedule
 from adapt.heads.sizes import check_count
 from adapt.inductive._doors import expect_labels, expect_positive, labels_of, pretrained_head
+from adapt.protocols import MapStyle
 from adapt.streams import Stream
 
 
@@ -74,10 +74,10 @@ class CoTuning(nn.Module):
 
 def relationship(
     encoder: Encoder,
-    dataset: Dataset,
+    dataset: MapStyle,
     classes: int,
     *,
-    source: Dataset | None = None,
+    source: MapStyle | None = None,
     temperature: float = 1.0,
     batch_size: int = 256,
     device: torch.device | str = "cpu",

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 import losses
 from adapt.encoders import Encoder
@@ -12,7 +11,7 @@ from adapt.encoders._frozen_copy import FrozenCopy
 from adapt.engine import Step, Term, predict
 from adapt.engine.schedule import Schedule
 from adapt.inductive._doors import expect_encoder, expect_positive, labels_of
-from adapt.protocols import expect_head
+from adapt.protocols import MapStyle, expect_head
 
 
 def delta(
@@ -77,7 +76,7 @@ class Delta(nn.Module):
 def channel_attention(
     encoder: Encoder,
     head: nn.Module,
-    dataset: Dataset,
+    dataset: MapStyle,
     layers: Sequence[str] | None = None,
     *,
     scale: float = 5.0,

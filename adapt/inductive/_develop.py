@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, TensorDataset, default_collate
+from torch.utils.data import TensorDataset, default_collate
 
 from adapt.engine import Trainer, score
 from adapt.engine._supervised import supervised
@@ -14,7 +14,7 @@ from adapt.engine.evaluate import check_labelled
 from adapt.heads import Score, average
 from adapt.inductive._doors import expect_encoder, labels_of, number_of_rows
 from adapt.inductive._transfer import Model, take_average
-from adapt.protocols import expect_head
+from adapt.protocols import MapStyle, expect_head
 from adapt.streams import Stream
 from adapt.streams.stream import split
 
@@ -47,8 +47,8 @@ class SourceModel(Model):
 def develop(
     encoder: nn.Module,
     head: nn.Module,
-    source: Dataset,
-    held_out: Dataset,
+    source: MapStyle,
+    held_out: MapStyle,
     *,
     steps: int = 1000,
     batch_size: int = 64,
@@ -113,7 +113,7 @@ def _gain(outputs: Tensor, guess: Tensor, labels: Tensor) -> Score:
     return average("accuracy gained", hits, higher_is_better=True)
 
 
-def _naive_predictions(source: Dataset, held_out: Dataset) -> dict[str, Tensor]:
+def _naive_predictions(source: MapStyle, held_out: MapStyle) -> dict[str, Tensor]:
     """Return the predictions of each naive model on the held-out rows."""
     (x, y), (new, _) = _inputs_and_labels(source), _inputs_and_labels(held_out)
     rows = number_of_rows(held_out, "`held_out`")
@@ -128,7 +128,7 @@ def _naive_predictions(source: Dataset, held_out: Dataset) -> dict[str, Tensor]:
     return guesses
 
 
-def _inputs_and_labels(dataset: Dataset) -> tuple[Any, Tensor]:
+def _inputs_and_labels(dataset: MapStyle) -> tuple[Any, Tensor]:
     """Return all inputs and all labels. The inputs are None where they cannot be stacked."""
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[0], dataset.tensors[1]

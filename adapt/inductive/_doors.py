@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sized
 from typing import Protocol
 
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from adapt import protocols
 from adapt.engine import Predictions
+from adapt.protocols import MapStyle
 from adapt.streams import Stream
 
 WRAP = "wrap the module with `encoders.wrap(module, dim)`"
@@ -66,7 +66,7 @@ def expect_positive(name: str, value: float) -> None:
         raise ValueError(f"`{name}` must be positive, got {value}: leave the option out for its default.")
 
 
-def number_of_rows(dataset: Dataset, what: str) -> int:
+def number_of_rows(dataset: MapStyle, what: str) -> int:
     """Return the length of a map-style dataset."""
     if not isinstance(dataset, Sized):
         raise TypeError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 from adapt.encoders import Encoder, interpolate
 from adapt.engine import Predictions
@@ -16,7 +16,7 @@ from adapt.heads import Score
 from adapt.inductive._doors import expect_adaptable, labels_of, number_of_rows
 from adapt.inductive._probe import folds_of
 from adapt.inductive._transfer import Model, transfer
-from adapt.protocols import expect_head
+from adapt.protocols import MapStyle, expect_head
 from adapt.streams.stream import split
 
 Strategy = str | int | Sequence[str]
@@ -39,7 +39,7 @@ class InterpolatedModel(Model):
 
 def interpolated_fine_tuning(
     encoder: Encoder,
-    train: Dataset,
+    train: MapStyle,
     learn: Sequence[Strategy] = ("full",),
     *,
     classes: int | Sequence[str],
@@ -106,7 +106,7 @@ def interpolated_fine_tuning(
 
 def _held_out_scores(
     encoder: Encoder,
-    train: Dataset,
+    train: MapStyle,
     learn: Sequence[Strategy],
     shares: Sequence[float],
     parts: Sequence[Tensor],
@@ -125,7 +125,7 @@ def _held_out_scores(
 
 
 def _candidates(
-    encoder: Encoder, train: Dataset, learn: Sequence[Strategy], shares: Sequence[float], settings: dict[str, Any]
+    encoder: Encoder, train: MapStyle, learn: Sequence[Strategy], shares: Sequence[float], settings: dict[str, Any]
 ) -> Iterator[tuple[Strategy, float, Model]]:
     """Yield the probe, and the points of the line from the probe to each strategy's model."""
     probe = transfer(encoder, train, "probe", **settings)
@@ -143,14 +143,14 @@ def _modules(model: Model) -> tuple[nn.Module, nn.Module]:
     return model.encoder, model.head
 
 
-def _labels(dataset: Dataset) -> Tensor:
+def _labels(dataset: MapStyle) -> Tensor:
     check_labelled("`train`", dataset)
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[1]
     return torch.tensor([int(split(dataset[i])[1]) for i in range(number_of_rows(dataset, "`train`"))])
 
 
-def _rows(dataset: Dataset, keep: Tensor) -> Dataset:
+def _rows(dataset: MapStyle, keep: Tensor) -> MapStyle:
     if isinstance(dataset, TensorDataset):
         return TensorDataset(*(part[keep] for part in dataset.tensors))
-    return Subset(dataset, keep.nonzero().flatten().tolist())
+    return Subset(dataset, keep.nonzero().flatten().tolist())  # type: ignore[arg-type]  # torch asks for its own base class

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from adapt.encoders import Encoder
 from adapt.engine import Step
@@ -12,14 +11,14 @@ from adapt.engine.evaluate import check_labelled
 from adapt.evaluating import evaluating
 from adapt.heads.sizes import check_count
 from adapt.inductive._doors import expect_encoder, number_of_rows
-from adapt.protocols import expect_head
+from adapt.protocols import MapStyle, expect_head
 from adapt.streams import Stream
 
 
 def surgical(
     encoder: Encoder,
     head: nn.Module,
-    dataset: Dataset,
+    dataset: MapStyle,
     *,
     batch_size: int = 32,
     batches: int = 8,

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from adapt.encoders import Encoder
 from adapt.engine import Predictions, Trainer, cosine, features, predict, score
@@ -19,6 +18,7 @@ from adapt.inductive._direct import direct
 from adapt.inductive._doors import expect_adaptable, expect_positive, number_of_rows
 from adapt.inductive._probe import probe
 from adapt.inductive._strategy import PARTIAL, strategy
+from adapt.protocols import MapStyle
 from adapt.streams import Stream
 
 
@@ -30,18 +30,18 @@ class Model:
     head: nn.Module
     device: torch.device | str = "cpu"
 
-    def predict(self, dataset: Dataset, *, batch_size: int = 256) -> Predictions:
+    def predict(self, dataset: MapStyle, *, batch_size: int = 256) -> Predictions:
         """Return outputs, features and labels of every row."""
         return predict(self.encoder, self.head, dataset, batch_size=batch_size, device=self.device)
 
-    def evaluate(self, dataset: Dataset, *, batch_size: int = 256) -> Score:
+    def evaluate(self, dataset: MapStyle, *, batch_size: int = 256) -> Score:
         """Return the head's own score on a labelled dataset, with the 95 % interval."""
         return score(self.head, self.predict(dataset, batch_size=batch_size))
 
 
 def transfer(
     encoder: Encoder,
-    train: Dataset | None,
+    train: MapStyle | None,
     learn: str | int | Sequence[str] = "probe",
     *,
     classes: int | Sequence[str],

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
+from adapt.protocols import MapStyle
 from adapt.randomness import keyed_seed, permutation, seed_cpu, untouched_randomness
 
 
@@ -55,7 +56,7 @@ class Stream:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: MapStyle,
         batch_size: int,
         *,
         labels: bool = True,
@@ -66,7 +67,7 @@ class Stream:
     ):
         self.dataset, self.batch_size, self.labels = dataset, batch_size, labels
         self.transform, self.second, self.shuffle, self.workers = transform, second, shuffle, workers
-        self.rows = len(dataset)  # type: ignore[arg-type]  # torch declares no length for a dataset
+        self.rows = len(dataset)  # torch declares no length for a dataset
         if self.rows == 0:
             raise ValueError("`dataset` is empty: a stream needs at least one batch of rows.")
         if not 1 <= batch_size <= self.rows:

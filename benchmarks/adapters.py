@@ -2,9 +2,9 @@
 
 What a training step holds in memory under each strategy, and what is saved afterwards, for one encoder.
 
-Counted, not measured: the bytes that autograd keeps for the backward pass (each storage once, parameters left out), the gradients,
-AdamW's two averages, and the file of :func:`encoders.save_trainable_state`. The weights themselves, held by all, are given in the first line.
-The step is one forward pass on random images, a linear head and its cross-entropy.
+Counted, not measured: the bytes that autograd keeps for the backward pass (each storage once, parameters left out), the
+gradients, AdamW's two averages, and the file of :func:`encoders.save_trainable_state`. The weights themselves, held by
+all, are given in the first line. The step is one forward pass on random images, a linear head and its cross-entropy.
 """
 
 import argparse

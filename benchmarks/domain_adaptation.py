@@ -17,8 +17,8 @@ rows of the report, and no candidates of the rule or of the oracle.
 How settings are fixed: every method has one number that is free and the few values in its `tried`; the one with the
 highest mean target accuracy on development tasks is taken. These are the MNIST and USPS of the JDA paper and seven
 small shifts of benchmarks/selection_development.py (speakers, turned and noisy digits, turned moons, wine, cancer), and
-none of them is in the benchmark. All else is the paper's or the library's default. The scale of the inputs, dropout, and
-300 steps were fixed on some of these tasks too. To repeat it, with the table of benchmarks/domain_adaptation.md:
+none of them is in the benchmark. All else is the paper's or the library's default. The scale of the inputs, dropout,
+and 300 steps were fixed on some of these tasks too. To repeat it, with the table of benchmarks/domain_adaptation.md:
 
     python benchmarks/domain_adaptation.py study --seeds 1
 

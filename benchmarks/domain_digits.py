@@ -1,13 +1,13 @@
-"""The digit tasks of benchmarks/domain_adaptation.py: a convolutional network, varied views, methods that need two of them.
+"""The digit tasks of benchmarks/domain_adaptation.py: a convolutional network, varied views, methods with two views.
 
-MNIST to USPS, USPS to MNIST, MNIST to MNIST-M, USPS to Semeion, all as three channels of 28 x 28. Methods learn from 90 %
-of the source's rows, the rest being its validation, and from the target's training rows without labels; they are scored
-on target rows that no method has seen: USPS's own test split, and 20 % of the others. MNIST is its 10,000 test digits;
-those behind MNIST-M's images are not in that task's source.
+MNIST to USPS, USPS to MNIST, MNIST to MNIST-M, USPS to Semeion, all as three channels of 28 x 28. Methods learn from
+90 % of the source's rows, the rest being its validation, and from the target's training rows without labels; they are
+scored on target rows that no method has seen: USPS's own test split, and 20 % of the others. MNIST is its 10,000 test
+digits; those behind MNIST-M's images are not in that task's source.
 
 Settings are the same for all tasks. They were fixed on digits of scikit-learn, drawn over photographs, thick, thin and
-slanted (`development`), which are not in the benchmark; after a first run of it the augmentation was changed, on MNIST's
-digits over photographs: benchmarks/domain_adaptation.md tells that.
+slanted (`development`), which are not in the benchmark; after a first run of it the augmentation was changed, on
+MNIST's digits over photographs: benchmarks/domain_adaptation.md tells that.
 
     python benchmarks/domain_digits.py      # the table of those trials
 """
@@ -104,7 +104,8 @@ def network(seed: int) -> tuple[encoders.Encoder, heads.Classifier]:
 
     torch.manual_seed(seed)
     body = nn.Sequential(
-        block(3, 16, 5), block(16, 32, 3), block(32, 64, 3), nn.Flatten(), nn.Linear(576, DIM), nn.BatchNorm1d(DIM), nn.ReLU()
+        block(3, 16, 5), block(16, 32, 3), block(32, 64, 3),
+        nn.Flatten(), nn.Linear(576, DIM), nn.BatchNorm1d(DIM), nn.ReLU(),
     )  # fmt: skip
     return encoders.Encoder(body.to(memory_format=torch.channels_last), DIM), heads.Classifier(DIM, 10)
 
@@ -165,7 +166,7 @@ def run(method: str, name: str, seed: int, steps: int) -> dict[str, numpy.ndarra
 
 
 def development() -> dict[str, tuple[TensorDataset, TensorDataset]]:
-    """900 digits of scikit-learn; 897 others over photographs, thick and slanted and to the edge, thin with hard lines."""
+    """900 digits of scikit-learn; 897 others on photographs, thick, slanted and to the edge, thin with hard lines."""
     from sklearn.datasets import load_digits, load_sample_images
 
     bunch, generator = load_digits(), torch.Generator().manual_seed(0)

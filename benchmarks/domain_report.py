@@ -2,9 +2,9 @@
 
     python benchmarks/domain_report.py [--folder runs/domain_adaptation] [--out runs/domain_adaptation]
 
-Reads what has been run and needs no data. Writes `results.md`, `results.csv` (a row for each task and method, accuracies
-in percent by seed) and `results.png`. Heart disease was among the tasks on which the rule of `adapt.select` was developed:
-it has its own line.
+Reads what has been run and needs no data. Writes `results.md`, `results.csv` (a row for each task and method,
+accuracies in percent by seed) and `results.png`. Heart disease was among the tasks on which the rule of `adapt.select`
+was developed: it has its own line.
 """
 
 import argparse
@@ -112,7 +112,8 @@ def group_table(group: str, tasks: list[Task]) -> str:
     lines = [
         f"### {group}: {len(tasks)} tasks",
         "",
-        "| method | accuracy % | to source only | 95 % interval | mean rank | tasks worse by 0.5 or more | worst task |",
+        "| method | accuracy % | to source only | 95 % interval | mean rank | tasks worse by 0.5 or more "
+        "| worst task |",
         "|---|---:|---:|---|---:|---:|---:|",
     ]
     for m in sorted(whole, key=lambda m: -whole[m].mean()):
@@ -133,7 +134,8 @@ def pick_table(picks: list[Pick]) -> str:
     ]
     for p in picks:
         lines.append(
-            f"| {p.task.group} | {p.task.name} | {p.base:.1f} | {p.upper:.1f} | {p.top:.1f} | {p.best} | {p.own:.1f} | {p.chosen} "
+            f"| {p.task.group} | {p.task.name} | {p.base:.1f} | {p.upper:.1f} | {p.top:.1f} | {p.best} "
+            f"| {p.own:.1f} | {p.chosen} "
             f"| {p.top - p.own:.1f} | {p.averaged:.1f} |"
         )
     return "\n".join(lines) + "\n"
@@ -149,7 +151,8 @@ def summary(picks: list[Pick]) -> str:
         **{g: [p for p in picks if p.task.group == g] for g in groups},
     }
     lines = [
-        "| tasks | n | source only | oracle | rule | regret, mean | median | luck | harm | worst | seeds averaged | regret | harm |",
+        "| tasks | n | source only | oracle | rule | regret, mean | median | luck | harm | worst "
+        "| seeds averaged | regret | harm |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, some in parts.items():
@@ -161,7 +164,8 @@ def summary(picks: list[Pick]) -> str:
             return f"{(values - base <= -0.5).sum()} of {len(base)}"
 
         lines.append(
-            f"| {name} | {len(some)} | {base.mean():.1f} | {top.mean():.1f} | {own.mean():.1f} | {(top - own).mean():.2f} "
+            f"| {name} | {len(some)} | {base.mean():.1f} | {top.mean():.1f} | {own.mean():.1f} "
+            f"| {(top - own).mean():.2f} "
             f"| {numpy.median(top - own):.2f} | {lost.mean():.2f} | {share(own)} | {(own - base).min():+.1f} "
             f"| {averaged.mean():.1f} | {(top - averaged).mean():.2f} | {share(averaged)} |"
         )

@@ -4,10 +4,10 @@
     python benchmarks/losses.py --only mmd coral    some
     python benchmarks/losses.py --memory            peak memory, each contender in a fresh process
 
-Forward and backward, float32, two threads. The contenders of a row take turns; the table holds the medians, and the ratio
-of the best peer to ours: above 1 ours is faster. Needs the `bench` extra: skada, POT, geomloss. tllib cannot be installed
-beside a current numpy: its losses and DomainBed's are written out here from their definitions, but for tllib's MMD, whose
-(2n, 2n, d) tensor takes 130 ms at n = 128 and disturbs the others' memory.
+Forward and backward, float32, two threads. The contenders of a row take turns; the table holds the medians, and the
+ratio of the best peer to ours: above 1 ours is faster. Needs the `bench` extra: skada, POT, geomloss. tllib cannot be
+installed beside a current numpy: its losses and DomainBed's are written out here from their definitions, but for
+tllib's MMD, whose (2n, 2n, d) tensor takes 130 ms at n = 128 and disturbs the others' memory.
 """
 
 import argparse
@@ -223,8 +223,8 @@ def sinkhorn(n: int, blur: float, against_geomloss: float | None, against_pot: f
     """The divergence at one blur; every contender at its cheapest setting with a relative gradient error below 1 %.
 
     The error is that against the contender's own limit in float64: POT leaves the entropy out of the value, so that its
-    limit is another one. At blur 1, an epsilon of 2 % of the mean cost, POT's products underflow and only its log domain
-    works, and geomloss stays above 1 % with any scaling up to 0.99.
+    limit is another one. At blur 1, an epsilon of 2 % of the mean cost, POT's products underflow and only its log
+    domain works, and geomloss stays above 1 % with any scaling up to 0.99.
     """
     import ot
     from geomloss import SamplesLoss
@@ -317,7 +317,8 @@ def table(chosen: list[Row], seconds: float) -> None:
         f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}\n"
     )
     print(
-        "| loss | size | ours, ms | peers, ms | best peer / ours | of the same work | target |\n|---|---|---|---|---|---|---|"
+        "| loss | size | ours, ms | peers, ms | best peer / ours | of the same work | target |\n"
+        "|---|---|---|---|---|---|---|"
     )
     notes = []
     for row in chosen:

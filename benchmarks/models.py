@@ -3,13 +3,15 @@
     python benchmarks/models.py --logme LogME.py --tllib tllib/ranking                   all rows, about two minutes
     python benchmarks/models.py --logme LogME.py --tllib tllib/ranking --only logme
 
-`--logme` is the file of that name in github.com/thuml/LogME, `--tllib` the folder in github.com/thuml/Transfer-Learning-Library;
-neither is on a package index as it is. They are imported from there, as they are; both want `numba`, and without it their
-compiled parts run as plain numpy (the table says which). Without a path, a row has our time alone.
+`--logme` is the file of that name in github.com/thuml/LogME, `--tllib` the folder in
+github.com/thuml/Transfer-Learning-Library; neither is on a package index as it is. They are imported from there, as
+they are; both want `numba`, and without it their compiled parts run as plain numpy (the table says which). Without a
+path, a row has our time alone.
 
-The features are made up: 5,000 x 768 in float32, 100 classes, as many encoders as `--encoders`, each of another strength.
-Contenders take turns encoder by encoder, and the table has the sums of processor seconds; ours includes making the
-:class:`adapt.ranking.Sample`. For `alone` it is made anew for each score; `together` shares it among all scores.
+The features are made up: 5,000 x 768 in float32, 100 classes, as many encoders as `--encoders`, each of another
+strength. Contenders take turns encoder by encoder, and the table has the sums of processor seconds; ours includes
+making the :class:`adapt.ranking.Sample`. For `alone` it is made anew for each score; `together` shares it among all
+scores.
 
 `agreement` is for scripts that have fine-tuned accuracies: ``agreement(ranking, {"resnet18": 0.91, ...})``.
 """
@@ -40,7 +42,7 @@ class Target(NamedTuple):
 
 
 class Contest(NamedTuple):
-    """One score: ours, the peer's, and the largest difference that counts as the same answer (None: another definition)."""
+    """One score: ours, the peer's, and the largest difference that counts as equal (None: another definition)."""
 
     peer: str
     ours: Callable[[ranking.Sample], torch.Tensor]
@@ -50,14 +52,15 @@ class Contest(NamedTuple):
 
 
 def agreement(ranking: ranking.Ranking, accuracies: Mapping[str, float]) -> dict[str, float]:
-    """Weighted Kendall tau of each score with the accuracies after fine-tuning: 1 the same order, pairs near the top count more.
+    """Weighted Kendall tau of each score with the accuracies after fine-tuning: 1 if all agree; the top counts more.
 
     Args:
         ranking: of at least two candidates.
         accuracies: of candidates of the ranking, by name.
 
     Returns:
-        By score, over the candidates that have both; beside them ``"parameters"``, the order by size, where all costs are known.
+        By score, over the candidates that have both; beside them ``"parameters"``, the order by size, where all costs
+        are known.
     """
     rows = [row for row in ranking.rows if row.name in accuracies]
     columns = {
@@ -114,8 +117,9 @@ def contests(logme: Path | None, tllib: Path | None) -> dict[str, Contest]:
             "they divide one of two covariances by n - 1",
         ),
         "transrate": Contest(
-            "tllib", ranking.transrate, theirs(tllib, "transrate.py", lambda m: lambda t: m.transrate(t.features, t.labels)),
-            None, "ours is normalised and weighs classes",
+            "tllib", ranking.transrate,
+            theirs(tllib, "transrate.py", lambda m: lambda t: m.transrate(t.features, t.labels)), None,
+            "ours is normalised and weighs classes",
         ),
         "leep": Contest(
             "tllib", ranking.leep,
@@ -194,7 +198,8 @@ def main() -> None:
         f"torch {torch.__version__}, numpy {numpy.__version__}, {compiled} numba, {torch.get_num_threads()} thread(s)\n"
     )
     print(
-        "| score | encoders x rows x features | ours, s | peer, s | ratio | largest difference | |\n|---|---|---|---|---|---|---|"
+        "| score | encoders x rows x features | ours, s | peer, s | ratio | largest difference | |\n"
+        "|---|---|---|---|---|---|---|"
     )
     targets = [target(args.rows, args.features, k) for k in range(args.encoders)]
     for name, contest in contests(args.logme, args.tllib).items():

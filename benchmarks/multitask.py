@@ -2,9 +2,9 @@
 
     python benchmarks/multitask.py --seconds 50          # a table like that of benchmarks/multitask.md
 
-Processor time. Steps are interleaved, one of each method in turn, and the median of the ratios to the plain sum of the same round is shown. torchjd, where it is
-installed, runs in a plain loop and is compared with the plain sum in that loop. Peak memory is that of weights, optimizer and whatever
-one step allocates. One thread.
+Processor time. Steps are interleaved, one of each method in turn, and the median of the ratios to the plain sum of the
+same round is shown. torchjd, where it is installed, runs in a plain loop and is compared with the plain sum in that
+loop. Peak memory is that of weights, optimizer and whatever one step allocates. One thread.
 """
 
 import argparse
@@ -113,7 +113,8 @@ def ratios(steps: dict[str, Callable[[], None]], baseline: str, seconds: float) 
 def peak(step: Callable[[], None], resident: int) -> float:
     """MiB: what stays between two steps, and the most that a step holds on top of it.
 
-    The second step of two: the profiler knows the size of what was allocated while it looked, and takes the rest for whatever lay there before.
+    The second step of two: the profiler knows the size of what was allocated while it looked, and takes the rest for
+    whatever lay there before.
     """
     step()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:

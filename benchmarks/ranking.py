@@ -1,15 +1,17 @@
-"""Was the ranking right? Every pretrained encoder at hand on four targets: ten scores beside the accuracy after fine-tuning.
+"""Was the ranking right? Ten scores beside the accuracy after fine-tuning, for all encoders at hand on four targets.
 
     python benchmarks/ranking.py [--targets olivetti ...] [--quick]      # benchmarks/ranking.md has what it found
 
-Encoders: the ResNets of CIFAR-10, 20 to 56 layers deep, and the MobileNet of ImageNet on images of 32, 64 and 96 pixels. Targets:
-cifar10_jpg, the ResNets' own task, whose training images they have seen; MNIST-M; Semeion, binary digits; Olivetti, 40 faces. Each seed
-draws the rows to train on, 50 of a class (5 of a face); scores see these rows and no others. `true` is the accuracy on test rows after a
-small fixed budget: LP-FT, the default of `inductive.transfer`, 4 passes of batches of 32 (Olivetti 10). No score was made or chosen with these
-accuracies. The last table has, by target and score, the weighted Kendall tau with the mean true accuracy, mean over seeds, and what a user
-loses who takes the encoder that the score puts first.
+Encoders: the ResNets of CIFAR-10, 20 to 56 layers deep, and the MobileNet of ImageNet on images of 32, 64 and 96
+pixels. Targets: cifar10_jpg, the ResNets' own task, whose training images they have seen; MNIST-M; Semeion, binary
+digits; Olivetti, 40 faces. Each seed draws the rows to train on, 50 of a class (5 of a face); scores see these rows and
+no others. `true` is the accuracy on test rows after a small fixed budget: LP-FT, the default of `inductive.transfer`, 4
+passes of batches of 32 (Olivetti 10). No score was made or chosen with these accuracies. The last table has, by target
+and score, the weighted Kendall tau with the mean true accuracy, mean over seeds, and what a user loses who takes the
+encoder that the score puts first.
 
-One file a run under `--folder`: stopped, it goes on where it was; two processes may share it, `--share 0/2` and `--share 1/2`. Needs ADAPT_DATA.
+One file a run under `--folder`: stopped, it goes on where it was; two processes may share it, `--share 0/2` and
+`--share 1/2`. Needs ADAPT_DATA.
 """
 
 import argparse
@@ -36,8 +38,8 @@ from models import weighted_kendall
 from adapt import datasets, encoders, engine, inductive, ranking, report, store
 
 SCORES = (
-    ranking.knn, ranking.ridge, ranking.logme, ranking.h_score, ranking.n_leep, ranking.transrate, ranking.gbc, ranking.parc,
-    ranking.leep, ranking.nce,
+    ranking.knn, ranking.ridge, ranking.logme, ranking.h_score, ranking.n_leep, ranking.transrate, ranking.gbc,
+    ranking.parc, ranking.leep, ranking.nce,
 )  # fmt: skip
 COLUMNS = (*(score.__name__ for score in SCORES), "parameters")
 IMAGENET = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -89,7 +91,10 @@ def load(name: str) -> encoders.Encoder:
 
 
 class Target(NamedTuple):
-    """`read` gives images in [0, 1] with three channels; `each` rows of a class are drawn, and at most `test` others tested on."""
+    """`read` gives images in [0, 1] with three channels.
+
+    `each` rows of a class are drawn for training, and at most `test` other rows for the test.
+    """
 
     read: Callable[[], TensorDataset]
     each: int
@@ -211,8 +216,8 @@ def read(folder: Path, targets: list[str], seeds: int) -> dict[str, tuple[dict[s
 
 
 def judged(true: dict[str, float], by_seed: list[dict]) -> dict[str, tuple[float, float]]:
-    """By score, over the encoders for which it is defined, mean over seeds: the weighted Kendall tau, and the accuracy that is lost where
-    its first is not the best of all. NaN where fewer than two have the score."""
+    """By score, over the encoders for which it is defined, mean over seeds: the weighted Kendall tau, and the accuracy
+    that is lost where its first is not the best of all. NaN where fewer than two have the score."""
     found = {}
     for column in COLUMNS:
         scores = [{name: row[column] for name, row in seed.items() if column in row} for seed in by_seed]
@@ -236,7 +241,8 @@ def tables(found: dict) -> str:
     each = {target: judged(*rest) for target, rest in found.items()}
     tau, lost = ({c: [row[c][k] for row in each.values()] for c in COLUMNS} for k in (0, 1))
     lines += [
-        "\nWeighted Kendall tau with `true`, and the points lost with the first encoder; leep and nce know the ResNets alone\n"
+        "\nWeighted Kendall tau with `true`, and the points lost with the first encoder; leep and nce know the ResNets "
+        "alone\n"
     ]
     lines += [f"| score | {' | '.join(each)} | mean | points lost |", "|---" + "|---:" * (len(each) + 2) + "|"]
     for c in sorted(COLUMNS, key=lambda c: -numpy.nan_to_num(numpy.mean(tau[c]), nan=-2)):
@@ -247,7 +253,7 @@ def tables(found: dict) -> str:
 
 
 def picture(found: dict) -> Figure:
-    """The default score against the truth, a point an encoder: ResNets in blue, the deeper the darker, MobileNets in orange."""
+    """The default score against the truth, a point an encoder: ResNets in blue, MobileNets in orange."""
     colours = ("#9ecae1", "#6baed6", "#3182bd", "#08519c", "#fdbe85", "#fd8d3c", "#d94701")
     figure = Figure(figsize=(2.9 * len(found) + 1.6, 3), layout="constrained")
     panels = figure.subplots(1, len(found), squeeze=False)[0]

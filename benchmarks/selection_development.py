@@ -1,4 +1,4 @@
-"""How the label-free choice (`adapt.select`) was developed: 36 tasks, 16 configurations at two checkpoints, three seeds.
+"""How the label-free choice (`adapt.select`) was developed: 36 tasks, 16 settings at two checkpoints, three seeds.
 
     python benchmarks/selection_development.py run [--tasks wine ...] [--seeds 0 1 2]       # 9 minutes
     python benchmarks/selection_development.py report     # the tables of docs/selection.md, about 20 minutes
@@ -355,7 +355,7 @@ def luck(hits: numpy.ndarray, repeats: int = 20) -> float:
 
 
 def one_setting(task: str, models: list[Model], draw: int) -> list[Model]:
-    """One weight of each method at the last checkpoint, as a user has them who does not search; drawn, the same for all seeds."""
+    """One weight of each method at the last checkpoint, as without a search; drawn, the same for all seeds."""
     own, found = random.Random(f"{task}{draw}"), []
     for method in sorted(WEIGHTS):
         ends = [m for m in models if m.candidate.method == method and m.candidate.name.endswith("step=end")]

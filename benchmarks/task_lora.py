@@ -1,7 +1,8 @@
 """python benchmarks/task_lora.py
 
-What a training step costs with adapters of each task beside shared ones, against the shared ones alone: processor time of whole trainer
-steps, arms interleaved, the median of paired ratios; and the bytes that autograd keeps for the backward pass.
+What a training step costs with adapters of each task beside shared ones, against the shared ones alone: processor time
+of whole trainer steps, arms interleaved, the median of paired ratios; and the bytes that autograd keeps for the
+backward pass.
 """
 
 import argparse

@@ -4,9 +4,9 @@ Loading a GloVe text file with ``encoders.word_vectors`` and with gensim's ``Key
 
 The file is made here: random words, 100 numbers of five decimals each, as in the published files. The two take turns in
 one process, each compared with the other of the same round; shown are medians of the processor's seconds (both use one
-thread). Before the clock starts both read the first thousand words, and must give the same words and the same vectors to
-the last bit. gensim reads a file without a header twice, once to count its lines: its time with the header is given as
-well. Needs ``pip install gensim``.
+thread). Before the clock starts both read the first thousand words, and must give the same words and the same vectors
+to the last bit. gensim reads a file without a header twice, once to count its lines: its time with the header is given
+as well. Needs ``pip install gensim``.
 """
 
 import argparse
@@ -73,7 +73,8 @@ def main() -> None:
             for name, load in loads.items():
                 times[name].append(timed(load))
         print(
-            f"{settings.words} words of {settings.dim} numbers, {path.stat().st_size / 1e6:.0f} MB, {platform.processor()}\n"
+            f"{settings.words} words of {settings.dim} numbers, {path.stat().st_size / 1e6:.0f} MB, "
+            f"{platform.processor()}\n"
         )
         print("| load | CPU seconds | adapt's share of it |\n|---|---:|---:|")
         for name, seconds in times.items():

@@ -2,8 +2,8 @@
 
     python docs/pictures.py [name ...]
 
-Two clouds in the plane: the target's points follow the gradient, the source's stay. Predictions in the triangle of three
-classes: unlabelled rows follow the gradient of their logits. Points on the circle: embeddings follow theirs.
+Two clouds in the plane: the target's points follow the gradient, the source's stay. Predictions in the triangle of
+three classes: unlabelled rows follow the gradient of their logits. Points on the circle: embeddings follow theirs.
 """
 
 import sys

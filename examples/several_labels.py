@@ -2,9 +2,10 @@
 
     ADAPT_DATA=... python examples/several_labels.py
 
-Eight splits, 20 % of the rows for training, about four minutes of processor time. Spoken digits: two networks are better than any one, by 2.0 points
-of the digits (95 % interval 1.4 to 2.5) and 1.0 of the speakers (0.4 to 1.6) for the plain sum; IMTL-G loses 12.5 of the digits. Characters: the
-alphabets gain 0.8 to 2.2 points and the characters lose 4.5 to 7.2, but 3.8 where the task of the drawers is left out.
+Eight splits, 20 % of the rows for training, about four minutes of processor time. Spoken digits: two networks are
+better than any one, by 2.0 points of the digits (95 % interval 1.4 to 2.5) and 1.0 of the speakers (0.4 to 1.6) for the
+plain sum; IMTL-G loses 12.5 of the digits. Characters: the alphabets gain 0.8 to 2.2 points and the characters lose 4.5
+to 7.2, but 3.8 where the task of the drawers is left out.
 """
 
 import argparse
@@ -38,7 +39,7 @@ class Settings:
 
 
 class Labelled(NamedTuple):
-    """Images, a column of labels a task, the number of classes by task, and a task that is left out in one row of the table."""
+    """Images, a column of labels a task, the number of classes by task, and the task that one row leaves out."""
 
     data: TensorDataset
     tasks: dict[str, int]
@@ -86,7 +87,7 @@ def log_mel(waves: Tensor, *, bands: int = 32, window: int = 256, hop: int = 200
 
 
 def compared(labelled: Labelled, settings: Settings, log: Path | None) -> dict[str, list[Accuracies]]:
-    """By method, the test accuracies of each split. What the default says about its tasks is printed after its first run."""
+    """By method, the test accuracies of each split. The default's sentence on the tasks follows the first run."""
     found: dict[str, list[Accuracies]] = {}
     tasks, spare = list(labelled.tasks), labelled.spare
     for split in range(settings.splits):
@@ -125,7 +126,9 @@ def fitted(
     trainer = Trainer(
         encoder, [multitask.task(task, top, "rows", label=column[task]) for task, top in tops.items()],
         {"rows": Stream(train, labelled.batch)}, balance=balance, seed=split, schedule=cosine(), watch=unseen,
-        optimizer=lambda groups: torch.optim.AdamW(groups, settings.learning_rate, weight_decay=settings.weight_decay, fused=True),
+        optimizer=lambda groups: torch.optim.AdamW(
+            groups, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        ),
         log=log, log_every=10, watch_every=100, progress=progress,
     )  # fmt: skip
     trainer.fit(labelled.steps)
@@ -144,9 +147,11 @@ def table(found: Mapping[str, list[Accuracies]], tasks: Sequence[str]) -> str:
 
     single = found["single-task"]
     gains = {
-        name: [delta_m([*a.values()], [s[t] for t in a], higher_is_better=True) for a, s in zip(rows, single, strict=True)]
+        name: [
+            delta_m([*a.values()], [s[t] for t in a], higher_is_better=True) for a, s in zip(rows, single, strict=True)
+        ]
         for name, rows in found.items()
-    }  # fmt: skip
+    }
     for name, rows in found.items():
         own, alone = [t for t in tasks if t in rows[0]], name == "single-task"
         cells = [interval([a[t] for a in rows], "") if t in own else "" for t in tasks]

@@ -193,5 +193,5 @@ __all__ = [
     "weighted_cross_entropy",
 ]
 
-#: The distribution this package belongs to: `import adapt` reads it to be sure that it did not get somebody's losses.py.
+#: The distribution of this package: `import adapt` reads the name to notice a `losses.py` of somebody else.
 __distribution__ = "adapt-losses"

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def one_by_one(function):
-    """The `vmap` rule that applies the autograd function `function()` to each element of the batch and stacks the results."""
+    """Apply the autograd function `function()` to each element of the batch, and stack the results: a `vmap` rule."""
 
     def vmap(info, in_dims, *args):
         def element(i):

@@ -53,7 +53,8 @@ def check_same_shape(**pair: Tensor) -> None:
     (first, a), (second, b) = pair.items()
     if a.shape != b.shape or a.ndim == 0 or a.shape[0] == 0:
         raise ValueError(
-            f"`{first}` and `{second}` must have the same shape with n >= 1 rows, got {tuple(a.shape)} and {tuple(b.shape)}."
+            f"`{first}` and `{second}` must have the same shape with n >= 1 rows, got {tuple(a.shape)} and "
+            f"{tuple(b.shape)}."
         )
 
 
@@ -93,7 +94,7 @@ def counted(x: Tensor, weights: Tensor | None, name: str = "weights") -> Tensor:
 
 
 def counted_logits(z: Tensor, weights: Tensor | None, name: str = "weights") -> Tensor:
-    """``(n, classes, ...)`` `z` with 0 wherever the ``(n, ...)`` weight is 0: a softmax of what stands there may be NaN."""
+    """Return ``(n, classes, ...)`` `z` with 0 where the ``(n, ...)`` weight is 0: softmax of such logits may be NaN."""
     if weights is None:
         return z
     check_weights(weights, (z.shape[0], *z.shape[2:]), name)

@@ -5,7 +5,8 @@ from torch import Tensor
 
 
 def squared_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
-    r"""``(n, m)`` matrix of :math:`\lVert x_i - y_j \rVert^2`; of `x` with itself where `y` is None, zero on the diagonal.
+    r"""``(n, m)`` matrix of :math:`\lVert x_i - y_j \rVert^2`; of `x` with itself where `y` is None, zero on the
+    diagonal.
 
     By one matrix product. The rows are moved to their centre first, which changes no distance and keeps what cancels
     small: the error is a rounding of the squared radius of the rows that are compared.

@@ -139,7 +139,8 @@ DEFECTS = [
     Defect(
         "pytorch-adapt: VAT calls backward and zero_grad inside the loss",
         "losses/confidence/_virtual_adversarial.py",
-        "                (gradient,) = torch.autograd.grad(value, r, allow_unused=True) if value.requires_grad else (None,)",
+        "                (gradient,) = torch.autograd.grad(value, r, allow_unused=True) if value.requires_grad else "
+        "(None,)",
         "                value.backward()\n                gradient = r.grad\n"
         "                [p.grad.zero_() for p in getattr(model, 'parameters', list)() if p.grad is not None]",
         "virtual_adversarial",

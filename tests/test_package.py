@@ -60,7 +60,7 @@ def wheel(unpacked, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """An environment that sees the libraries beside this interpreter, but not this repository, and newer releases of some."""
+    """An environment with the libraries of this interpreter, newer releases of some, and nothing of this repository."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"

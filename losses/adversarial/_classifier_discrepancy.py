@@ -21,26 +21,27 @@ def classifier_discrepancy(
 
     .. math:: \frac1n \sum_i \frac1C \sum_c \lvert p_{ic} - q_{ic} \rvert
 
-    and for ``"symmetric_kl"`` :math:`\frac1n \sum_i \frac12 \sum_c (p_{ic} - q_{ic}) (\log p_{ic} - \log q_{ic})`, the mean of
-    the two Kullback-Leibler divergences. On target rows the two heads maximise it and the encoder minimises it, in turns.
+    and for ``"symmetric_kl"`` :math:`\frac1n \sum_i \frac12 \sum_c (p_{ic} - q_{ic}) (\log p_{ic} - \log q_{ic})`, the
+    mean of the two Kullback-Leibler divergences. On target rows the two heads maximise it and the encoder minimises it,
+    in turns.
 
     Args:
         first_logits: ``(n, classes)`` or ``(n, classes, ...)``; p is their softmax.
         second_logits: the same shape; q is their softmax.
         kind: ``"l1"``, as in the paper, or ``"symmetric_kl"``, computed in the log domain.
-        weights: ``(n,)``, or ``(n, ...)`` for dense logits (one for each place): numbers, not negative, or booleans as a
-            mask.
+        weights: ``(n,)``, or ``(n, ...)`` for dense logits (one for each place): numbers, not negative, or booleans as
+            a mask.
 
     Returns:
-        A scalar; ``"l1"`` lies in [0, 2 / C]. Symmetric; zero where the two agree. Per rank: a mean over rows; with weights their sum is gathered (one number), so
-        that the mean of the ranks' values is the weighted mean over all rows.
-        float32 inside, whatever comes in.
+        A scalar; ``"l1"`` lies in [0, 2 / C]. Symmetric; zero where the two agree. Per rank: a mean over rows; with
+        weights their sum is gathered (one number), so that the mean of the ranks' values is the weighted mean over all
+        rows. float32 inside, whatever comes in.
 
     Raises:
         ValueError: shapes that do not fit, another `kind`.
 
-    Related: :func:`losses.sliced_wasserstein_discrepancy` compares the two batches of predictions instead of row with row;
-    :func:`losses.margin_disparity`. pytorch-adapt's ``MCDLoss`` has the same value.
+    Related: :func:`losses.sliced_wasserstein_discrepancy` compares the two batches of predictions instead of row with
+    row; :func:`losses.margin_disparity`. pytorch-adapt's ``MCDLoss`` has the same value.
 
     Saito et al., Maximum Classifier Discrepancy for Unsupervised Domain Adaptation, 2018,
     https://arxiv.org/abs/1712.02560

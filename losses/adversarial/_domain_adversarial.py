@@ -37,19 +37,19 @@ def domain_adversarial(
         source_weights: ``(n,)`` numbers :math:`u`, not negative, or booleans as a mask: CDAN's entropy weights, PADA's
             class weights, IWAN's importance. They are normalised within their domain.
         target_weights: ``(m,)``, :math:`v`.
-        label_smoothing: :math:`\varepsilon` in [0, 1): the labels become 1 - eps/2 and eps/2, torch's convention for two
-            classes. 0, as in the paper.
-        kind: ``"cross_entropy"``; ``"least_squares"`` takes :math:`\ell(z, y) = \tfrac12 (z - y)^2` on the outputs as they
-            are (LSGAN, whose discriminator adds the two means: twice this value).
+        label_smoothing: :math:`\varepsilon` in [0, 1): the labels become 1 - eps/2 and eps/2, torch's convention for
+            two classes. 0, as in the paper.
+        kind: ``"cross_entropy"``; ``"least_squares"`` takes :math:`\ell(z, y) = \tfrac12 (z - y)^2` on the outputs as
+            they are (LSGAN, whose discriminator adds the two means: twice this value).
 
     Returns:
-        A scalar. Domains count equally whatever n and m. Per rank: a mean over rows; with weights their sum is gathered (one number), so
-        that the mean of the ranks' values is the weighted mean over all rows. float32
+        A scalar. Domains count equally whatever n and m. Per rank: a mean over rows; with weights their sum is gathered
+        (one number), so that the mean of the ranks' values is the weighted mean over all rows. float32
         inside, whatever comes in.
 
     Raises:
-        ValueError: a domain without rows, more than one logit a row, weights of another shape, `label_smoothing` outside
-            [0, 1), another `kind`.
+        ValueError: a domain without rows, more than one logit a row, weights of another shape, `label_smoothing`
+            outside [0, 1), another `kind`.
 
     A domain whose weights are all zero adds 0. Definitions differ: DANN's paper adds the two means instead of averaging
     them (twice this value); tllib averages, as here, but normalises CDAN's entropy weights over both domains

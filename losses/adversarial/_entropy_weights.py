@@ -26,7 +26,8 @@ def entropy_weights(logits: Tensor, *, detach: bool = True) -> Tensor:
     Raises:
         ValueError: logits that are not ``(n, classes)``, or without a class.
 
-    A class of logit -inf takes no part. pytorch-adapt's ``EntropyWeights`` divides by their sum. The authors add 1e-5 to p inside the logarithm.
+    A class of logit -inf takes no part. pytorch-adapt's ``EntropyWeights`` divides by their sum. The authors add 1e-5
+    to p inside the logarithm.
 
     Long et al., Conditional Adversarial Domain Adaptation, 2018, https://arxiv.org/abs/1705.10667
 

@@ -23,19 +23,19 @@ def gradient_penalty(
         \frac1N \sum_{i=1}^N \bigl( \lVert \nabla c(\hat x_i) \rVert_2 - 1 \bigr)^2, \qquad
         \hat x_i = \alpha_i x_i + (1 - \alpha_i) y_i, \qquad N = \max(n, m)
 
-    The norm is that of a row's gradient over all its dimensions. Rows are paired by index; the smaller domain starts again
-    from its first row.
+    The norm is that of a row's gradient over all its dimensions. Rows are paired by index; the smaller domain starts
+    again from its first row.
 
     Args:
-        critic: any function from ``(N, ...)`` to one score a row, ``(N,)`` or ``(N, 1)``, each from its own row (no batch
-            normalisation). It is called once, in float32.
+        critic: any function from ``(N, ...)`` to one score a row, ``(N,)`` or ``(N, 1)``, each from its own row (no
+            batch normalisation). It is called once, in float32.
         source: ``(n, ...)`` features :math:`x`.
         target: ``(m, ...)`` features :math:`y` of the same size.
         mix: ``(N,)`` numbers :math:`\alpha` in [0, 1]. Give these or `generator`.
-        generator: draws them, uniform in [0, 1), on its own device: a CPU generator with features on a GPU copies N numbers
-            to it in each call. The ranks' numbers may be equal or not.
-        ends: also at `source` and at `target` themselves, N + n + m points in one mean, as in WDGRL. The default is that of
-            WGAN-GP.
+        generator: draws them, uniform in [0, 1), on its own device: a CPU generator with features on a GPU copies N
+            numbers to it in each call. The ranks' numbers may be equal or not.
+        ends: also at `source` and at `target` themselves, N + n + m points in one mean, as in WDGRL. The default is
+            that of WGAN-GP.
 
     Returns:
         A scalar, not negative. Per rank: a mean over points. On several ranks the pairs are those within a rank.
@@ -47,9 +47,9 @@ def gradient_penalty(
     The gradient reaches the critic's parameters, and `source` and `target` where they ask for one: hand over detached
     features where only the critic is to learn. No ``.grad`` is touched. Works under ``torch.no_grad`` (a value without
     gradient). Where the critic is flat, the value is 1 and the gradient 0. The inner gradient is ``torch.func.vjp``,
-    because ``torch.autograd.grad`` neither compiles nor batches: the critic must be one that ``torch.func`` can take (no
-    old-style ``autograd.Function``, no checkpointing). ADAPT's WDGRL penalises each coordinate of the gradient instead of its
-    norm.
+    because ``torch.autograd.grad`` neither compiles nor batches: the critic must be one that ``torch.func`` can take
+    (no old-style ``autograd.Function``, no checkpointing). ADAPT's WDGRL penalises each coordinate of the gradient
+    instead of its norm.
 
     Related: :func:`losses.wasserstein_critic`.
 
@@ -77,7 +77,8 @@ def gradient_penalty(
         scores, pull_back = torch.func.vjp(critic, points)  # type: ignore[misc]
         if scores.ndim not in (1, 2) or scores.numel() != len(points) or scores.shape[0] != len(points):
             raise ValueError(
-                f"`critic` must return one score a row, ({len(points)},) or ({len(points)}, 1), got {tuple(scores.shape)}."
+                f"`critic` must return one score a row, ({len(points)},) or ({len(points)}, 1), got "
+                f"{tuple(scores.shape)}."
             )
         (gradient,) = pull_back(torch.ones_like(scores))
     squared = gradient.flatten(1).square().sum(1)

@@ -38,9 +38,10 @@ def margin_disparity(
         source_adversarial_logits: the same shape, :math:`f'`.
         target_logits: ``(m, classes)`` or ``(m, classes, ...)``.
         target_adversarial_logits: the same shape as `target_logits`.
-        margin: :math:`\gamma`, the exponential of the paper's margin :math:`\rho`; 4, tllib's default (3 in the authors' code).
-        source_weights: ``(n,)``, or ``(n, ...)`` for dense logits (one for each place): numbers, not negative, or booleans
-            as a mask.
+        margin: :math:`\gamma`, the exponential of the paper's margin :math:`\rho`; 4, tllib's default (3 in the
+            authors' code).
+        source_weights: ``(n,)``, or ``(n, ...)`` for dense logits (one for each place): numbers, not negative, or
+            booleans as a mask.
         target_weights: ``(m,)``, or ``(m, ...)`` for dense logits.
 
     Returns:
@@ -49,12 +50,13 @@ def margin_disparity(
         float32 inside, whatever comes in.
 
     Raises:
-        ValueError: shapes that do not fit, source and target of different numbers of classes, fewer than two classes, a margin that is not positive.
+        ValueError: shapes that do not fit, source and target of different numbers of classes, fewer than two classes, a
+            margin that is not positive.
 
-    A domain whose weights are all zero adds 0. The authors' code has this sign and value. Definitions differ: tllib returns the negative, and takes
-    log(1 - p + 1e-6): a row adds at most 13.8 there, and gets hardly any gradient near that. skada smooths the
-    probabilities by 0.1 and indexes them as ``p[..., labels]``, an (n, n) matrix whose mean is blind to which row has
-    which label.
+    A domain whose weights are all zero adds 0. The authors' code has this sign and value. Definitions differ: tllib
+    returns the negative, and takes log(1 - p + 1e-6): a row adds at most 13.8 there, and gets hardly any gradient near
+    that. skada smooths the probabilities by 0.1 and indexes them as ``p[..., labels]``, an (n, n) matrix whose mean is
+    blind to which row has which label.
 
     Related: :func:`losses.regression_disparity`; :func:`losses.classifier_discrepancy` (MCD).
 
@@ -89,7 +91,10 @@ def margin_disparity(
 
 
 def _log_odds(logits: Tensor, labels: Tensor) -> Tensor:
-    r"""``(n, ...)`` values of :math:`\log p_y - \log(1 - p_y)` of classes `labels` ``(n, ...)`` under `logits` ``(n, classes, ...)``."""
+    r"""``(n, ...)`` values of :math:`\log p_y - \log(1 - p_y)`.
+
+    y are the classes `labels` ``(n, ...)``, p the softmax of `logits` ``(n, classes, ...)``.
+    """
     y = labels.unsqueeze(1)
     others = logits.scatter(1, y, -torch.inf).logsumexp(1)
     return logits.gather(1, y).squeeze(1) - others

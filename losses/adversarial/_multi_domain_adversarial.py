@@ -31,26 +31,27 @@ def multi_domain_adversarial(
     Args:
         logits: ``(n, K)``, the discriminator's logits :math:`z` on rows of all domains, in any order.
         domains: ``(n,)`` indices :math:`d` in [0, K).
-        weights: ``(n,)`` numbers :math:`w`, not negative, or booleans as a mask. Where it is 0 a domain may be anything.
+        weights: ``(n,)`` numbers :math:`w`, not negative, or booleans as a mask. Where it is 0 a domain may be
+            anything.
         label_smoothing: :math:`\varepsilon` in [0, 1), torch's convention; 0, as in the papers.
 
     Returns:
-        A scalar. A mean over the rows of a domain, then over domains. Sees the global batch as far as needed: the ranks'
-        sums of weights for each domain are gathered (K numbers), so the mean of the ranks' values is the value on all
-        rows, also where a rank lacks a domain. float32 inside, whatever comes in.
+        A scalar. A mean over the rows of a domain, then over domains. Sees the global batch as far as needed: the
+        ranks' sums of weights for each domain are gathered (K numbers), so the mean of the ranks' values is the value
+        on all rows, also where a rank lacks a domain. float32 inside, whatever comes in.
 
     Raises:
         ValueError: shapes that do not fit, domains that are no whole numbers, `label_smoothing` outside [0, 1).
             A domain outside [0, K) is torch's indexing error where it counts.
 
-    Weights that are all zero give 0. A plain cross-entropy over all rows weighs a domain by its number of rows: equal to
-    this one where all domains have the same number. CoDATS writes a sum over domains (|P| times this value).
+    Weights that are all zero give 0. A plain cross-entropy over all rows weighs a domain by its number of rows: equal
+    to this one where all domains have the same number. CoDATS writes a sum over domains (|P| times this value).
 
-    Related: two domains, :func:`losses.domain_adversarial` (equal to this with K = 2 and logits ``[0, s]``). MDAN has one
-    binary discriminator for each source: one :func:`losses.domain_adversarial` each.
+    Related: two domains, :func:`losses.domain_adversarial` (equal to this with K = 2 and logits ``[0, s]``). MDAN has
+    one binary discriminator for each source: one :func:`losses.domain_adversarial` each.
 
-    Wilson, Doppa and Cook, Multi-Source Deep Domain Adaptation with Weak Supervision for Time-Series Sensor Data (CoDATS),
-    2020, https://arxiv.org/abs/2005.10996;
+    Wilson, Doppa and Cook, Multi-Source Deep Domain Adaptation with Weak Supervision for Time-Series Sensor Data
+    (CoDATS), 2020, https://arxiv.org/abs/2005.10996;
     Zhao et al., Adversarial Multiple Source Domain Adaptation (MDAN), 2018, https://arxiv.org/abs/1705.09684
 
     >>> multi_domain_adversarial(torch.zeros(4, 3), torch.tensor([0, 0, 0, 2]))

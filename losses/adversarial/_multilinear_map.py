@@ -64,8 +64,8 @@ class RandomMultilinearMap(nn.Module):
 
     Called with ``(n, d)`` features and ``(n, classes)`` logits; returns ``(n, output_dim)``, at least float32.
 
-    The matrices are buffers: they are saved, loaded and moved with the module, and get no gradient. (tllib keeps them as
-    plain tensors, so a resumed run has others; skada draws them in every forward after setting the global seed.)
+    The matrices are buffers: they are saved, loaded and moved with the module, and get no gradient. (tllib keeps them
+    as plain tensors, so a resumed run has others; skada draws them in every forward after setting the global seed.)
 
     Raises:
         ValueError: sizes below one, inputs of other sizes.

@@ -36,13 +36,16 @@ def regression_disparity(
         target_weights: ``(m,)``.
 
     Returns:
-        A scalar of either sign, unbounded below: bound the heads' outputs. Per rank: a mean over rows; with weights their sum is gathered (one number), so
-        that the mean of the ranks' values is the weighted mean over all rows. float32 inside, whatever comes in.
+        A scalar of either sign, unbounded below: bound the heads' outputs. Per rank: a mean over rows; with weights
+        their sum is gathered (one number), so that the mean of the ranks' values is the weighted mean over all rows.
+        float32 inside, whatever comes in.
 
     Raises:
-        ValueError: shapes that do not fit, no rows, no outputs or other outputs on target than on source, a margin that is not positive.
+        ValueError: shapes that do not fit, no rows, no outputs or other outputs on target than on source, a margin that
+            is not positive.
 
-    A domain whose weights are all zero adds 0. tllib's ``RegressionMarginDisparityDiscrepancy`` returns the negative, which the adversarial head maximises.
+    A domain whose weights are all zero adds 0. tllib's ``RegressionMarginDisparityDiscrepancy`` returns the negative,
+    which the adversarial head maximises.
 
     Zhang et al., Bridging Theory and Algorithm for Domain Adaptation, 2019,
     https://arxiv.org/abs/1904.05801

@@ -8,8 +8,8 @@ def reverse(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
 
     .. math:: R_\lambda(x) = x, \qquad \frac{\partial R_\lambda}{\partial x} = -\lambda I
 
-    written as :math:`x_0 + \lambda (x_0 - x)` with :math:`x_0` the detached `x`: exact forward in every precision (-0 becomes 0), and
-    differentiable any number of times.
+    written as :math:`x_0 + \lambda (x_0 - x)` with :math:`x_0` the detached `x`: exact forward in every precision (-0
+    becomes 0), and differentiable any number of times.
 
     Args:
         x: any shape.

@@ -19,15 +19,16 @@ def sliced_wasserstein_discrepancy(
 
     .. math:: \frac1M \sum_{m=1}^M \frac1n \sum_{i=1}^n \bigl( (P\theta_m)_{(i)} - (Q\theta_m)_{(i)} \bigr)^2
 
-    with :math:`P, Q` the softmax of the logits, :math:`\theta_m` unit directions and :math:`v_{(i)}` the i-th smallest entry.
-    On target rows the two heads maximise it and the encoder minimises it, as in :func:`losses.classifier_discrepancy`.
+    with :math:`P, Q` the softmax of the logits, :math:`\theta_m` unit directions and :math:`v_{(i)}` the i-th smallest
+    entry. On target rows the two heads maximise it and the encoder minimises it, as in
+    :func:`losses.classifier_discrepancy`.
 
     Args:
         first_logits: ``(n, classes)``.
         second_logits: the same shape.
         directions: how many to draw, :math:`M`; 128, as in the authors' code. Or ``(M, classes)`` unit vectors.
-        generator: draws the directions; needed where `directions` is a number. On several ranks it must be in the same state
-            on each.
+        generator: draws the directions; needed where `directions` is a number. On several ranks it must be in the same
+            state on each.
         global_batch: gather the rows of all ranks first: sorting sees all rows.
 
     Returns:
@@ -38,7 +39,8 @@ def sliced_wasserstein_discrepancy(
         ValueError: shapes that do not fit; a number of directions without a generator.
 
     It is :func:`losses.sliced_wasserstein` of the predictions. pytorch-adapt's
-    ``SlicedWasserstein`` takes probabilities and draws from the global generator; its argument `m` is ignored (always 128).
+    ``SlicedWasserstein`` takes probabilities and draws from the global generator; its argument `m` is ignored (always
+    128).
 
     Lee et al., Sliced Wasserstein Discrepancy for Unsupervised Domain Adaptation, 2019,
     https://arxiv.org/abs/1903.04064

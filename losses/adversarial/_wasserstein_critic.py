@@ -13,13 +13,14 @@ def wasserstein_critic(
     source_weights: Tensor | None = None,
     target_weights: Tensor | None = None,
 ) -> Tensor:
-    r"""Mean score of the critic on source minus its mean score on target: WDGRL's estimate of the 1-Wasserstein distance.
+    r"""Mean score of the critic on source minus its mean score on target: WDGRL's estimate of the 1-Wasserstein
+    distance.
 
     .. math:: \frac1n \sum_i c(x_i) - \frac1m \sum_j c(y_j)
 
-    The critic **maximises** it, kept 1-Lipschitz by :func:`losses.gradient_penalty`; the encoder **minimises** it. So the
-    critic minimises ``-wasserstein_critic(...) + 10 * gradient_penalty(...)`` on features without gradient, and the encoder
-    ``wasserstein_critic(...)`` with the critic standing still.
+    The critic **maximises** it, kept 1-Lipschitz by :func:`losses.gradient_penalty`; the encoder **minimises** it. So
+    the critic minimises ``-wasserstein_critic(...) + 10 * gradient_penalty(...)`` on features without gradient, and the
+    encoder ``wasserstein_critic(...)`` with the critic standing still.
 
     Args:
         source_scores: ``(n,)`` or ``(n, 1)``, the critic's output on source features.

@@ -9,7 +9,8 @@ from losses.gather import gather
 def batch_frobenius_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:
     r"""Negative Frobenius norm of the matrix of predictions, per row.
 
-    .. math:: -\frac1n \lVert P \rVert_F = -\frac1n \sqrt{\sum_{ic} P_{ic}^2}, \qquad P_{i \cdot} = \mathrm{softmax}(z_i)
+    .. math:: -\frac1n \lVert P \rVert_F = -\frac1n \sqrt{\sum_{ic} P_{ic}^2},
+              \qquad P_{i \cdot} = \mathrm{softmax}(z_i)
 
     It asks for confidence and not for diversity: between it and min(n, classes)\ :sup:`1/2` times it lies
     :func:`losses.batch_nuclear_norm`.

@@ -12,11 +12,12 @@ def batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:
 
     .. math:: -\frac1n \lVert P \rVert_* = -\frac1n \sum_k \sigma_k(P), \qquad P_{i \cdot} = \mathrm{softmax}(z_i)
 
-    The sign is that of a loss: minimising it makes rows confident (a large Frobenius norm) and classes many (a high rank).
+    The sign is that of a loss: minimising it makes rows confident (a large Frobenius norm) and classes many (a high
+    rank).
 
-    The singular values are the roots of the eigenvalues of the smaller of :math:`P^\top P` and :math:`P P^\top`, and the
-    gradient of the norm is :math:`U V^\top = P (P^\top P)^{-1/2}`: no singular value decomposition. That matrix and its
-    eigenvalues are float64 whatever comes in, because the square costs half of the digits.
+    The singular values are the roots of the eigenvalues of the smaller of :math:`P^\top P` and :math:`P P^\top`, and
+    the gradient of the norm is :math:`U V^\top = P (P^\top P)^{-1/2}`: no singular value decomposition. That matrix and
+    its eigenvalues are float64 whatever comes in, because the square costs half of the digits.
 
     Args:
         logits: ``(n, classes)``.
@@ -31,16 +32,16 @@ def batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:
         ValueError: logits that are not ``(n, classes)``.
 
     A singular value :math:`\sigma_k` has a relative error of about :math:`\epsilon\, \sigma_1^2 / \sigma_k^2` with
-    :math:`\epsilon = 2.2 \cdot 10^{-16}`. Those below :math:`\sqrt{\max(n, |C|)\, \epsilon}\ \sigma_1` (2e-7 of the largest
-    for 128 rows) count as zero with zero gradient, which is the subgradient of least norm: equal rows, fewer rows than
-    classes and classes that nobody predicts are safe. A second derivative is possible where the singular values are
-    positive and differ (it computes the eigenvectors once more); elsewhere it is not finite.
+    :math:`\epsilon = 2.2 \cdot 10^{-16}`. Those below :math:`\sqrt{\max(n, |C|)\, \epsilon}\ \sigma_1` (2e-7 of the
+    largest for 128 rows) count as zero with zero gradient, which is the subgradient of least norm: equal rows, fewer
+    rows than classes and classes that nobody predicts are safe. A second derivative is possible where the singular
+    values are positive and differ (it computes the eigenvectors once more); elsewhere it is not finite.
 
-    Logits must be finite: the decomposition raises otherwise. On CUDA the eigenvalues synchronise with the host (PyTorch's
-    ``eigh`` does).
+    Logits must be finite: the decomposition raises otherwise. On CUDA the eigenvalues synchronise with the host
+    (PyTorch's ``eigh`` does).
 
-    Scaling: the paper and pytorch-adapt divide by n, as here; the authors' code takes the mean of the singular values, which
-    is n / min(n, classes) times this.
+    Scaling: the paper and pytorch-adapt divide by n, as here; the authors' code takes the mean of the singular values,
+    which is n / min(n, classes) times this.
 
     Related: :func:`losses.fast_batch_nuclear_norm` and :func:`losses.batch_frobenius_norm` are cheaper;
     :func:`losses.information_maximization` asks for the same with entropies.

@@ -43,8 +43,8 @@ def consistency(
     Logits must be finite. Mean Teacher's code divides the squared error by the number of classes, as here. There is no
     factor :math:`T^2`, as distillation has it.
 
-    Related: :func:`losses.virtual_adversarial` chooses the perturbation; :func:`losses.pseudo_label` takes the teacher's
-    class.
+    Related: :func:`losses.virtual_adversarial` chooses the perturbation; :func:`losses.pseudo_label` takes the
+    teacher's class.
 
     Laine and Aila, Temporal Ensembling for Semi-Supervised Learning, 2017, https://arxiv.org/abs/1610.02242;
     Tarvainen and Valpola, Mean teachers are better role models, 2017, https://arxiv.org/abs/1703.01780

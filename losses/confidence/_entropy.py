@@ -20,7 +20,8 @@ def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
         weights: ``(n, ...)``, one number for each distribution; booleans are a mask.
 
     Returns:
-        A scalar in [0, log classes]. Per rank: a (weighted) mean over rows and places. float32 inside, whatever comes in.
+        A scalar in [0, log classes]. Per rank: a (weighted) mean over rows and places. float32 inside, whatever comes
+        in.
 
     Raises:
         ValueError: logits that are not ``(n, classes, ...)``, weights of another shape.
@@ -33,7 +34,8 @@ def entropy(logits: Tensor, *, weights: Tensor | None = None) -> Tensor:
 
     Grandvalet and Bengio, Semi-supervised Learning by Entropy Minimization, 2004,
     https://papers.nips.cc/paper/2740-semi-supervised-learning-by-entropy-minimization;
-    Shu et al. (VADA), 2018, https://arxiv.org/abs/1802.08735; Vu et al. (ADVENT), 2019, https://arxiv.org/abs/1811.12833
+    Shu et al. (VADA), 2018, https://arxiv.org/abs/1802.08735; Vu et al. (ADVENT), 2019,
+    https://arxiv.org/abs/1811.12833
 
     >>> entropy(torch.zeros(3, 2))
     tensor(0.6931)
@@ -60,7 +62,10 @@ def bounded(log_p: Tensor) -> Tensor:
 
 
 class _Entropy(torch.autograd.Function):
-    """:func:`row_entropy` of the softmax, with its gradient -p (log p + H): the bound and the softmax cost no pass back."""
+    """:func:`row_entropy` of the softmax, with the gradient -p (log p + H).
+
+    The bound and the softmax cost no pass back.
+    """
 
     @staticmethod
     def forward(ctx, z):

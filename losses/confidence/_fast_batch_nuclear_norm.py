@@ -13,8 +13,8 @@ def fast_batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Ten
     .. math:: -\frac1n \sum_{c \in \text{top } D} \lVert P_{\cdot c} \rVert_2, \qquad D = \min(n, |C|), \qquad
         P_{i \cdot} = \mathrm{softmax}(z_i)
 
-    Where the columns are close to orthogonal, as they are when rows are confident, the singular values of P are close to
-    its column norms: an approximation of :func:`losses.batch_nuclear_norm` without a decomposition.
+    Where the columns are close to orthogonal, as they are when rows are confident, the singular values of P are close
+    to its column norms: an approximation of :func:`losses.batch_nuclear_norm` without a decomposition.
 
     Args:
         logits: ``(n, classes)``.

@@ -34,8 +34,8 @@ def fixmatch(
     Raises:
         ValueError: shapes that differ, a threshold outside [0, 1], a temperature that is not positive.
 
-    Related: it is ``pseudo_label(strong_logits, weak_logits, threshold=0.95)``; :class:`losses.FlexMatch` has thresholds
-    that follow the classes.
+    Related: it is ``pseudo_label(strong_logits, weak_logits, threshold=0.95)``; :class:`losses.FlexMatch` has
+    thresholds that follow the classes.
 
     Sohn et al., FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence, 2020,
     https://arxiv.org/abs/2001.07685

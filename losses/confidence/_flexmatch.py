@@ -25,10 +25,12 @@ class FlexMatch(nn.Module):
         classes: how many there are.
         threshold: :math:`\tau`, 0.95 as in the paper.
 
-    ``flexmatch(strong_logits, weak_logits)`` is the loss, :func:`losses.fixmatch` with the present thresholds, and changes
-    nothing; ``flexmatch.update(index, weak_logits)`` remembers. The authors' code has the loss first, then the update.
+    ``flexmatch(strong_logits, weak_logits)`` is the loss, :func:`losses.fixmatch` with the present thresholds, and
+    changes nothing; ``flexmatch.update(index, weak_logits)`` remembers. The authors' code has the loss first, then the
+    update.
 
-    The memory is the buffer ``selected``, ``(size,)``: the class or -1. It is in the state_dict, and the same on all ranks.
+    The memory is the buffer ``selected``, ``(size,)``: the class or -1. It is in the state_dict, and the same on all
+    ranks.
 
     Zhang et al., FlexMatch: Boosting Semi-Supervised Learning with Curriculum Pseudo Labeling, 2021,
     https://arxiv.org/abs/2110.08263
@@ -65,10 +67,10 @@ class FlexMatch(nn.Module):
 
     @torch.no_grad()
     def update(self, index: Tensor, weak_logits: Tensor) -> None:
-        """Remember the confident predictions of the examples at `index`, ``(n,)``, of all ranks; the others keep theirs.
+        """Remember the confident predictions of the examples at `index`, ``(n,)``, of all ranks; other examples stay.
 
-        Where an example comes twice its last confident row counts. An index must lie in [0, size): a negative one counts
-        from the end, which is not checked, as it would wait for the device.
+        Where an example comes twice its last confident row counts. An index must lie in [0, size): a negative one
+        counts from the end, which is not checked, as it would wait for the device.
         """
         check_logits("weak_logits", weak_logits)
         if index.shape != weak_logits.shape[:1] or weak_logits.shape[1] != self.classes:

@@ -20,8 +20,8 @@ def information_maximization(logits: Tensor, *, global_batch: bool = True) -> Te
         global_batch: gather the rows of all ranks first: :math:`H(\bar p)` is not a mean over rows.
 
     Returns:
-        A scalar in [-log classes, 0], up to rounding. Sees the global batch; gradient accumulation does not enlarge that batch.
-        float32 inside, whatever comes in.
+        A scalar in [-log classes, 0], up to rounding. Sees the global batch; gradient accumulation does not enlarge
+        that batch. float32 inside, whatever comes in.
 
     Raises:
         ValueError: logits that are not ``(n, classes)``.

@@ -32,9 +32,11 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5, global_
     Raises:
         ValueError: logits that are not ``(n, classes)``, or a temperature that is not positive.
 
-    Logits must be finite. pytorch-adapt has the same value at equal temperature; its default is 1; skada lets the gradient into the weights.
+    Logits must be finite. pytorch-adapt has the same value at equal temperature; its default is 1; skada lets the
+    gradient into the weights.
 
-    Jin et al., Minimum Class Confusion for Versatile Domain Adaptation, 2020, section 3, https://arxiv.org/abs/1912.03699
+    Jin et al., Minimum Class Confusion for Versatile Domain Adaptation, 2020, section 3,
+    https://arxiv.org/abs/1912.03699
 
     >>> minimum_class_confusion(torch.zeros(3, 2))
     tensor(0.5000)

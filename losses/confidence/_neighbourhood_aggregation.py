@@ -33,8 +33,8 @@ def neighbourhood_aggregation(
         features: ``(n, d)`` of the batch; no gradient goes there.
         logits: ``(n, classes)``, :math:`z`.
         bank_features: ``(N, d)``.
-        bank_probabilities: ``(N, classes)``, :math:`q_j`, sharpened: see :class:`losses.NeighbourhoodBank`. A row of zeros
-            is an empty place and nobody's neighbour.
+        bank_probabilities: ``(N, classes)``, :math:`q_j`, sharpened: see :class:`losses.NeighbourhoodBank`. A row of
+            zeros is an empty place and nobody's neighbour.
         index: ``(n,)``, the place in the bank of each row of the batch. None where the batch is not in the bank.
         neighbours: :math:`k`, 5 as in the authors' code.
         weights: ``(n,)``, multiplied with the confidence; booleans are a mask.
@@ -48,11 +48,13 @@ def neighbourhood_aggregation(
 
     The paper divides by n; the authors' code by the sum of the confidences, as here.
 
-    With fewer than k other rows in the bank the mean is over those. Features of length zero have cosine 0 with everything.
+    With fewer than k other rows in the bank the mean is over those. Features of length zero have cosine 0 with
+    everything.
 
     Related: :func:`losses.pseudo_label` takes the row's own prediction.
 
-    Liang et al., Domain Adaptation with Auxiliary Target Domain-Oriented Classifier, 2021, https://arxiv.org/abs/2007.04171
+    Liang et al., Domain Adaptation with Auxiliary Target Domain-Oriented Classifier, 2021,
+    https://arxiv.org/abs/2007.04171
 
     >>> bank = torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]])
     >>> q = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])
@@ -64,8 +66,9 @@ def neighbourhood_aggregation(
     n, d, classes, size = len(features), features.shape[1], logits.shape[1], len(bank_features)
     if len(logits) != n or bank_features.shape != (size, d) or bank_probabilities.shape != (size, classes):
         raise ValueError(
-            f"`logits` must be (n, classes), `bank_features` (N, d) and `bank_probabilities` (N, classes) with n = {n} and "
-            f"d = {d}, got {tuple(logits.shape)}, {tuple(bank_features.shape)} and {tuple(bank_probabilities.shape)}."
+            f"`logits` must be (n, classes), `bank_features` (N, d) and `bank_probabilities` (N, classes) with n = "
+            f"{n} and d = {d}, got {tuple(logits.shape)}, {tuple(bank_features.shape)} and "
+            f"{tuple(bank_probabilities.shape)}."
         )
     if index is not None and index.shape != (n,):
         raise ValueError(f"`index` must hold one place of the bank for each row, ({n},), got {tuple(index.shape)}.")
@@ -107,14 +110,15 @@ class NeighbourhoodBank(nn.Module):
         dim: :math:`d` of the features.
         classes: how many there are.
         temperature: :math:`T`, 0.5 as in the authors' code.
-        balanced: divide by the sum over the rows of the batch, as the authors' code does: a class that the batch predicts
-            often counts less. The values then depend on the batch and its size: write batches of one size.
-            One row alone has 1 for every class. False divides by the sum over the classes and does not depend on the batch.
+        balanced: divide by the sum over the rows of the batch, as the authors' code does: a class that the batch
+            predicts often counts less. The values then depend on the batch and its size: write batches of one size.
+            One row alone has 1 for every class. False divides by the sum over the classes and does not depend on the
+            batch.
 
     Buffers, in the state_dict: ``features`` ``(N, d)`` and ``probabilities`` ``(N, classes)``, zero where nothing was
-    written. The rows of all ranks are gathered before they are written, so that every rank holds the same bank. A row that
-    is written replaces the old one. The authors write after the step of the optimizer, from a forward pass in eval mode,
-    and begin with random features and equal probabilities instead of an empty bank.
+    written. The rows of all ranks are gathered before they are written, so that every rank holds the same bank. A row
+    that is written replaces the old one. The authors write after the step of the optimizer, from a forward pass in eval
+    mode, and begin with random features and equal probabilities instead of an empty bank.
 
     Liang et al., 2021, https://arxiv.org/abs/2007.04171
 
@@ -138,8 +142,8 @@ class NeighbourhoodBank(nn.Module):
     def update(self, index: Tensor, features: Tensor, logits: Tensor) -> None:
         """Write rows of all ranks at the places `index`, ``(n,)``; where a place comes twice its last row is written.
 
-        A place must lie in [0, size): a negative one counts from the end, which is not checked, as it would wait for the
-        device.
+        A place must lie in [0, size): a negative one counts from the end, which is not checked, as it would wait for
+        the device.
         """
         n, d, classes = len(index), self.features.shape[1], self.probabilities.shape[1]
         if index.shape != (n,) or features.shape != (n, d) or logits.shape != (n, classes):

@@ -41,8 +41,8 @@ def pseudo_label(
     For a mean over the selected rows give their mask as `weights`. Two classes that are equally probable: one is taken.
 
     Related: :func:`losses.fixmatch` (weak and strong views), :class:`losses.FlexMatch` (thresholds that follow the
-    classes), :func:`losses.neighbourhood_aggregation` (labels of neighbours), :func:`losses.entropy` (soft self-labels with
-    their gradient).
+    classes), :func:`losses.neighbourhood_aggregation` (labels of neighbours), :func:`losses.entropy` (soft self-labels
+    with their gradient).
 
     Lee, Pseudo-Label, 2013 (hard); Berthelot et al. (MixMatch), 2019, https://arxiv.org/abs/1905.02249 (sharpening);
     Xie et al. (UDA), 2020, https://arxiv.org/abs/1904.12848 (both at once)

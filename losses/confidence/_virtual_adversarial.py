@@ -27,15 +27,15 @@ def virtual_adversarial(
         \frac1n \sum_i \mathrm{KL}\bigl(\hat p(x_i) \,\big\|\, p(x_i + r_i)\bigr), \qquad
         r_i \approx \arg\max_{\lVert r \rVert \le \epsilon} \mathrm{KL}\bigl(\hat p(x_i) \,\big\|\, p(x_i + r)\bigr)
 
-    The argmax by power iteration: :math:`d \leftarrow \nabla_r \mathrm{KL}(\hat p(x) \| p(x + r))|_{r = \xi d}`, scaled to
-    length one for each row, and :math:`r = \epsilon d`. Nothing flows through :math:`\hat p` and :math:`r`.
+    The argmax by power iteration: :math:`d \leftarrow \nabla_r \mathrm{KL}(\hat p(x) \| p(x + r))|_{r = \xi d}`, scaled
+    to length one for each row, and :math:`r = \epsilon d`. Nothing flows through :math:`\hat p` and :math:`r`.
 
     Args:
-        model: from inputs to ``(n, classes)`` or ``(n, classes, ...)`` logits. Hand over a module rather than a function
-            around it: see below.
+        model: from inputs to ``(n, classes)`` or ``(n, classes, ...)`` logits. Hand over a module rather than a
+            function around it: see below.
         inputs: ``(n, ...)`` of any shape, floating point: images, embeddings, features. They may carry a gradient.
-        radius: :math:`\epsilon`, the length of the perturbation of a row. It depends on the data: the paper searches it,
-            DIRT-T takes 3.5 and pytorch-adapt 8.
+        radius: :math:`\epsilon`, the length of the perturbation of a row. It depends on the data: the paper searches
+            it, DIRT-T takes 3.5 and pytorch-adapt 8.
         generator: draws the first direction, normal numbers on the generator's own device.
         direction: the first direction itself, the shape of `inputs`, of any length. One of both must be given.
         xi: :math:`\xi`, the length of the finite difference. The paper has 1e-6, which float32 rounds away where inputs
@@ -45,18 +45,18 @@ def virtual_adversarial(
         weights: one number for each predicted distribution, ``(n,)`` or ``(n, ...)``; booleans are a mask.
 
     Returns:
-        A scalar. Per rank: a (weighted) mean over rows. float32 inside, whatever comes in: the model is called on float32
-        (float64) inputs and outside of a caller's autocast, in which differences of size xi would be lost.
+        A scalar. Per rank: a (weighted) mean over rows. float32 inside, whatever comes in: the model is called on
+        float32 (float64) inputs and outside of a caller's autocast, in which differences of size xi would be lost.
 
     Raises:
         ValueError: inputs that are not floating point, both or neither of generator and direction, a number that is not
             positive, a model whose logits carry no gradient of its input.
 
-    What the model keeps: no ``.grad`` is read or written, training mode is left as it is. A module is run with copies of its
-    buffers, so that running statistics are those of the clean passes alone; a function that calls modules is run as it is.
-    In training mode batch normalization sees the perturbed batch, and dropout's noise is in the differences. pytorch-adapt
-    puts batch normalization in eval mode for the passes and into training mode afterwards, whatever it was, and clears the
-    parameters' ``.grad``; in eval mode without accumulated gradients the value is the same.
+    What the model keeps: no ``.grad`` is read or written, training mode is left as it is. A module is run with copies
+    of its buffers, so that running statistics are those of the clean passes alone; a function that calls modules is run
+    as it is. In training mode batch normalization sees the perturbed batch, and dropout's noise is in the differences.
+    pytorch-adapt puts batch normalization in eval mode for the passes and into training mode afterwards, whatever it
+    was, and clears the parameters' ``.grad``; in eval mode without accumulated gradients the value is the same.
 
     A row whose divergence has no gradient is not perturbed.
 
@@ -70,8 +70,8 @@ def virtual_adversarial(
     """
     if not inputs.is_floating_point() or inputs.ndim == 0 or inputs.numel() == 0:
         raise ValueError(
-            f"`inputs` must be floating point, (n, ...) with n >= 1, got {inputs.dtype} of shape {tuple(inputs.shape)}; "
-            "perturb the embeddings where inputs are indices."
+            f"`inputs` must be floating point, (n, ...) with n >= 1, got {inputs.dtype} of shape "
+            f"{tuple(inputs.shape)}; perturb the embeddings where inputs are indices."
         )
     check_positive(radius=radius, xi=xi, iterations=iterations)
     x = at_least_float32(inputs)

@@ -11,7 +11,8 @@ from losses.reduce import mean
 def alignment(first: Tensor, second: Tensor, *, power: float = 2.0, weights: Tensor | None = None) -> Tensor:
     r"""Mean distance between two views, each of length one, to a power.
 
-    .. math:: \frac1n \sum_i \Bigl\lVert \frac{x_i}{\lVert x_i \rVert} - \frac{y_i}{\lVert y_i \rVert} \Bigr\rVert^\alpha
+    .. math:: \frac1n \sum_i \Bigl\lVert \frac{x_i}{\lVert x_i \rVert}
+              - \frac{y_i}{\lVert y_i \rVert} \Bigr\rVert^\alpha
 
     Args:
         first: ``(n, d)`` features :math:`x` of one view; they are brought to length one here.

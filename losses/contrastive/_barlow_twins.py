@@ -24,8 +24,8 @@ def barlow_twins(
         first: ``(n, d)`` features :math:`x` of one view.
         second: ``(n, d)`` features :math:`y` of the other view, in the same order.
         redundancy: :math:`\lambda`, 0.0051 as in the authors' code; the paper rounds it to 0.005.
-        epsilon: :math:`\varepsilon`, 1e-5 as in the authors' code, whose standardisation is torch's ``BatchNorm1d``. 0 is
-            the paper's equation; a feature of zero variance then correlates with nothing and has no gradient.
+        epsilon: :math:`\varepsilon`, 1e-5 as in the authors' code, whose standardisation is torch's ``BatchNorm1d``. 0
+            is the paper's equation; a feature of zero variance then correlates with nothing and has no gradient.
         global_batch: gather the rows of all ranks first: mean and variance are those of all rows.
 
     Returns:

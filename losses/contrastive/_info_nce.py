@@ -28,7 +28,8 @@ def info_nce(
     Args:
         queries: ``(n, d)`` features :math:`q`.
         keys: ``(n, d)`` features :math:`k`; row i belongs to query i.
-        negatives: ``(m, d)`` further keys that belong to no query, such as a bank; the same on every rank, not gathered.
+        negatives: ``(m, d)`` further keys that belong to no query, such as a bank; the same on every rank, not
+            gathered.
         temperature: :math:`T`, 0.07 as in MoCo and as CLIP's start; a tensor may be learned and is not checked.
         symmetric: the mean of this and of finding each key's query among the queries, as in CLIP.
         cosine: compare by cosine; ``False`` takes the inner product of the features as they are.
@@ -40,14 +41,15 @@ def info_nce(
         memory. float32 inside, whatever comes in.
 
     Raises:
-        ValueError: queries and keys that differ in shape; negatives of another feature size, or with ``symmetric=True``,
-            where they have no counterpart; a temperature that is not positive.
+        ValueError: queries and keys that differ in shape; negatives of another feature size, or with
+            ``symmetric=True``, where they have no counterpart; a temperature that is not positive.
 
     One row without negatives has the value 0. A row of zeros has cosine 0 with everything, and no gradient.
     MoCo's loss has only the bank in the denominator beside the own key; here the batch's other keys are in it too.
     The gradient reaches keys and negatives: detach what a slow encoder made.
 
-    Related: :func:`losses.nt_xent` draws its candidates from both views; :func:`losses.supervised_contrastive` has labels.
+    Related: :func:`losses.nt_xent` draws its candidates from both views; :func:`losses.supervised_contrastive` has
+    labels.
 
     van den Oord et al., Representation Learning with Contrastive Predictive Coding, 2018, equation 4,
     https://arxiv.org/abs/1807.03748;
@@ -66,8 +68,8 @@ def info_nce(
         check_features("negatives", negatives)
         if symmetric or negatives.shape[1] != q.shape[1]:
             raise ValueError(
-                f"`negatives` must have the feature size {q.shape[1]} and symmetric=False (they are keys without a query), "
-                f"got {negatives.shape[1]} and symmetric={symmetric}."
+                f"`negatives` must have the feature size {q.shape[1]} and symmetric=False (they are keys without a "
+                f"query), got {negatives.shape[1]} and symmetric={symmetric}."
             )
         bank = negatives.to(k.dtype)
     if cosine:

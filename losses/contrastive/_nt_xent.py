@@ -30,14 +30,15 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5, global_b
     Raises:
         ValueError: views that differ in shape, or a temperature that is not positive.
 
-    One row a view has the value 0: there is nothing to confuse it with. A row of zeros has cosine 0 with everything, and
-    no gradient. pytorch-metric-learning has the same value for ``torch.cat([first, second])`` and labels 0..n-1 twice.
+    One row a view has the value 0: there is nothing to confuse it with. A row of zeros has cosine 0 with everything,
+    and no gradient. pytorch-metric-learning has the same value for ``torch.cat([first, second])`` and labels 0..n-1
+    twice.
 
-    Related: :func:`losses.supervised_contrastive` with a class for each row is the same; :func:`losses.info_nce` compares
-    one view with the other alone.
+    Related: :func:`losses.supervised_contrastive` with a class for each row is the same; :func:`losses.info_nce`
+    compares one view with the other alone.
 
-    Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020, equation 1 and algorithm 1,
-    https://arxiv.org/abs/2002.05709
+    Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020, equation 1 and algorithm
+    1, https://arxiv.org/abs/2002.05709
 
     >>> nt_xent(torch.eye(2), torch.eye(2), temperature=1.0)
     tensor(0.5514)

@@ -85,7 +85,7 @@ class Centre(nn.Module):
 
     @torch.no_grad()
     def update(self, teacher_logits: Tensor) -> None:
-        """Move the centre towards the mean of ``(n, K)`` logits over the rows of all ranks, each rank counting the same."""
+        """Move the centre towards the mean of ``(n, K)`` logits over all ranks' rows; ranks count equally."""
         check_logits("teacher_logits", teacher_logits)
         if teacher_logits.shape[1] != self.value.shape[0]:
             raise ValueError(

@@ -31,13 +31,13 @@ def triplet(
     Args:
         features: ``(n, d)``, as they are: not normalised.
         labels: ``(n,)`` class indices.
-        margin: :math:`m`, 0.2 as in FaceNet, whose features have length one and whose distances are squared. ``None`` is
-            the soft margin of Hermans et al., :math:`\log(1 + \exp(D_{ap} - D_{an}))`.
+        margin: :math:`m`, 0.2 as in FaceNet, whose features have length one and whose distances are squared. ``None``
+            is the soft margin of Hermans et al., :math:`\log(1 + \exp(D_{ap} - D_{an}))`.
         mining: ``"all"`` every triplet; ``"hard"`` for each anchor its furthest positive and its nearest negative;
             ``"semihard"`` the triplets with :math:`D_{ap} < D_{an} < D_{ap} + m`, chosen without gradient.
         squared: :math:`D` is the squared distance.
-        average: ``"active"`` the mean over the triplets whose loss is not zero, which with a soft margin are all of them;
-            ``"all"`` over every mined triplet.
+        average: ``"active"`` the mean over the triplets whose loss is not zero, which with a soft margin are all of
+            them; ``"all"`` over every mined triplet.
         global_batch: gather the rows of all ranks first.
 
     Returns:
@@ -49,11 +49,11 @@ def triplet(
             triplets without a margin, or an unknown word.
 
     No triplet gives 0. Equal rows have distance 0, up to the
-    rounding of a matrix product (3e-4 of the rows' radius in float32), and gradient 0. In the names of Hermans et al., ``mining="all"`` is
-    their batch all with ``average="all"`` and its better form over the non-zero losses with ``"active"``; their batch
-    hard averages over all anchors: ``mining="hard", average="all"``. pytorch-metric-learning normalises the features
-    unless told otherwise, has margin 0.05 and averages over the active triplets; its semi-hard miner takes the
-    triplets that are taken here. torch's ``triplet_margin_loss`` is for triplets that are given.
+    rounding of a matrix product (3e-4 of the rows' radius in float32), and gradient 0. In the names of Hermans et al.,
+    ``mining="all"`` is their batch all with ``average="all"`` and its better form over the non-zero losses with
+    ``"active"``; their batch hard averages over all anchors: ``mining="hard", average="all"``. pytorch-metric-learning
+    normalises the features unless told otherwise, has margin 0.05 and averages over the active triplets; its semi-hard
+    miner takes the triplets that are taken here. torch's ``triplet_margin_loss`` is for triplets that are given.
 
     Schroff et al., FaceNet, 2015, equation 1 and section 3.2, https://arxiv.org/abs/1503.03832;
     Hermans et al., In Defense of the Triplet Loss for Person Re-Identification, 2017, https://arxiv.org/abs/1703.07737

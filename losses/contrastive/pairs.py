@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def unit_rows(x: Tensor) -> Tensor:
-    """Rows of length one, so that their products are cosines; a row shorter than 1e-12 becomes zero and gets no gradient."""
+    """Scale rows to length one: products are cosines. A row shorter than 1e-12 becomes zero and gets no gradient."""
     squared = x.square().sum(1, keepdim=True)
     return x * torch.where(squared > 1e-24, squared, torch.inf).rsqrt()
 

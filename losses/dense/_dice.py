@@ -35,8 +35,8 @@ def dice(
         smooth: :math:`s \ge 0`, in places; none in the paper.
         classes: the set K. ``"present"`` takes the classes that the labels hold, ``"all"`` takes all, a list of
             class numbers those (``[1]`` is the paper's foreground). A class taken without a place of its own costs
-            :math:`1 - s / (\sum_i w_i p_{ic}^2 + s)`, that is 1 without smoothing and then without gradient (0 where the
-            class is predicted nowhere at all).
+            :math:`1 - s / (\sum_i w_i p_{ic}^2 + s)`, that is 1 without smoothing and then without gradient (0 where
+            the class is predicted nowhere at all).
         over: ``"batch"`` sums over all places of all images. ``"image"`` gives each image its own value and takes the
             mean over the images in which something counts.
         weights: ``(n, ...)``, not negative; booleans are a mask. Where it is 0 a label may be anything.
@@ -44,8 +44,8 @@ def dice(
             over images is that of all ranks in any case.)
 
     Returns:
-        A scalar in [0, 1]; 0 where nothing counts. Over the batch: sees the global batch; gradient accumulation does not
-        enlarge that batch. Over images: per rank, a mean over rows. float32 inside, whatever comes in.
+        A scalar in [0, 1]; 0 where nothing counts. Over the batch: sees the global batch; gradient accumulation does
+        not enlarge that batch. Over images: per rank, a mean over rows. float32 inside, whatever comes in.
 
     Raises:
         ValueError: shapes that do not fit; an option that does not exist; negative smoothing.

@@ -22,11 +22,12 @@ def lovasz_softmax(
 
     .. math::
         \frac{1}{|K|} \sum_{c \in K} \overline{\Delta_{J_c}}(m_c), \qquad m_{ic} = |g_{ic} - p_{ic}|, \qquad
-        \overline{\Delta}(m) = \sum_i m_{\pi_i} \bigl( \Delta(\{\pi_1, \dots, \pi_i\}) - \Delta(\{\pi_1, \dots, \pi_{i-1}\}) \bigr)
+        \overline{\Delta}(m) = \sum_i m_{\pi_i} \bigl( \Delta(\{\pi_1, \dots, \pi_i\})
+        - \Delta(\{\pi_1, \dots, \pi_{i-1}\}) \bigr)
 
-    with :math:`\pi` the order of decreasing errors m, :math:`p_i = \mathrm{softmax}(z_i)`, :math:`g` the one-hot labels, and
-    :math:`\Delta_{J_c}(M) = |M| / |\{g_c = 1\} \cup M|`, the Jaccard loss when the places M are wrong. For predictions
-    of 0 and 1 the value is one minus the mean Jaccard index.
+    with :math:`\pi` the order of decreasing errors m, :math:`p_i = \mathrm{softmax}(z_i)`, :math:`g` the one-hot
+    labels, and :math:`\Delta_{J_c}(M) = |M| / |\{g_c = 1\} \cup M|`, the Jaccard loss when the places M are wrong. For
+    predictions of 0 and 1 the value is one minus the mean Jaccard index.
 
     Args:
         logits: ``(n, classes, ...)``; ``(n, classes)`` is one place a row.
@@ -41,8 +42,8 @@ def lovasz_softmax(
             images is that of all ranks in any case.)
 
     Returns:
-        A scalar in [0, 1]; 0 where nothing counts. Over the batch: sees the global batch; gradient accumulation does not
-        enlarge that batch. Over images: per rank, a mean over rows. float32 inside, whatever comes in.
+        A scalar in [0, 1]; 0 where nothing counts. Over the batch: sees the global batch; gradient accumulation does
+        not enlarge that batch. Over images: per rank, a mean over rows. float32 inside, whatever comes in.
 
     Raises:
         ValueError: shapes that do not fit; an option that does not exist.
@@ -95,8 +96,8 @@ def lovasz_hinge(
             all ranks in any case.)
 
     Returns:
-        A scalar, 0 or more; 0 where nothing counts. Over the batch: sees the global batch; gradient accumulation does not
-        enlarge that batch. Over images: per rank, a mean over rows. float32 inside, whatever comes in.
+        A scalar, 0 or more; 0 where nothing counts. Over the batch: sees the global batch; gradient accumulation does
+        not enlarge that batch. Over images: per rank, a mean over rows. float32 inside, whatever comes in.
 
     Raises:
         ValueError: shapes that do not fit; labels in floating point; an option that does not exist.
@@ -135,9 +136,9 @@ def extension(errors: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     r"""Lovasz extension of the Jaccard loss at `errors`, along the last dimension; `truth` is 0 or 1.
 
     With the errors in decreasing order, :math:`I` the truth not yet passed and :math:`U` the truth and what has been
-    passed beside it, the loss is :math:`1 - I / U`. Passing a place of size w raises it by :math:`w / U` where the place
-    is true (I falls), and by :math:`(w / U) (I / U')` where it is not (U grows from U'). Without any truth, the first
-    place raises it from 0 to 1: there :math:`I / U'` stands for 1.
+    passed beside it, the loss is :math:`1 - I / U`. Passing a place of size w raises it by :math:`w / U` where the
+    place is true (I falls), and by :math:`(w / U) (I / U')` where it is not (U grows from U'). Without any truth, the
+    first place raises it from 0 to 1: there :math:`I / U'` stands for 1.
     """
     errors, order = errors.sort(dim=-1, descending=True)
     g, w = truth.gather(-1, order), weights.gather(-1, order)

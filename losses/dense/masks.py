@@ -39,7 +39,7 @@ def anything_counts(w: Tensor, weights: Tensor | None) -> Tensor | None:
 
 
 def mean_over_classes(values: Tensor, truth: Tensor, classes: Classes) -> Tensor:
-    """``(n,)`` means of ``(n, classes)`` values over the classes asked for; `truth` is what each class has of places."""
+    """``(n,)`` means of ``(n, classes)`` values over the wanted classes; `truth`: the weight of each class's places."""
     if classes == "all":
         return values.mean(1)
     if classes != "present":

@@ -34,8 +34,8 @@ def batch_spectral_penalization(source: Tensor, target: Tensor, *, count: int = 
 
     pytorch-adapt's takes one domain; the two values add up to this one.
 
-    Chen et al., Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial Domain Adaptation, 2019,
-    https://proceedings.mlr.press/v97/chen19i.html
+    Chen et al., Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial Domain Adaptation,
+    2019, https://proceedings.mlr.press/v97/chen19i.html
 
     >>> x = torch.diag(torch.tensor([3.0, 2.0, 1.0]))
     >>> batch_spectral_penalization(x, 2 * x, count=2)       # 9 + 4 and 36 + 16
@@ -56,8 +56,8 @@ def batch_spectral_penalization(source: Tensor, target: Tensor, *, count: int = 
 def squared_singular_values(x: Tensor) -> Tensor:
     """Ascending, min(n, d) of them. The gradient of an eigenvalue divides by no gap.
 
-    In float64: LAPACK's float32 eigenvectors of the Gram matrix of features with dead columns, as a ReLU leaves them, are
-    NaN in one batch of ten.
+    In float64: LAPACK's float32 eigenvectors of the Gram matrix of features with dead columns, as a ReLU leaves them,
+    are NaN in one batch of ten.
     """
     A = x.double()
     with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision

@@ -18,7 +18,8 @@ def central_moment_discrepancy(
     r"""Sum of the distances between the means and between the central moments of two clouds, feature by feature (CMD).
 
     .. math::
-        \frac{\lVert \bar x - \bar y \rVert_2}{b - a} + \sum_{k=2}^{K} \frac{\lVert c_k(x) - c_k(y) \rVert_2}{(b - a)^k},
+        \frac{\lVert \bar x - \bar y \rVert_2}{b - a}
+        + \sum_{k=2}^{K} \frac{\lVert c_k(x) - c_k(y) \rVert_2}{(b - a)^k},
         \qquad c_k(x) = \frac1n \sum_i (x_i - \bar x)^k
 
     with powers taken feature by feature.

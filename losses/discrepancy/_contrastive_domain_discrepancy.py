@@ -28,10 +28,10 @@ def contrastive_domain_discrepancy(
         \frac{1}{M} \sum_{c} D_{cc} - \frac{1}{M (M - 1)} \sum_{c} \sum_{c' \neq c} D_{cc'}, \qquad
         D_{cc'} = \mathbb{E}\, k(x, x') + \mathbb{E}\, k(y, y') - 2\, \mathbb{E}\, k(x, y)
 
-    with :math:`x, x'` the source rows of class c, :math:`y, y'` the target rows of class c', a row with itself included, and
-    k the kernel of :func:`losses.mmd`. Both rows of every pair are of the class that is asked for. The M classes are
-    those with a row in both domains, found on the device; the others are left out. One class leaves the first term,
-    none leaves 0.
+    with :math:`x, x'` the source rows of class c, :math:`y, y'` the target rows of class c', a row with itself
+    included, and k the kernel of :func:`losses.mmd`. Both rows of every pair are of the class that is asked for. The M
+    classes are those with a row in both domains, found on the device; the others are left out. One class leaves the
+    first term, none leaves 0.
 
     Args:
         source: ``(n, d)`` features.
@@ -49,14 +49,14 @@ def contrastive_domain_discrepancy(
         does not enlarge that batch. float32 inside, whatever comes in.
 
     Raises:
-        ValueError: shapes that do not fit; labels that are no whole numbers; fewer than one class; a bandwidth or a scale
-            that is not positive.
+        ValueError: shapes that do not fit; labels that are no whole numbers; fewer than one class; a bandwidth or a
+            scale that is not positive.
 
-    Definitions differ: CAN's code sums the five kernels where the mean is taken here, takes a bandwidth for each pair of
-    classes, and needs every class in both domains (its sampler sees to that). skada's masks the kernels within a domain on
-    one axis only, so that pairs of rows of different classes enter them; divides the sum between the domains by the
-    squared number of pairs; sums half of the pairs of classes and divides by all; and its kernel takes the distance, not
-    its square.
+    Definitions differ: CAN's code sums the five kernels where the mean is taken here, takes a bandwidth for each pair
+    of classes, and needs every class in both domains (its sampler sees to that). skada's masks the kernels within a
+    domain on one axis only, so that pairs of rows of different classes enter them; divides the sum between the domains
+    by the squared number of pairs; sums half of the pairs of classes and divides by all; and its kernel takes the
+    distance, not its square.
 
     Related: :func:`losses.local_mmd`, the first term with soft target labels.
 

@@ -19,14 +19,16 @@ def coral(
 ) -> Tensor:
     r"""Squared Frobenius distance between the covariances of two clouds (Deep CORAL).
 
-    .. math:: \frac{1}{4 d^2} \lVert C_S - C_T \rVert_F^2, \qquad C = \frac{1}{n - 1} \sum_i (x_i - \bar x)(x_i - \bar x)^\top
+    .. math:: \frac{1}{4 d^2} \lVert C_S - C_T \rVert_F^2,
+              \qquad C = \frac{1}{n - 1} \sum_i (x_i - \bar x)(x_i - \bar x)^\top
 
     Args:
         source: ``(n, d)`` features.
         target: ``(m, d)`` features; n and m may differ.
-        scaling: ``"deep_coral"``, the paper's, as above, and that of pytorch-adapt and skada. ``"domainbed"``, also tllib's:
-            :math:`\frac{1}{d^2} \lVert C_S - C_T \rVert_F^2 + \frac1d \lVert \bar x - \bar y \rVert^2`. ``"adatime"``:
-            :math:`\frac{1}{4 d^4} \lVert (n - 1) C_S - (m - 1) C_T \rVert_F^2`, which grows with the batch.
+        scaling: ``"deep_coral"``, the paper's, as above, and that of pytorch-adapt and skada. ``"domainbed"``, also
+            tllib's: :math:`\frac{1}{d^2} \lVert C_S - C_T \rVert_F^2 + \frac1d \lVert \bar x - \bar y \rVert^2`.
+            ``"adatime"``: :math:`\frac{1}{4 d^4} \lVert (n - 1) C_S - (m - 1) C_T \rVert_F^2`, which grows with the
+            batch.
         global_batch: gather the rows of all ranks first.
 
     Returns:
@@ -38,8 +40,8 @@ def coral(
 
     The smaller of two equal forms is computed: the d x d difference of covariances, or, for d > n + m, the (n + m) x
     (n + m) matrix of inner products. The gradient comes in closed form with it; a second derivative is taken from the
-    definition. In the second form the value of nearly equal covariances is a rounding of their squared norms, and may be
-    negative by as much.
+    definition. In the second form the value of nearly equal covariances is a rounding of their squared norms, and may
+    be negative by as much.
 
     Sun and Saenko, Deep CORAL, 2016, eq. 1-3, https://arxiv.org/abs/1607.01719
 
@@ -76,7 +78,7 @@ def scatter_distance(x: Tensor, y: Tensor, weight_x: float, weight_y: float) -> 
 
 
 class _ScatterDistance(torch.autograd.Function):
-    """Forward keeps the small matrices, backward is one product with each: what is as large as the clouds is never held."""
+    """Forward keeps the small matrices, backward is one product with each: nothing as large as the clouds is held."""
 
     vmap = one_by_one(lambda: _ScatterDistance)
 
@@ -138,7 +140,7 @@ def _times(z, middle, C, factor):
 
 
 def _by_inner_products(x, y, a, b):
-    """The same from AA', BB' and AB' of the centred rows: a^2 |AA'|^2 + b^2 |BB'|^2 - 2 a b |AB'|^2; and all of them."""
+    """The same from AA', BB', AB' of the centred rows, and the three: a^2 |AA'|^2 + b^2 |BB'|^2 - 2 a b |AB'|^2."""
     A, B = x - x.mean(0), y - y.mean(0)
     AA, BB, AB = A @ A.T, B @ B.T, A @ B.T
     aa, bb, ab = (torch.linalg.vector_norm(K).square() for K in (AA, BB, AB))

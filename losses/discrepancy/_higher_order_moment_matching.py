@@ -17,8 +17,8 @@ def higher_order_moment_matching(
         = \mathbb{E}\, k(x, x') + \mathbb{E}\, k(y, y') - 2\, \mathbb{E}\, k(x, y), \qquad
         k(x, y) = \Bigl( \frac{x^\top y}{d} \Bigr)^p
 
-    since :math:`\langle x^{\otimes p}, y^{\otimes p} \rangle = (x^\top y)^p`. The tensors hold :math:`d^p` numbers; the right
-    side needs :math:`(n + m)^2`.
+    since :math:`\langle x^{\otimes p}, y^{\otimes p} \rangle = (x^\top y)^p`. The tensors hold :math:`d^p` numbers; the
+    right side needs :math:`(n + m)^2`.
 
     Args:
         source: ``(n, d)`` features :math:`x`.
@@ -29,8 +29,8 @@ def higher_order_moment_matching(
 
     Returns:
         A scalar. Sees the global batch; gradient accumulation does not enlarge that batch.
-        float32 inside, whatever comes in. Its rounding is that of k, not of the difference: clouds that nearly agree have
-        a value that is rounding, and it may be negative by as much.
+        float32 inside, whatever comes in. Its rounding is that of k, not of the difference: clouds that nearly agree
+        have a value that is rounding, and it may be negative by as much.
 
     Raises:
         ValueError: shapes that do not fit; an order below 1; order 1 of centred clouds, which is 0 whatever they are.

@@ -31,13 +31,15 @@ def joint_mmd(
 
     .. math::
         \mathbb{E}\, k(x, x') + \mathbb{E}\, k(y, y') - 2\, \mathbb{E}\, k(x, y), \qquad
-        k(x, y) = \prod_{\ell} \frac1{S} \sum_{s} \exp\Bigl( -\frac{\lVert x^\ell - y^\ell \rVert^2}{c^\ell_s\, h^\ell} \Bigr)
+        k(x, y) = \prod_{\ell} \frac1{S} \sum_{s}
+        \exp\Bigl( -\frac{\lVert x^\ell - y^\ell \rVert^2}{c^\ell_s\, h^\ell} \Bigr)
 
     Args:
         source: one ``(n, d_l)`` tensor for each layer, usually features and predicted probabilities.
         target: one ``(m, d_l)`` tensor for each layer; n and m may differ.
         scales: :math:`c_s`, for all layers, or one sequence for each.
-        bandwidth: :math:`h`, for all layers, or a sequence with one for each; as in :func:`losses.mmd`, without gradient.
+        bandwidth: :math:`h`, for all layers, or a sequence with one for each; as in :func:`losses.mmd`, without
+            gradient.
         estimator: as in :func:`losses.mmd`.
         global_batch: gather the rows of all ranks first.
 
@@ -49,9 +51,10 @@ def joint_mmd(
         ValueError: numbers of layers or rows that differ, shapes that do not fit, fewer than two rows where the
             estimator needs two; a bandwidth or a scale that is not positive.
 
-    Detach the probabilities if they should be seen but not moved. JAN's code gives the probabilities one kernel with the
-    bandwidth fixed at 1.68, ``scales=[(0.25, 0.5, 1, 2, 4), (1,)], bandwidth=["mean", 1.68]``, and sums the kernels of a
-    layer where the mean is taken here; its bandwidth leaves out a row with itself: h is larger by N / (N - 1). pytorch-adapt's value, see the table of :func:`losses.mmd`.
+    Detach the probabilities if they should be seen but not moved. JAN's code gives the probabilities one kernel with
+    the bandwidth fixed at 1.68, ``scales=[(0.25, 0.5, 1, 2, 4), (1,)], bandwidth=["mean", 1.68]``, and sums the kernels
+    of a layer where the mean is taken here; its bandwidth leaves out a row with itself: h is larger by N / (N - 1).
+    pytorch-adapt's value, see the table of :func:`losses.mmd`.
 
     Long et al., Deep Transfer Learning with Joint Adaptation Networks, 2017, eq. 8-9, https://arxiv.org/abs/1605.06636
 

@@ -29,19 +29,21 @@ def local_mmd(
         \qquad w_{ic} = \frac{1[l_i = c]}{\sum_{i'} 1[l_{i'} = c]}, \quad v_{jc} = \frac{p_{jc}}{\sum_{j'} p_{j'c}}
 
     with :math:`\langle \phi(a), \phi(b) \rangle` the kernel of :func:`losses.mmd`, :math:`p` the softmax of
-    `target_logits`, and :math:`P` the classes `present`. All pairs count, a row with itself included (biased estimator).
+    `target_logits`, and :math:`P` the classes `present`. All pairs count, a row with itself included (biased
+    estimator).
 
     Args:
         source: ``(n, d)`` features :math:`x`.
         target: ``(m, d)`` features :math:`y`; n and m may differ.
-        source_labels: ``(n,)`` class indices :math:`l`. A row whose label is no class (such as -1) has no weight in any.
+        source_labels: ``(n,)`` class indices :math:`l`. A row whose label is no class (such as -1) has no weight in
+            any.
         target_logits: ``(m, classes)``. The weights :math:`v` carry no gradient, as in DSAN's code.
         scales: the kernel's, as in :func:`losses.mmd`.
         bandwidth: the kernel's, as in :func:`losses.mmd`, from all rows whatever their class, without gradient.
         present: the classes that are compared, found on the device. ``"source"``: those with a row in the source batch;
             every class has some probability in the target. ``"both"``: of these, the ones that are also the most
-            probable class of a target row, as in DSAN's code. The others are left out, and the mean is over the rest; where
-            none is left the value is 0.
+            probable class of a target row, as in DSAN's code. The others are left out, and the mean is over the rest;
+            where none is left the value is 0.
         global_batch: gather the rows of all ranks first.
 
     Returns:
@@ -49,14 +51,15 @@ def local_mmd(
         float32 inside, whatever comes in.
 
     Raises:
-        ValueError: shapes that do not fit; labels that are no whole numbers; a bandwidth or a scale that is not positive.
+        ValueError: shapes that do not fit; labels that are no whole numbers; a bandwidth or a scale that is not
+            positive.
 
     :math:`v` is a softmax over rows of log-probabilities, so it is right for logits of any size, also where a class's
     probabilities are all too small to be added.
 
-    Definitions differ: the paper divides by all classes. DSAN's code sums the five kernels where the mean is taken here,
-    and its bandwidth leaves out the pairs of a row with itself; its value is 5 times this one at ``present="both"`` and
-    a bandwidth larger by N / (N - 1), N = n + m.
+    Definitions differ: the paper divides by all classes. DSAN's code sums the five kernels where the mean is taken
+    here, and its bandwidth leaves out the pairs of a row with itself; its value is 5 times this one at
+    ``present="both"`` and a bandwidth larger by N / (N - 1), N = n + m.
 
     Related: :func:`losses.contrastive_domain_discrepancy`, with hard labels and a term that separates the classes.
 

@@ -39,19 +39,19 @@ def mmd(
     Args:
         source: ``(n, d)`` features :math:`x`.
         target: ``(m, d)`` features :math:`y`; n and m may differ.
-        kernel: ``"gaussian"`` as above; ``"laplacian"``, the same with :math:`\exp(-\lVert x - y \rVert / (c_s \sqrt h))`;
-            ``"energy"``, :math:`k = -\lVert x - y \rVert`, which makes it the energy distance; ``"linear"``,
-            :math:`k = x^\top y`, which makes it the squared distance of the means. The last two use no scales and no
-            bandwidth.
-        scales: :math:`c_s`; five, a factor 2 apart, as in DAN's code. (The paper: 33, from 2^-8 to 2^8, around the median,
-            with kernel weights that it optimises; here all weights are 1 / S.)
-        bandwidth: :math:`h`, in units of squared distance, always without gradient. A number or a 0-d tensor, or a rule.
-            ``"mean"``: the mean squared distance over all ordered pairs of the n + m rows, a row with itself included.
-            (DAN's code leaves those out: its h is larger by N / (N - 1) with N = n + m.) ``"median"``: the median over
-            the unordered pairs of different rows of the n + m, the lower one of two. ``"source median"``: over the
-            ordered pairs of source rows, a row with itself included, as pytorch-adapt and skada take it. The
-            medians build the distance matrix, and are zero where half of the pairs coincide (confident probabilities, dead
-            units): then k is 1 for equal rows and 0 for others, and there is no gradient.
+        kernel: ``"gaussian"`` as above; ``"laplacian"``, the same with
+            :math:`\exp(-\lVert x - y \rVert / (c_s \sqrt h))`; ``"energy"``, :math:`k = -\lVert x - y \rVert`, which
+            makes it the energy distance; ``"linear"``, :math:`k = x^\top y`, which makes it the squared distance of the
+            means. The last two use no scales and no bandwidth.
+        scales: :math:`c_s`; five, a factor 2 apart, as in DAN's code. (The paper: 33, from 2^-8 to 2^8, around the
+            median, with kernel weights that it optimises; here all weights are 1 / S.)
+        bandwidth: :math:`h`, in units of squared distance, always without gradient. A number or a 0-d tensor, or a
+            rule. ``"mean"``: the mean squared distance over all ordered pairs of the n + m rows, a row with itself
+            included. (DAN's code leaves those out: its h is larger by N / (N - 1) with N = n + m.) ``"median"``: the
+            median over the unordered pairs of different rows of the n + m, the lower one of two. ``"source median"``:
+            over the ordered pairs of source rows, a row with itself included, as pytorch-adapt and skada take it. The
+            medians build the distance matrix, and are zero where half of the pairs coincide (confident probabilities,
+            dead units): then k is 1 for equal rows and 0 for others, and there is no gradient.
         estimator: ``"unbiased"`` leaves the pairs (i, i) out of the first two means: for a given bandwidth its expected
             gradient is that of the populations, and it may be negative. ``"biased"`` keeps them: zero for equal clouds
             and, up to rounding, never negative. ``"linear_time"`` is unbiased too, from disjoint pairs of neighbouring
@@ -63,13 +63,13 @@ def mmd(
         float32 inside, whatever comes in.
 
     Raises:
-        ValueError: shapes that do not fit; fewer than two rows in a cloud where the estimator needs two; a bandwidth or a
-            scale that is not positive; an unknown name.
+        ValueError: shapes that do not fit; fewer than two rows in a cloud where the estimator needs two; a bandwidth or
+            a scale that is not positive; an unknown name.
 
-    The gradient is exact and comes in closed form, block by block: O((n + m) d) memory. A second derivative is taken from
-    the definition and builds the kernel matrices. Identical rows everywhere give 0 with zero gradient; where two
-    rows coincide, the Laplacian and the energy kernel have no derivative, and zero is used. The linear kernel's ``"linear_time"`` estimate of clouds of
-    different sizes depends on the origin, as its definition does.
+    The gradient is exact and comes in closed form, block by block: O((n + m) d) memory. A second derivative is taken
+    from the definition and builds the kernel matrices. Identical rows everywhere give 0 with zero gradient; where two
+    rows coincide, the Laplacian and the energy kernel have no derivative, and zero is used. The linear kernel's
+    ``"linear_time"`` estimate of clouds of different sizes depends on the origin, as its definition does.
 
     Definitions differ. With S kernels, ``a`` for `mmd(x, y, ...)` and n = m:
 

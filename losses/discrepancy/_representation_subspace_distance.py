@@ -11,19 +11,22 @@ from losses.gather import gather
 def representation_subspace_distance(
     source: Tensor, target: Tensor, *, tradeoff: float = 0.1, global_batch: bool = True
 ) -> Tensor:
-    r"""Sum of the sines of the principal angles between the spans of two clouds, plus a penalty on mismatched bases (RSD).
+    r"""Sum of the sines of the principal angles between the spans of two clouds, plus a penalty on mismatched bases
+    (RSD).
 
     .. math::
         \lVert \sin \theta \rVert_1 + \beta \bigl\lVert |P_S| - |P_T| \bigr\rVert_F^2, \qquad
         U_S^\top U_T = P_S\, \mathrm{diag}(\cos \theta)\, P_T^\top
 
-    with the columns of :math:`U_S` and :math:`U_T` the right singular vectors of the feature matrices, strongest first: the
-    rows' directions, not their lengths. Neither term changes when all features of a domain are multiplied by a number.
+    with the columns of :math:`U_S` and :math:`U_T` the right singular vectors of the feature matrices, strongest first:
+    the rows' directions, not their lengths. Neither term changes when all features of a domain are multiplied by a
+    number.
 
     Args:
         source: ``(n, d)`` features, n < d.
         target: ``(m, d)`` features, m < d; n and m may differ.
-        tradeoff: :math:`\beta`; 0.1 in tllib, 0.01 in the authors' code, both of the norm without its square. 0 leaves the second term out.
+        tradeoff: :math:`\beta`; 0.1 in tllib, 0.01 in the authors' code, both of the norm without its square. 0 leaves
+            the second term out.
         global_batch: gather the rows of all ranks first.
 
     Returns:
@@ -33,15 +36,15 @@ def representation_subspace_distance(
     Raises:
         ValueError: shapes that do not fit; as many rows as features: d rows span everything, and every angle is zero.
 
-    **Degenerate clouds.** Directions whose singular value is rounding do not count: the angles are those of the spans that
-    are left, and there are as many as the smaller one has dimensions. The sines come from what the smaller basis leaves
-    outside the larger span, not from :math:`\sqrt{1 - \cos^2}`: accurate for small angles, with a bounded gradient. An
-    angle of zero, up to rounding, has zero gradient, and so has a direction that does not count.
+    **Degenerate clouds.** Directions whose singular value is rounding do not count: the angles are those of the spans
+    that are left, and there are as many as the smaller one has dimensions. The sines come from what the smaller basis
+    leaves outside the larger span, not from :math:`\sqrt{1 - \cos^2}`: accurate for small angles, with a bounded
+    gradient. An angle of zero, up to rounding, has zero gradient, and so has a direction that does not count.
     Where n and m differ, the missing rows of the smaller P are zeros; a direction at a right angle to the other span
-    has no partner, and its column is left out of the second term. Singular vectors turn fast where singular values nearly
-    coincide: so does the second term. Its gradient leaves out the rotations between values that coincide up to rounding.
-    Spans that share directions (n + m > d) have several cosines of 1 and no definite P: use ``tradeoff=0`` there.
-    The second derivative of the first term needs angles that differ.
+    has no partner, and its column is left out of the second term. Singular vectors turn fast where singular values
+    nearly coincide: so does the second term. Its gradient leaves out the rotations between values that coincide up to
+    rounding. Spans that share directions (n + m > d) have several cosines of 1 and no definite P: use ``tradeoff=0``
+    there. The second derivative of the first term needs angles that differ.
 
     The authors' code and tllib take the norm of the second term without the square (the term alone is the value at
     ``tradeoff=1`` less that at 0), ask for n = m, and have a gradient that is not finite at equal spans.
@@ -64,7 +67,8 @@ def representation_subspace_distance(
     if y.shape[0] >= y.shape[1]:
         raise ValueError(
             "`source` and `target` need fewer rows than features, since that many rows span everything, "
-            f"got {x.shape[0]} and {y.shape[0]} rows of {y.shape[1]} features; give smaller batches, or `global_batch=False`."
+            f"got {x.shape[0]} and {y.shape[0]} rows of {y.shape[1]} features; give smaller batches, or "
+            "`global_batch=False`."
         )
     with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
         distance = sines(span(x), span(y)).sum()
@@ -77,7 +81,7 @@ def representation_subspace_distance(
 
 
 def sines(U: Tensor, V: Tensor) -> Tensor:
-    """Of the principal angles between the spans of two bases, `U` with at most as many columns; zeros where it has more."""
+    """Of the principal angles between the spans of two bases, `U` with at most as many columns; else zeros."""
     outside = U - V @ (V.T @ U)
     sine = torch.linalg.svdvals(outside)  # descending; its gradient divides by no gap
     dimensions_U, dimensions_V = U.detach().square().sum().round(), V.detach().square().sum().round()
@@ -94,7 +98,8 @@ def rounding(A: Tensor) -> float:
 
 
 def held(A: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    r"""The singular values of `A`, ``(k, l)`` with k <= l, its left vectors P, whether a value counts, and :math:`A^\top P`.
+    r"""The singular values of `A`, ``(k, l)`` with k <= l, its left vectors P, whether a value counts, and
+    :math:`A^\top P`.
 
     All without gradient but the last, in which P is a constant: its columns are the right vectors times the values.
     """
@@ -106,7 +111,8 @@ def held(A: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def span(x: Tensor) -> Tensor:
     """``(d, n)`` orthonormal basis of the span of the rows of `x`, zero columns where it has fewer dimensions.
 
-    Which basis does not matter, so the coefficients are held and the result is made orthonormal again: no division by gaps.
+    Which basis does not matter, so the coefficients are held and the result is made orthonormal again: no division by
+    gaps.
     """
     _, s, counts, B = held(x)
     B = torch.where(counts, B / torch.where(counts, s, torch.ones_like(s)), torch.zeros_like(B))
@@ -117,8 +123,8 @@ def span(x: Tensor) -> Tensor:
 def singular_vectors(A: Tensor) -> tuple[Tensor, Tensor]:
     r"""Left ``(k, r)`` and right ``(l, r)`` singular vectors, r = min(k, l), strongest first, zero where the value is.
 
-    Right up to the second derivative, by perturbation of the eigenvectors of :math:`A A^\top`; where two values coincide the
-    rotation between their vectors is left out instead of divided by zero.
+    Right up to the second derivative, by perturbation of the eigenvectors of :math:`A A^\top`; where two values
+    coincide the rotation between their vectors is left out instead of divided by zero.
     """
     if A.shape[0] > A.shape[1]:
         Q, P = singular_vectors(A.T)

@@ -84,7 +84,8 @@ def discrepancy(
     hs: Sequence[Tensor],
     unbiased: bool,
 ) -> Tensor:
-    r"""The definition: :math:`\mathbb{E} k(x, x') + \mathbb{E} k(y, y') - 2 \mathbb{E} k(x, y)`, k a product over layers.
+    r"""The definition: :math:`\mathbb{E} k(x, x') + \mathbb{E} k(y, y') - 2 \mathbb{E} k(x, y)`, k a product over
+    layers.
 
     Builds the kernel matrices: O((n + m)^2) memory. :func:`fast_discrepancy` is the same number.
     """
@@ -176,7 +177,7 @@ class _Discrepancy(torch.autograd.Function):
 
 
 class _Cloud(NamedTuple):
-    """For each layer the rows around some middle, their squared norms, and the tensor that their gradient is added to."""
+    """For each layer the rows around some middle, the squared norms, and the tensor that collects the gradient."""
 
     rows: list[Tensor]
     norms: list[Tensor]
@@ -231,10 +232,11 @@ def _groups(tiles):
 
 
 def _add(tiles, kernels, unbiased, differentiate):
-    """The weighted sum of the kernel over the pairs of `tiles`, pairs (i, i) left out if `unbiased`; adds the gradients,
-    but for each layer's `steepness`."""
+    """The weighted sum of the kernel over the pairs of `tiles`, pairs (i, i) left out if `unbiased`; adds the
+    gradients, but for each layer's `steepness`."""
     shapes = [tile.shape for tile in tiles]
-    pieces = lambda flat: [p.view(s) for p, s in zip(flat.split([n * m for n, m in shapes]), shapes, strict=True)]  # noqa: E731
+    sizes = [n * m for n, m in shapes]
+    pieces = lambda flat: [p.view(s) for p, s in zip(flat.split(sizes), shapes, strict=True)]  # noqa: E731
     Ks, Gs = [], []
     for layer, k in enumerate(kernels):
         t = tiles[0].first.rows[layer].new_empty(sum(n * m for n, m in shapes))
@@ -265,8 +267,8 @@ def _attract(cloud, i, other, j, layer, G, factor):
 
 
 def _distances(tile, layer, kernel, out):
-    """What the kernel is a function of: squared distances by a matrix product; distances, where a root would magnify the
-    rounding of nearly equal rows, from differences."""
+    """What the kernel is a function of: squared distances by a matrix product; distances, where a root would magnify
+    the rounding of nearly equal rows, from differences."""
     (a, aa), (b, bb) = ((c.rows[layer][r], c.norms[layer][r]) for c, r in ((tile.first, tile.i), (tile.second, tile.j)))
     if kernel == "gaussian":
         out.copy_(bb).addmm_(a, b.T, alpha=-2).add_(aa[:, None])

@@ -106,8 +106,8 @@ def calibrate_temperature(logits: Tensor, labels: Tensor, *, limit: float = 1e3)
             that are best ignored the upper.
 
     Returns:
-        A scalar without gradient, 1 / limit where all temperatures are equally good: divide logits by it. Not a loss: it looks at the rows it is given, on one rank.
-        float64 inside.
+        A scalar without gradient, 1 / limit where all temperatures are equally good: divide logits by it. Not a loss:
+        it looks at the rows it is given, on one rank. float64 inside.
 
     Raises:
         ValueError: shapes that do not fit, or a limit that is not above 1.

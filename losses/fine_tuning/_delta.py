@@ -32,8 +32,8 @@ def delta(
 
     The paper's attention for a channel is the softmax over channels of how much the loss of the pretrained network
     with a fitted head rises when that channel is set to zero. Written so, with sum one, tllib multiplies it by c:
-    give ``channel_weights = c * attention``; it and the authors' code standardise the rises over the channels and divide
-    them by 5 before the softmax.
+    give ``channel_weights = c * attention``; it and the authors' code standardise the rises over the channels and
+    divide them by 5 before the softmax.
 
     Definitions differ in scale: tllib sums over rows, so its value with attention is n times this one; without
     attention it also sums over places, n P times this one.

@@ -21,15 +21,16 @@ def gaussian_likelihood(
     r"""Negative log likelihood of the targets under predicted normal distributions, in nats.
 
     .. math::
-        \frac1n \sum_i \sigma_i^{2 \beta}\, \tfrac12 \Bigl( \log 2 \pi + s_i + \frac{(y_i - \mu_i)^2}{\sigma_i^2} \Bigr),
+        \frac1n \sum_i \sigma_i^{2 \beta}\, \tfrac12
+        \Bigl( \log 2 \pi + s_i + \frac{(y_i - \mu_i)^2}{\sigma_i^2} \Bigr),
         \qquad \sigma_i^2 = e^{s_i}
 
     The first factor carries no gradient; with beta 0 it is 1 and this is the likelihood.
 
     Args:
         means: :math:`\mu`, ``(n, ...)``.
-        log_variances: :math:`s`, the same shape: any finite number, so a linear layer will do. The logarithm of the variance,
-            not of the standard deviation.
+        log_variances: :math:`s`, the same shape: any finite number, so a linear layer will do. The logarithm of the
+            variance, not of the standard deviation.
         targets: :math:`y`, the same shape.
         beta: :math:`\beta` in [0, 1]. 0 is the likelihood; the gradient of a mean is divided by its variance, and rows
             that are fitted badly are given up. 0.5 is the paper's advice; with 1 the means get the gradient of half
@@ -45,8 +46,8 @@ def gaussian_likelihood(
         ValueError: shapes that do not fit; beta outside [0, 1]; a minimum variance that is not positive.
 
     The factor :math:`\sigma^{2 \beta}` is capped at e^60. The value may be negative. torch's
-    ``gaussian_nll_loss(means, targets, s.exp(), full=True)`` is this with beta 0; its default leaves out log(2 pi) / 2, and
-    a large s overflows in its ``exp``. With beta the value is no likelihood: compare models with beta 0.
+    ``gaussian_nll_loss(means, targets, s.exp(), full=True)`` is this with beta 0; its default leaves out log(2 pi) / 2,
+    and a large s overflows in its ``exp``. With beta the value is no likelihood: compare models with beta 0.
 
     Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994,
     https://doi.org/10.1109/ICNN.1994.374138; Seitzer et al., On the Pitfalls of Heteroscedastic Uncertainty Estimation,

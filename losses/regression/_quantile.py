@@ -14,7 +14,8 @@ def quantile(
 ) -> Tensor:
     r"""Pinball loss, whose minimiser is the quantile of the target.
 
-    .. math:: \frac{1}{nQ} \sum_i \sum_q \max\bigl( q\, u_{iq},\; (q - 1)\, u_{iq} \bigr), \qquad u_{iq} = y_i - \hat y_{iq}
+    .. math:: \frac{1}{nQ} \sum_i \sum_q \max\bigl( q\, u_{iq},\; (q - 1)\, u_{iq} \bigr),
+              \qquad u_{iq} = y_i - \hat y_{iq}
 
     Args:
         predictions: ``(n, ..., Q)``, one prediction for each quantile, last dimension.
@@ -45,7 +46,8 @@ def quantile(
         )
     if len(quantiles) != predictions.shape[-1] or not all(0 < q < 1 for q in quantiles):
         raise ValueError(
-            f"`quantiles` must be {predictions.shape[-1]} numbers in (0, 1), one for each prediction, got {tuple(quantiles)}."
+            f"`quantiles` must be {predictions.shape[-1]} numbers in (0, 1), one for each prediction, got "
+            f"{tuple(quantiles)}."
         )
     y_hat, y = at_least_float32(predictions), at_least_float32(targets)
     u = (y[..., None] - y_hat).unbind(-1)  # one quantile at a time: a tensor of them would be copied from the host

@@ -11,11 +11,12 @@ def balanced_class_weights(counts: Tensor, *, beta: float) -> Tensor:
 
     .. math:: a_c \propto \frac{1 - \beta}{1 - \beta^{n_c}}, \qquad \sum_c a_c = |\{c : n_c > 0\}|
 
-    :math:`\beta = 0` weighs all classes equally, :math:`\beta \to 1` by their inverse frequency; ``beta=1`` is that limit.
+    :math:`\beta = 0` weighs all classes equally, :math:`\beta \to 1` by their inverse frequency; ``beta=1`` is that
+    limit.
 
     Args:
-        counts: :math:`n_c`, ``(classes,)`` rows of each class in the training set, whole or not, not negative. That is not checked:
-            it would wait for the device.
+        counts: :math:`n_c`, ``(classes,)`` rows of each class in the training set, whole or not, not negative. That is
+            not checked: it would wait for the device.
         beta: in [0, 1]. The paper tries 0.9, 0.99, 0.999 and 0.9999, one for each data set.
 
     Returns:

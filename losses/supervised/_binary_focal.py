@@ -23,8 +23,8 @@ def binary_focal(
         \frac1n \sum_i \alpha_i\, \sigma(-s_i)^\gamma\, (-\log \sigma(s_i)), \qquad
         s_i = (2 y_i - 1)\, z_i, \qquad \alpha_i = \alpha y_i + (1 - \alpha)(1 - y_i)
 
-    :math:`\sigma(s_i)` is the paper's :math:`p_t`. Both factors come from the logarithm of the sigmoid, so they are safe
-    at any size of logit.
+    :math:`\sigma(s_i)` is the paper's :math:`p_t`. Both factors come from the logarithm of the sigmoid, so they are
+    safe at any size of logit.
 
     Args:
         logits: any shape with at least one entry, such as ``(n,)`` or ``(n, classes)`` for several labels a row.

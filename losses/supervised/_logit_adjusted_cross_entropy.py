@@ -20,8 +20,8 @@ def logit_adjusted_cross_entropy(
     Args:
         logits: ``(n, classes)`` or ``(n, classes, ...)``.
         labels: ``(n,)`` or ``(n, ...)`` class indices.
-        class_counts: ``(classes,)`` rows of each class in the training set, or their shares :math:`\pi`: a common factor
-            changes nothing.
+        class_counts: ``(classes,)`` rows of each class in the training set, or their shares :math:`\pi`: a common
+            factor changes nothing.
         strength: :math:`\tau`; 1 is the value for which the paper shows consistency for the balanced error, and with it
             the loss is balanced softmax. 0 is plain cross-entropy.
         weights: ``(n,)`` or ``(n, ...)``, not negative; booleans are a mask. Where it is 0 a label may be anything.

@@ -110,8 +110,8 @@ def mixup_cross_entropy(
     Raises:
         ValueError: shapes that do not fit; labels that are not whole numbers; a number outside [0, 1].
 
-    Logits must be finite. The same value as :func:`losses.weighted_cross_entropy` with ``mixup(one_hot, order, mixing)``
-    as soft labels; the cross-entropy is linear in the label.
+    Logits must be finite. The same value as :func:`losses.weighted_cross_entropy` with ``mixup(one_hot, order,
+    mixing)`` as soft labels; the cross-entropy is linear in the label.
 
     Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018, https://arxiv.org/abs/1710.09412
 

@@ -30,14 +30,14 @@ def weighted_cross_entropy(
         logits: ``(n, classes)`` or ``(n, classes, ...)``.
         labels: ``(n,)`` or ``(n, ...)`` class indices, or soft labels :math:`y` in the shape of the logits (floating
             point, rows that sum to one).
-        weights: :math:`w`, ``(n,)`` or ``(n, ...)``, not negative; booleans are a mask. Where it is 0 a hard label may be
-            anything: ``weights=labels != 255`` is torch's ``ignore_index=255``.
+        weights: :math:`w`, ``(n,)`` or ``(n, ...)``, not negative; booleans are a mask. Where it is 0 a hard label may
+            be anything: ``weights=labels != 255`` is torch's ``ignore_index=255``.
         class_weights: :math:`a`, ``(classes,)``, not negative.
         label_smoothing: :math:`\varepsilon` in [0, 1]; 0.1 in the paper.
 
     Returns:
-        A scalar. Per rank: a weighted mean over rows and places, whose mean over the ranks is the weighted mean over all
-        rows. 0 where nothing counts. float32 inside, whatever comes in.
+        A scalar. Per rank: a weighted mean over rows and places, whose mean over the ranks is the weighted mean over
+        all rows. 0 where nothing counts. float32 inside, whatever comes in.
 
     Raises:
         ValueError: shapes that do not fit; hard labels that are not whole numbers; smoothing outside [0, 1].
@@ -90,5 +90,5 @@ def weighted_cross_entropy(
 
 
 def at_label(x: Tensor, labels: Tensor) -> Tensor:
-    """``(n, ...)``: of ``(n, classes, ...)`` the entry of each place's class. A label that is no class is torch's error."""
+    """Return ``(n, ...)``: the entry of each place's class in ``(n, classes, ...)``. torch refuses other labels."""
     return x.gather(1, labels.long().unsqueeze(1)).squeeze(1)

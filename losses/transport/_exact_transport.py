@@ -21,11 +21,12 @@ def exact_transport(
 ) -> Tensor:
     r"""The Wasserstein distance between two clouds, to its power: the cost of the best plan.
 
-    .. math:: W_p^p = \min_{\pi \ge 0} \sum_{ij} \pi_{ij} \lVert x_i - y_j \rVert^p, \qquad \pi 1 = a, \quad \pi^\top 1 = b
+    .. math:: W_p^p = \min_{\pi \ge 0} \sum_{ij} \pi_{ij} \lVert x_i - y_j \rVert^p,
+              \qquad \pi 1 = a, \quad \pi^\top 1 = b
 
     The plan is found by POT's network simplex, on the host: this waits for the device, does not compile and does not
-    vmap. The plan is held; the gradient is that of the cost under it (envelope theorem), exact wherever the best plan is
-    unique.
+    vmap. The plan is held; the gradient is that of the cost under it (envelope theorem), exact wherever the best plan
+    is unique.
 
     Args:
         source: ``(n, d)`` features :math:`x`.

@@ -34,8 +34,8 @@ def gaussian_wasserstein(source: Tensor, target: Tensor, *, global_batch: bool =
     Raises:
         ValueError: shapes that do not fit; fewer than two rows in a cloud.
 
-    The gradient is exact where the distance has one. Where a singular value is zero it may have a kink, and the part of the
-    kink gets no gradient; equal clouds have value and gradient zero. A second derivative is an error: it would need
+    The gradient is exact where the distance has one. Where a singular value is zero it may have a kink, and the part of
+    the kink gets no gradient; equal clouds have value and gradient zero. A second derivative is an error: it would need
     gaps between the singular values.
 
     POT's bures_wasserstein_distance is the root of this value, for given covariances; its empirical version divides
@@ -79,8 +79,8 @@ def centred(x: Tensor) -> Tensor:
 def nuclear_norm_of_product(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The sum of the singular values of ``A @ B.T``, and its gradients with respect to `A` and `B`.
 
-    ``A = Q R`` makes the decomposition one of at most d x d numbers. Singular values that are zero up to rounding have no
-    direction and give no gradient.
+    ``A = Q R`` makes the decomposition one of at most d x d numbers. Singular values that are zero up to rounding have
+    no direction and give no gradient.
     """
     (Q, R), (P, S) = torch.linalg.qr(A), torch.linalg.qr(B)
     U, singular, Vh = torch.linalg.svd(R @ S.mT, full_matrices=False)

@@ -39,9 +39,9 @@ def joint_transport(
         target_logits: ``(m, classes)`` :math:`z`, predictions for the target rows.
         feature_weight: :math:`\alpha`. 1 here and in skada.
         label_weight: :math:`\lambda`. 1 here and in skada.
-        plan: ``"exact"`` by POT on the host: waits for the device, does not compile, does not vmap. ``"sinkhorn"`` is the
-            entropic plan at a temperature of 5 % of the mean cost, in torch alone; the value is the cost under it, without
-            the entropy.
+        plan: ``"exact"`` by POT on the host: waits for the device, does not compile, does not vmap. ``"sinkhorn"`` is
+            the entropic plan at a temperature of 5 % of the mean cost, in torch alone; the value is the cost under it,
+            without the entropy.
         steps: updates of the entropic plan.
         global_batch: gather the rows of all ranks first.
 
@@ -56,8 +56,8 @@ def joint_transport(
         IndexError or RuntimeError: a label that is no class.
 
     The paper adds the classification loss of the source rows: a term of its own here. The authors' code finds the plan
-    with the squared distance of one-hot labels and probabilities in place of CE; their digits use `feature_weight` 0.001 and
-    `label_weight` 0.0001 beside the source loss. skada's deepjdot_loss is the exact value, for n = m only.
+    with the squared distance of one-hot labels and probabilities in place of CE; their digits use `feature_weight`
+    0.001 and `label_weight` 0.0001 beside the source loss. skada's deepjdot_loss is the exact value, for n = m only.
 
     Related: :func:`losses.exact_transport` has no labels.
 
@@ -72,7 +72,8 @@ def joint_transport(
     check_logits("target_logits", target_logits)
     if target_logits.shape[0] != target.shape[0]:
         raise ValueError(
-            f"`target_logits` must have one row for each row of `target`, {target.shape[0]}, got {target_logits.shape[0]}."
+            f"`target_logits` must have one row for each row of `target`, {target.shape[0]}, got "
+            f"{target_logits.shape[0]}."
         )
     if feature_weight < 0 or label_weight < 0:
         raise ValueError(

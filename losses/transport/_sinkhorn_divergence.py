@@ -29,7 +29,8 @@ def sinkhorn_divergence(
     .. math::
         S_\varepsilon(a, b) = \mathrm{OT}_\varepsilon(a, b) - \tfrac12 \mathrm{OT}_\varepsilon(a, a)
             - \tfrac12 \mathrm{OT}_\varepsilon(b, b), \qquad
-        \mathrm{OT}_\varepsilon(a, b) = \min_\pi \sum_{ij} \pi_{ij} C_{ij} + \varepsilon\, \mathrm{KL}(\pi \,|\, a \otimes b),
+        \mathrm{OT}_\varepsilon(a, b) = \min_\pi \sum_{ij} \pi_{ij} C_{ij} + \varepsilon\,
+        \mathrm{KL}(\pi \,|\, a \otimes b),
         \qquad C_{ij} = \tfrac1p \lVert x_i - y_j \rVert^p
 
     over plans :math:`\pi` with marginals a and b. With `reach` the marginals are soft: instead of the constraint,
@@ -38,17 +39,17 @@ def sinkhorn_divergence(
     Args:
         source: ``(n, d)`` features :math:`x`.
         target: ``(m, d)`` features :math:`y`; n and m may differ.
-        blur: :math:`\varepsilon = \text{blur}^p`, in units of the features. ``None`` takes :math:`\varepsilon` as 5 % of
-            the mean cost between source and target, without gradient: then scaling the features scales the value, and
-            the default number of steps suffices at any scale.
+        blur: :math:`\varepsilon = \text{blur}^p`, in units of the features. ``None`` takes :math:`\varepsilon` as 5 %
+            of the mean cost between source and target, without gradient: then scaling the features scales the value,
+            and the default number of steps suffices at any scale.
         power: :math:`p`, 2 or 1.
         reach: the distance beyond which mass is rather given up than moved; ``None`` moves all of it.
         source_weights: ``(n,)`` numbers that are not negative, or a mask; divided by their sum. No gradient.
         target_weights: ``(m,)``, the same for the target.
-        debias: take the two own terms off. Without them the value is :math:`\mathrm{OT}_\varepsilon(a, b)`, which is not
-            smallest at equal clouds.
-        annealing: temperatures that are passed on the way from the largest cost to :math:`\varepsilon`; more of them for
-            a `blur` far below the distances. ``None`` is 0 without a `blur` and 6 with one.
+        debias: take the two own terms off. Without them the value is :math:`\mathrm{OT}_\varepsilon(a, b)`, which is
+            not smallest at equal clouds.
+        annealing: temperatures that are passed on the way from the largest cost to :math:`\varepsilon`; more of them
+            for a `blur` far below the distances. ``None`` is 0 without a `blur` and 6 with one.
         steps: updates at :math:`\varepsilon`; their number is fixed, so that nothing waits for the device.
         global_batch: gather the rows of all ranks first.
 
@@ -60,16 +61,18 @@ def sinkhorn_divergence(
         ValueError: shapes that do not fit; a power that is not 1 or 2; numbers that are not positive.
 
     The value is that of the dual, whose error is of second order in that of the potentials. The gradient is that of the
-    cost under the plan found (envelope theorem): exact at convergence, with an error of first order before. The iterations
-    are not differentiated, and a second derivative is an error. All weights of a cloud zero gives 0.
+    cost under the plan found (envelope theorem): exact at convergence, with an error of first order before. The
+    iterations are not differentiated, and a second derivative is an error. All weights of a cloud zero gives 0.
 
-    geomloss.SamplesLoss("sinkhorn", p, blur, reach, debias) is the same value, for weights that sum to one; its `blur` is
-    0.05 unless set, and how far it converges follows from its `scaling`. With `reach` its gradient (0.3.1) is too small by
-    the factor (rho + epsilon / 2) / (rho + epsilon). With p = 1 it keeps distances above 1e-4.
-    POT's empirical_sinkhorn_divergence has the cost without 1/2 and leaves the entropy out of the value: another number.
+    geomloss.SamplesLoss("sinkhorn", p, blur, reach, debias) is the same value, for weights that sum to one; its `blur`
+    is 0.05 unless set, and how far it converges follows from its `scaling`. With `reach` its gradient (0.3.1) is too
+    small by the factor (rho + epsilon / 2) / (rho + epsilon). With p = 1 it keeps distances above 1e-4.
+    POT's empirical_sinkhorn_divergence has the cost without 1/2 and leaves the entropy out of the value: another
+    number.
 
-    Related: :func:`losses.exact_transport` has no entropy and the cost without 1/p; :func:`losses.mmd`: with a large `blur`
-    this is half of ``losses.mmd(..., estimator="biased")``, with ``kernel="energy"`` (p = 1) or ``"linear"`` (p = 2).
+    Related: :func:`losses.exact_transport` has no entropy and the cost without 1/p; :func:`losses.mmd`: with a large
+    `blur` this is half of ``losses.mmd(..., estimator="biased")``, with ``kernel="energy"`` (p = 1) or ``"linear"`` (p
+    = 2).
 
     Feydy et al., Interpolating between Optimal Transport and MMD using Sinkhorn Divergences, 2019,
     https://arxiv.org/abs/1810.08278; soft marginals: Séjourné et al., 2019, https://arxiv.org/abs/1910.12958

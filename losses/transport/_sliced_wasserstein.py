@@ -22,17 +22,18 @@ def sliced_wasserstein(
 ) -> Tensor:
     r"""Mean over directions of the one-dimensional Wasserstein distance of the projected clouds, to its power.
 
-    .. math:: \frac1K \sum_{k=1}^{K} \int_0^1 \bigl| F^{-1}_{\theta_k^\top x}(t) - F^{-1}_{\theta_k^\top y}(t) \bigr|^p \, dt
+    .. math:: \frac1K \sum_{k=1}^{K} \int_0^1 \bigl| F^{-1}_{\theta_k^\top x}(t)
+              - F^{-1}_{\theta_k^\top y}(t) \bigr|^p \, dt
 
     with :math:`F^{-1}` the quantile functions; for n = m the mean over the sorted projections.
 
     Args:
         source: ``(n, d)`` features :math:`x`.
         target: ``(m, d)`` features :math:`y`; n and m may differ, the integral is exact.
-        directions: how many to draw, uniformly on the sphere; or ``(K, d)`` unit vectors :math:`\theta`, which are used as
-            they are. 128 as in pytorch-adapt.
-        generator: draws the directions (in float32, on its own device); needed where `directions` is a number. On several
-            ranks it must be in the same state on each.
+        directions: how many to draw, uniformly on the sphere; or ``(K, d)`` unit vectors :math:`\theta`, which are used
+            as they are. 128 as in pytorch-adapt.
+        generator: draws the directions (in float32, on its own device); needed where `directions` is a number. On
+            several ranks it must be in the same state on each.
         power: :math:`p \ge 1`.
         source_weights: ``(n,)`` numbers that are not negative, or a mask; divided by their sum. No gradient.
         target_weights: ``(m,)``, the same for the target.
@@ -46,14 +47,15 @@ def sliced_wasserstein(
         ValueError: shapes that do not fit; a number of directions without a generator; a power below 1.
 
     All weights of a cloud zero gives 0. Twice differentiable for the powers 1, 2 and above: between 1 and 2 the second
-    derivative is infinite where projections meet. Drawing from a generator is not compiled; with the directions as a tensor the loss
-    compiles. pytorch-adapt's layer is the same for n = m and p = 2, except that it draws 128 directions whatever it is asked
-    for. POT's sliced_wasserstein_distance is the p-th root of this value.
+    derivative is infinite where projections meet. Drawing from a generator is not compiled; with the directions as a
+    tensor the loss compiles. pytorch-adapt's layer is the same for n = m and p = 2, except that it draws 128 directions
+    whatever it is asked for. POT's sliced_wasserstein_distance is the p-th root of this value.
 
     Related: :func:`losses.max_sliced_wasserstein` takes the worst direction. On class probabilities this is the sliced
     Wasserstein discrepancy of Lee et al., 2019, https://arxiv.org/abs/1903.04064
 
-    Bonneel et al., Sliced and Radon Wasserstein Barycenters of Measures, 2015, https://doi.org/10.1007/s10851-014-0506-3
+    Bonneel et al., Sliced and Radon Wasserstein Barycenters of Measures, 2015,
+    https://doi.org/10.1007/s10851-014-0506-3
 
     >>> x = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     >>> sliced_wasserstein(x, x + 2, directions=torch.eye(2))
@@ -78,11 +80,12 @@ def max_sliced_wasserstein(
 ) -> Tensor:
     r"""The one-dimensional Wasserstein distance, to its power, along the direction where it is largest.
 
-    .. math:: \max_{\lVert \theta \rVert = 1} \int_0^1 \bigl| F^{-1}_{\theta^\top x}(t) - F^{-1}_{\theta^\top y}(t) \bigr|^p \, dt
+    .. math:: \max_{\lVert \theta \rVert = 1} \int_0^1 \bigl| F^{-1}_{\theta^\top x}(t)
+              - F^{-1}_{\theta^\top y}(t) \bigr|^p \, dt
 
     The maximum is searched, without gradient: from each of the `directions`, `steps` of normalised gradient ascent
-    :math:`\theta \leftarrow \theta + \nabla / \lVert \nabla \rVert`, back to unit length. The best direction met is held; the
-    gradient through the features is the right one at a maximum (envelope theorem).
+    :math:`\theta \leftarrow \theta + \nabla / \lVert \nabla \rVert`, back to unit length. The best direction met is
+    held; the gradient through the features is the right one at a maximum (envelope theorem).
 
     Args:
         source: ``(n, d)`` features :math:`x`.
@@ -97,14 +100,14 @@ def max_sliced_wasserstein(
         global_batch: gather the rows of all ranks first.
 
     Returns:
-        A scalar: a lower bound of the maximum. Sees the global batch; gradient accumulation does not enlarge that batch.
-        float32 inside, whatever comes in.
+        A scalar: a lower bound of the maximum. Sees the global batch; gradient accumulation does not enlarge that
+        batch. float32 inside, whatever comes in.
 
     Raises:
         ValueError: shapes that do not fit; a number of directions without a generator; a power below 1; negative steps.
 
-    All weights of a cloud zero gives 0. Drawing from a generator is not compiled. The paper finds the direction by gradient
-    ascent on a discriminator; the start from many directions and the step are choices made here.
+    All weights of a cloud zero gives 0. Drawing from a generator is not compiled. The paper finds the direction by
+    gradient ascent on a discriminator; the start from many directions and the step are choices made here.
 
     Related: :func:`losses.sliced_wasserstein` takes the mean over directions.
 
@@ -196,7 +199,8 @@ def _directions(directions: int | Tensor, generator: torch.Generator | None, x: 
         raise ValueError(f"`directions` must be at least 1, got {directions}.")
     if generator is None:
         raise ValueError(
-            "`generator` must be given where `directions` is a number: a torch.Generator, in the same state on every rank; "
+            "`generator` must be given where `directions` is a number: a torch.Generator, in the same state on every "
+            "rank; "
             "or give the directions themselves, (K, d) unit vectors."
         )
     drawn = torch.randn(directions, d, generator=generator, device=generator.device)

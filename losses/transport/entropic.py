@@ -1,7 +1,7 @@
 """Entropic optimal transport between weighted rows: the solver, without gradient and without host synchronisation.
 
-Potentials are kept in units of the temperature, ``phi = f / epsilon`` and ``gamma = g / epsilon``, and ``E = C / epsilon``.
-The plan is ``pi_ij = a_i b_j exp(phi_i + gamma_j - E_ij)``.
+Potentials are kept in units of the temperature, ``phi = f / epsilon`` and ``gamma = g / epsilon``, and ``E = C /
+epsilon``. The plan is ``pi_ij = a_i b_j exp(phi_i + gamma_j - E_ij)``.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ def solve(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     r"""``gamma`` at the temperature `epsilon`, and the clouds' own potentials there.
 
-    C: ``(n, m)`` cost. a, b: weights that sum to one; zeros are allowed. epsilon: the final temperature, a scalar tensor.
-    strength: of soft marginals, ``None`` for exact ones. own: the ``(n, n)`` and ``(m, m)`` costs within the clouds; with
-    them the iteration starts from the potentials of each cloud with itself, the solution for equal clouds.
+    C: ``(n, m)`` cost. a, b: weights that sum to one; zeros are allowed. epsilon: the final temperature, a scalar
+    tensor. strength: of soft marginals, ``None`` for exact ones. own: the ``(n, n)`` and ``(m, m)`` costs within the
+    clouds; with them the iteration starts from the potentials of each cloud with itself, the solution for equal clouds.
 
-    The temperature falls geometrically from the largest cost to `epsilon` in `annealing` levels. What is carried from one
-    level to the next is the difference to the own potentials: it depends little on the temperature. Then come `steps`
-    alternating updates, over-relaxed with the factor that is best for the rate that the last ones showed
+    The temperature falls geometrically from the largest cost to `epsilon` in `annealing` levels. What is carried from
+    one level to the next is the difference to the own potentials: it depends little on the temperature. Then come
+    `steps` alternating updates, over-relaxed with the factor that is best for the rate that the last ones showed
     (Lehmann et al., 2021, https://doi.org/10.1007/s11590-021-01830-0).
     """
     log_a, log_b = log_weights(a), log_weights(b)
@@ -134,7 +134,7 @@ def log_within(x: Tensor, most: float) -> Tensor:
 
 
 def row_plan(E: Tensor, log_b: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
-    """``phi`` that makes the row marginals exact for `gamma`, and that plan divided by the row weights: rows sum to one."""
+    """``phi`` that makes the row marginals exact for `gamma`, and the plan over the row weights: rows sum to one."""
     Z = gamma + log_b - E
     phi = -torch.logsumexp(Z, 1)
     return phi, (Z + phi[:, None]).exp_()
@@ -143,7 +143,7 @@ def row_plan(E: Tensor, log_b: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
 def relax(
     rows: Update, columns: Update, phi: Tensor, gamma: Tensor, omega: Tensor, steps: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`steps` alternating updates with relaxation `omega`; and the largest change of a row in the first and the last."""
+    """`steps` updates in turn with relaxation `omega`, and the largest change of a row in the first and the last."""
     first = last = torch.zeros_like(omega)
     for k in range(steps):
         gamma = torch.lerp(gamma, columns(phi), omega)

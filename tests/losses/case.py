@@ -12,8 +12,8 @@ class Input:
     """One tensor argument.
 
     kind: what it is; arguments of one kind are interchangeable.
-    rows: ``"s"`` it has n rows, ``"t"`` m rows, ``""`` it has no rows and is the same on every rank. Inputs with the same
-        letter belong together row by row: they are permuted and split over the ranks together.
+    rows: ``"s"`` it has n rows, ``"t"`` m rows, ``""`` it has no rows and is the same on every rank. Inputs with
+        the same letter belong together row by row: they are permuted and split over the ranks together.
     draw: from the number of rows and a generator.
     moves: it has a gradient, and the scale and precision tests change it.
     """
@@ -67,8 +67,8 @@ class Case:
     reference: the same arguments as arrays, and ``frozen=`` a copy of the arguments from which quantities that carry no
         gradient by definition are taken. Slow, obvious, float64, and sharing no code with `losses`.
     minimum_rows: fewer raise ValueError.
-    derivatives: ``"twice"`` gradcheck and gradgradcheck apply; ``"held"`` something is kept out of the gradient, and what
-        remains is differentiable twice; anything else is the sentence that says why only the first derivative exists.
+    derivatives: ``"twice"`` gradcheck and gradgradcheck apply; ``"held"`` something is kept out of the gradient, and
+        what remains is differentiable twice; else a sentence says why only the first derivative exists.
     zero_at_equality: zero, with zero gradient, where source and target are equal.
     shift_invariant: moving all features by one vector changes nothing.
     constant_value: empty, or the sentence that says why the value never changes although the gradient acts.

@@ -1,4 +1,4 @@
-"""Readers of images: digits, CIFAR-10 and handwritten characters; with ADAPT_DATA set, they read what the sources say."""
+"""Readers of images: digits, CIFAR-10 and handwritten characters; the real sets hold what the sources say."""
 
 import io
 import os

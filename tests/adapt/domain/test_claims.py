@@ -1,7 +1,8 @@
 """What the papers claim, on constructed cases where the source alone is not enough.
 
-Three cases: a shortcut that the target does not have, clusters turned past the source's boundary, and DANN's rotated moons.
-Weights were fixed on these very cases: they show that a method can do what it is for, not how well it does elsewhere.
+Three cases: a shortcut that the target does not have, clusters turned past the source's boundary, and DANN's rotated
+moons. Weights were fixed on these very cases: they show that a method can do what it is for, not how well it does
+elsewhere.
 """
 
 import math

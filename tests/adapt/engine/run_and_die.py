@@ -1,4 +1,7 @@
-"""A run for the resume test, in a process that can be killed: python -m tests.adapt.engine.run_and_die FOLDER WORKERS STEPS."""
+"""A run for the resume test, in a process that can be killed.
+
+python -m tests.adapt.engine.run_and_die FOLDER WORKERS STEPS
+"""
 
 import sys
 import time

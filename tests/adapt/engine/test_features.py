@@ -176,8 +176,9 @@ def shared(order):
 def test_the_fingerprint_sees_what_the_weights_do_not_hold():
     same = [Flexible(), Flexible(act=torch.tanh)]
     others = [
-        Flexible(act=torch.relu), Flexible(act=scaled(1.0)), Flexible(act=scaled(2.0)), Flexible(scale=(1.0, 3.0)), Flexible(factor=2.0), Flexible(unsaved=1.0),
-        Flexible(hidden=2.0), Helped(), Flexible(act=partial(torch.tanh, out=None)),
+        Flexible(act=torch.relu), Flexible(act=scaled(1.0)), Flexible(act=scaled(2.0)), Flexible(scale=(1.0, 3.0)),
+        Flexible(factor=2.0), Flexible(unsaved=1.0), Flexible(hidden=2.0), Helped(),
+        Flexible(act=partial(torch.tanh, out=None)),
         *map(square, [None, "outputs", "idle"]), *map(shared, ["aba", "abb", "ab"]),
     ]  # fmt: skip
     assert mark(same[0]) == mark(same[1])

@@ -45,7 +45,7 @@ def test_equals_a_plain_loop_with_one_pass(precision):
 
 
 def run(order, *, steps=3, network_options=None, **options):
-    """Phases by letter: `e` updates the encoder, `c` a critic twice; small letters see both streams, capitals the target.
+    """Phases by letter: `e` updates the encoder, `c` a critic twice; capitals see the target alone, small letters both.
 
     Every phase asserts that its features are those of the encoder as it is. Returns the rows of each pass.
     """

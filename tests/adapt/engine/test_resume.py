@@ -1,4 +1,4 @@
-"""A run killed at a random step and resumed is the run that was never killed: weights, optimizer and log, bit for bit."""
+"""A run killed at a random step and resumed is the run never killed: weights, optimizer and log, bit for bit."""
 
 import os
 import random

@@ -60,8 +60,12 @@ def test_accumulation_averages_the_gradients_of_the_micro_batches():
     )
     encoder2, head2 = network()
     two = Trainer(
-        encoder2, [adapt.supervised(head2, "source")], {"source": Stream(cloud(), 12, shuffle=False)}, accumulate=2, progress=False
-    )  # fmt: skip
+        encoder2,
+        [adapt.supervised(head2, "source")],
+        {"source": Stream(cloud(), 12, shuffle=False)},
+        accumulate=2,
+        progress=False,
+    )
     torch.testing.assert_close(weights(one.fit(4)), weights(two.fit(4)), rtol=1e-5, atol=1e-6)
 
 
@@ -173,7 +177,12 @@ def test_fit_leaves_the_global_random_state_alone_and_depends_only_on_the_seed()
 def test_step_generator_is_the_same_for_every_term_of_a_step_and_new_in_the_next():
     drawn = []
     encoder, head = network()
-    draw = Term("draw", lambda s: (drawn.append(torch.rand((), generator=s.generator).item()), s.output(head, "source").mean())[1], modules=[head])  # fmt: skip
+
+    def loss(step):
+        drawn.append(torch.rand((), generator=step.generator).item())
+        return step.output(head, "source").mean()
+
+    draw = Term("draw", loss, modules=[head])
     Trainer(encoder, [draw], streams(), progress=False).fit(2)
     first = list(drawn)
     encoder, head = network()
@@ -245,8 +254,12 @@ def test_regressor():
 def build(terms=None, data=None, **options):
     encoder, head = network()
     return Trainer(
-        encoder, terms(head) if terms else [adapt.supervised(head, "source")], data or streams(), progress=False, **options
-    )  # fmt: skip
+        encoder,
+        terms(head) if terms else [adapt.supervised(head, "source")],
+        data or streams(),
+        progress=False,
+        **options,
+    )
 
 
 BARE = TensorDataset(torch.zeros(5, 6))

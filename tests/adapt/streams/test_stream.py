@@ -88,7 +88,8 @@ def test_augmentation_is_keyed_by_epoch_and_index_and_leaves_the_global_states()
     torch.manual_seed(99)
     assert same(one, take(stream, 1)[0])
     # another batch size, the same draws for the same (epoch, index)
-    torch.testing.assert_close(by_index(one)[take(Stream(DATA, 5, transform=noisy), 1)[0].index], (lambda b: b.inputs[:, 0] - b.index)(take(Stream(DATA, 5, transform=noisy), 1)[0]))  # fmt: skip
+    (five,) = take(Stream(DATA, 5, transform=noisy), 1)
+    torch.testing.assert_close(by_index(one)[five.index], five.inputs[:, 0] - five.index)
 
 
 def test_a_second_view_is_another_draw_of_the_same_rows():

@@ -1,6 +1,7 @@
 """Slow, obvious float64 values, written from the papers' equations; they share no code with `losses`.
 
-Exact plans come from a linear program, entropic ones from Newton's method on the dual. What carries no gradient by definition (a plan, a direction, a temperature) is computed from `frozen`.
+Exact plans come from a linear program, entropic ones from Newton's method on the dual. What carries no gradient by
+definition (a plan, a direction, a temperature) is computed from `frozen`.
 """
 
 import math
@@ -90,7 +91,7 @@ def exact_transport(x, y, source_weights=None, target_weights=None, *, power=2, 
 
 
 def entropic(C, a, b, epsilon, strength):
-    """The plan, by Newton's method on the first-order conditions of the dual: marginals a, b or, soft, a exp(-f / rho)."""
+    """The plan, by Newton's method on the dual's first-order conditions: marginals a, b or, soft, a exp(-f / rho)."""
     keep_a, keep_b = a > 0, b > 0
     plan = np.zeros_like(C)
     C, a, b = C[np.ix_(keep_a, keep_b)], a[keep_a], b[keep_b]

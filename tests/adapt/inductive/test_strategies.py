@@ -178,7 +178,7 @@ def test_gradual_unfreezing_begins_with_the_last_layer(optimizer):
 def test_scales_must_fit_the_encoder():
     with pytest.raises(ValueError, match="must name the encoder's layers"):
         run(deep(), encoder_scale={"one": 1.0})
-    with pytest.raises(ValueError, match="names its layers"):
+    with pytest.raises(TypeError, match="`encoder_scale` for each layer must offer .* got a Linear without"):
         run(nn.Linear(6, 8), encoder_scale={"one": 1.0})
     with pytest.raises(ValueError, match="no parameter group named `encoder.one`"):
         encoder = deep()

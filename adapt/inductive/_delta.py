@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import losses
-from adapt.encoders import Encoder
-from adapt.encoders._frozen_copy import FrozenCopy
+from adapt.encoders import Encoder, FrozenCopy
 from adapt.engine import Step, Term, predict
 from adapt.engine.schedule import Schedule
 from adapt.inductive._doors import expect_encoder, expect_positive, labels_of

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 import losses
-from adapt.encoders._frozen_copy import FrozenCopy
+from adapt.encoders import FrozenCopy
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
 from adapt.protocols import HasDim, dim_of, offers

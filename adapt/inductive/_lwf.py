@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 import losses
 from adapt import protocols
-from adapt.encoders import Encoder
-from adapt.encoders._frozen_copy import FrozenCopy
+from adapt.encoders import Encoder, FrozenCopy
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
 from adapt.inductive._doors import expect_encoder, expect_positive, pretrained_head

@@ -123,6 +123,8 @@ class Trainer:
             self._path(head, f"`watch[{name!r}]`")
         self.ema = averaged(self.model, ema)
         self.updates = updates_of(self.phases, self.model, optimizer, encoder_scale, accumulate)
+        for update in self.updates:
+            update.weighs = self.tasks.weighs(update)
         self.schedule, self.accumulate, self.clip, self.passes, self.seed = schedule, accumulate, clip, passes, seed
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else None
         self.folder = None if log is None else Path(log)
@@ -259,7 +261,7 @@ class Trainer:
     def _backward(self, update: Update, step: Step) -> tuple[Mapping[Term, Tensor], Tensor, dict[str, Tensor | float]]:
         """Return the terms on a micro-batch, the objective, and scalars for the log; gradients go into ``.grad``."""
         share = 1 / self.accumulate
-        if self.tasks.weighs(update):
+        if update.weighs:
             terms, apart = self.tasks.evaluate(step, update)
             scalars = self._monitor(terms, step, [*terms.features, *apart.leaves]) if step.logging else {}
             total, found = self.tasks.backward(terms, apart, update, share, logging=step.logging)
@@ -269,8 +271,8 @@ class Trainer:
             scalars = self._monitor(terms, step, terms.features) if step.logging else {}
             scalars |= self.tasks.watch(terms, update) if step.logging else {}
             total = terms.backward(update.inputs, share)
-        if update.encoder_learns:
-            self.tasks.forget()
+        if self.tasks.exact is not None and update.encoder_learns:
+            self.tasks.exact.clear()  # of this pass, and of passes repeated by activation checkpoints
         return terms.losses, total, scalars
 
     def _monitor(self, terms: Objective, step: Step, features: Sequence[Tensor]) -> dict[str, Tensor | float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from adapt.engine.schedule import at
 from adapt.engine.step import Step
 from adapt.engine.term import Phase, Term
 
@@ -58,7 +59,7 @@ def evaluate(phase: Phase, step: Step, step_of: Callable[[Term], Step] | None = 
         losses[term], missing = term.outcome(step if step_of is None else step_of(term))
         if missing is not None:
             absent[term] = missing
-    if not any(loss.requires_grad for loss in losses.values()):
+    if not any([loss.requires_grad for loss in losses.values()]):
         raise ValueError(f"no term of phase `{phase.name}` depends on what it updates: nothing would be learned.")
-    weights = {term: term.weight_at(step.progress) for term in phase.terms}
+    weights = {term: at(term.weight, step.progress) for term in phase.terms}
     return Objective(phase.name, losses, weights, absent, [made.features for made in step.passes])

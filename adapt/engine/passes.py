@@ -82,9 +82,3 @@ def join(inputs: Sequence[Any], names: Sequence[str]) -> Any:
             'or ask for `passes="separate"`.'
         )
     return torch.cat(list(inputs))
-
-
-def at_least_float32(value: Any) -> Any:
-    """Return half precision as float32, and everything else unchanged."""
-    half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
-    return value.float() if half else value

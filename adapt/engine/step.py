@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from adapt.encoders import layer_outputs
-from adapt.engine.passes import Pass, at_least_float32, join
+from adapt.engine.passes import Pass, join
 from adapt.protocols import Encoder, TellsStreamsApart, offers
 from adapt.randomness import keyed_seed
 from adapt.streams import Batch
@@ -150,7 +150,7 @@ class Step:
     def _pass_with(self, view: "View") -> Pass:
         if view.name not in self._pass_of:
             views = self._asked_views() if self._joint else [view]
-            names = tuple(v.name for v in views)
+            names = tuple([v.name for v in views])
             if view.name not in names:
                 raise ValueError(
                     f"the features of stream `{view.name}` were asked for, and the terms of this phase declare "
@@ -171,10 +171,13 @@ class Step:
         rows, inputs = [len(v.index) for v in views], join([v.inputs for v in views], names)
         if self._announce:
             self.encoder.announce_rows(list(zip(names, rows, strict=True)))  # type: ignore[operator]  # it offers that
-        known = self.encoder.layers if self._layers and offers(self.encoder, Encoder) else {}
         graph = (self._encoder_learns or self._keep_graph) and torch.is_grad_enabled()
-        with layer_outputs(known, self._layers) as outputs, torch.set_grad_enabled(graph):
-            features = self.call(self.encoder, inputs)
+        with torch.set_grad_enabled(graph):
+            if not self._layers:
+                return Pass(names, rows, self.call(self.encoder, inputs), {})
+            known = self.encoder.layers if offers(self.encoder, Encoder) else {}
+            with layer_outputs(known, self._layers) as outputs:
+                features = self.call(self.encoder, inputs)
         return Pass(names, rows, features, {n: at_least_float32(outputs.get(n)) for n in self._layers})
 
     def _asked_views(self) -> list["View"]:
@@ -240,3 +243,9 @@ class View:
 
 def unknown_stream(name: str, known: Mapping[str, Any]) -> KeyError:
     return KeyError(f"unknown stream `{name}`: this trainer has {', '.join(f'`{n}`' for n in known)}.")
+
+
+def at_least_float32(value: Any) -> Any:
+    """Return half precision as float32, and everything else unchanged."""
+    half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+    return value.float() if half else value

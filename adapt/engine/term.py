@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from adapt.engine.description import describe
-from adapt.engine.schedule import Schedule, at
+from adapt.engine.schedule import Schedule
 from adapt.engine.step import Step, unknown_stream
 from adapt.protocols import Source, offers
 
@@ -85,9 +85,6 @@ class Term:
             shown = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"term `{self.name}` must return a scalar tensor, got {shown}; reduce it, say by a mean.")
         return Outcome(loss, absent)
-
-    def weight_at(self, progress: float) -> float:
-        return at(self.weight, progress)
 
 
 class Phase:

@@ -31,6 +31,7 @@ class Update:
         inputs: parameters to compute gradients for; None means all learning parameters of the model.
         encoder_learns: whether a parameter of the encoder learns in the phase.
         keep_graph: whether a later phase with a learning encoder continues from a pass of this phase.
+        weighs: whether a balance weighs the tasks of the phase.
         scales: for each group of the optimizer, the factor on the learning rate: 1, or a function of the progress.
 
     Raises:
@@ -45,7 +46,7 @@ class Update:
         everything = all(p in learning for p in model.parameters() if p.requires_grad)
         self.inputs = None if everything else self.parameters
         self.encoder_learns = not learning.isdisjoint(encoder)
-        self.keep_graph = False
+        self.keep_graph = self.weighs = False
         groups: Groups = {"all": self.parameters}  # a second group costs 40 microseconds for each step
         scales: Scales = {}
         if encoder_scale != 1.0:

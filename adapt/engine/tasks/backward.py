@@ -53,12 +53,12 @@ class TaskBackward(nn.Module):
         self._phase = several[0].name if len(several) == 1 else None
         self.tasks = tasks_of(several[0]) if len(several) == 1 else []
         self.conflicts = Conflicts([t.name for t in self.tasks], balanced=balance is not None)
-        self.balance, self._exact = balance, None
+        self.balance, self.exact = balance, None
         self.at = balance.at if offers(balance, GramianBalance) else None  # where gradients are compared
         if balance is not None:
             learning = {p for p in encoder.parameters() if p.requires_grad}
             check_tasks(self.tasks, len(several), len(learning))
-            self._exact = exact_gramian(self.at, encoder, learning)
+            self.exact = exact_gramian(self.at, encoder, learning)
         if offers(balance, StartedBalance):
             balance.start(len(self.tasks))
 
@@ -105,9 +105,9 @@ class TaskBackward(nn.Module):
         D = self._at_heads(loss, apart, update)
         losses, gram = self._agreed(objective, D, share=share, logging=logging)
         scalars = self.conflicts.watch(losses, gram) if logging else {}
-        if self._exact is not None:
-            gram = self._unweighted(self._exact(shared, [like(row, shared) for row in D]), objective, share)
-            self._exact.clear()
+        if self.exact is not None:
+            gram = self._unweighted(self.exact(shared, [like(row, shared) for row in D]), objective, share)
+            self.exact.clear()
         b = self.balance(losses, None if self.at is None else gram).to(D)
         if self._some_may_be_absent(objective):
             b = b.masked_fill(losses.isnan(), 0)
@@ -130,13 +130,6 @@ class TaskBackward(nn.Module):
 
     def _some_may_be_absent(self, objective: Objective) -> bool:
         return bool(objective.absent) or not all(objective.weights[t] for t in self.tasks)
-
-    def forget(self) -> None:
-        """Free the tensors of the forward pass for the Gramian at parameters, also of passes repeated by activation
-        checkpoints.
-        """
-        if self._exact is not None:
-            self._exact.clear()
 
     def _at_heads(self, loss: Tensor, apart: FeaturesApart, update: "Update") -> Tensor:
         """Return ``(tasks, n d)`` gradients at the features; the gradients of the heads go into ``.grad``."""

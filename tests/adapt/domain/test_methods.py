@@ -147,7 +147,7 @@ def test_dann_turns_the_gradient_and_scales_it_but_not_the_discriminators():
 
 def test_ramps_start_at_zero():
     encoder, head = network()
-    assert domain.dan().weight_at(0.0) == 0 and domain.dan().weight_at(1.0) > 0.99
+    assert domain.dan().weight(0.0) == 0 and domain.dan().weight(1.0) > 0.99
     domain.dann(8)(step(encoder, progress=0.0)).backward()
     assert encoder.body[0].weight.grad.abs().max() == 0
 

@@ -188,7 +188,7 @@ class Parts:
     def two_heads(self, method: Callable, factor: float) -> list:
         """Beside a second head. The two phases against each other are taken in steps of `factor` times the rate."""
         other = heads.Classifier(DIM, self.classes)
-        phases = method(self.encoder, self.head, other, self.learn(self.head, other))
+        phases = method(self.head, second=other, encoder=self.encoder, learn=self.learn(self.head, other))
         for phase in phases[1:]:  # Adam undoes a weight where a phase has one term
             phase.optimizer = optimizer(factor * RATE)
         return phases
@@ -203,17 +203,17 @@ class Method(NamedTuple):
 
 
 TERMS = {
-    "dann": Method(lambda p, w: [domain.dann(DIM, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
-    "cdan": Method(lambda p, w: [domain.cdan(p.head, DIM, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3)),
+    "dann": Method(lambda p, w: [domain.dann(p.encoder, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
+    "cdan": Method(lambda p, w: [domain.cdan(p.head, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3)),
     "cdan entropy": Method(
-        lambda p, w: [domain.cdan(p.head, DIM, entropy=True, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)
+        lambda p, w: [domain.cdan(p.head, entropy=True, strength=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)
     ),
-    "mdd": Method(lambda p, w: [domain.mdd(p.head, DIM, strength=ramp(w))], 0.03, (0.01, 0.03, 0.1, 0.3)),
+    "mdd": Method(lambda p, w: [domain.mdd(p.head, strength=ramp(w))], 0.03, (0.01, 0.03, 0.1, 0.3)),
     "dann bsp": Method(
-        lambda p, w: [domain.dann(DIM, strength=ramp(0.1)), domain.bsp(weight=w)], 1e-6, (1e-6, 1e-5, 1e-4, 1e-3)
+        lambda p, w: [domain.dann(p.encoder, strength=ramp(0.1)), domain.bsp(weight=w)], 1e-6, (1e-6, 1e-5, 1e-4, 1e-3)
     ),
     "vada": Method(
-        lambda p, w: [domain.vada(p.head, DIM, radius=w * p.length, smooth_target=0.01)], 0.06, (0.01, 0.03, 0.06)
+        lambda p, w: [domain.vada(p.head, radius=w * p.length, smooth_target=0.01)], 0.06, (0.01, 0.03, 0.06)
     ),
     "dan": Method(lambda p, w: [domain.dan(weight=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
     "jan": Method(lambda p, w: [domain.jan(p.head, weight=ramp(w))], 0.1, (0.03, 0.1, 0.3, 1.0)),
@@ -229,10 +229,10 @@ TERMS = {
     "bnm": Method(lambda p, w: [domain.bnm(p.head, weight=w)], 1.0, (0.1, 0.3, 1.0)),
     "im": Method(lambda p, w: [domain.im(p.head, weight=w)], 0.1, (0.03, 0.1, 0.3, 1.0)),
     "mean teacher": Method(
-        lambda p, w: [domain.mean_teacher(p.encoder, p.head, weight=ramp(w))], 3.0, (3.0, 10.0, 30.0)
+        lambda p, w: [domain.mean_teacher(p.head, encoder=p.encoder, weight=ramp(w))], 3.0, (3.0, 10.0, 30.0)
     ),
     "atdoc": Method(
-        lambda p, w: [domain.atdoc(p.head, DIM, len(p.target), weight=lambda progress: w * progress)],
+        lambda p, w: [domain.atdoc(p.head, rows=len(p.target), weight=lambda progress: w * progress)],
         0.5,
         (0.1, 0.2, 0.5, 1.0),
     ),
@@ -240,7 +240,7 @@ TERMS = {
 PHASES = {
     "mcd": Method(lambda p, w: p.two_heads(domain.mcd, w), 0.01, (0.003, 0.01, 0.03, 0.1)),
     "swd": Method(lambda p, w: p.two_heads(domain.swd, w), 0.003, (0.003, 0.01, 0.03, 0.1)),
-    "wdgrl": Method(lambda p, w: domain.wdgrl(p.encoder, DIM, p.learn(p.head), weight=w), 0.1, (0.01, 0.1, 1.0)),
+    "wdgrl": Method(lambda p, w: domain.wdgrl(p.encoder, learn=p.learn(p.head), weight=w), 0.1, (0.01, 0.1, 1.0)),
 }
 CLASSICAL = {  # rows of the report and names in `bridges.skada`
     "source only (linear)": "source_only",

@@ -154,7 +154,7 @@ def plain_loop(case: Case, network: Network, data: Data, settings: Settings) -> 
 
 def trainer(case: Case, network: Network, data: Data, settings: Settings) -> Run:
     encoder, classifier, discriminator = network
-    dann = domain.dann(encoder.dim)
+    dann = domain.dann(encoder)
     dann.loss.discriminator = discriminator  # the same initial weights for all contestants
     trainer = Trainer(
         encoder,

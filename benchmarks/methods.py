@@ -240,13 +240,13 @@ def osbp(p: Parts) -> Loss:
 
 
 ONE_PHASE: dict[str, tuple[Callable[[Parts], Any], Callable[[Parts], Loss]]] = {
-    "dann": (lambda p: domain.dann(p.dim), dann),
-    "cdan": (lambda p: domain.cdan(p.head, p.dim), cdan),
-    "cdan-e": (lambda p: domain.cdan(p.head, p.dim, entropy=True), partial(cdan, entropy=True)),
-    "mdd": (lambda p: domain.mdd(p.head, p.dim), mdd),
-    "dann+bsp": (lambda p: [domain.dann(p.dim), domain.bsp()], dann_bsp),
-    "vada": (lambda p: domain.vada(p.head, p.dim, radius=1.0), vada),
-    "iwan": (lambda p: domain.iwan(p.dim), iwan),
+    "dann": (lambda p: domain.dann(p.encoder), dann),
+    "cdan": (lambda p: domain.cdan(p.head), cdan),
+    "cdan-e": (lambda p: domain.cdan(p.head, entropy=True), partial(cdan, entropy=True)),
+    "mdd": (lambda p: domain.mdd(p.head), mdd),
+    "dann+bsp": (lambda p: [domain.dann(p.encoder), domain.bsp()], dann_bsp),
+    "vada": (lambda p: domain.vada(p.head, radius=1.0), vada),
+    "iwan": (lambda p: domain.iwan(p.encoder), iwan),
     "osbp": (lambda p: domain.osbp(p.head), osbp),
     "dan": (lambda p: domain.dan(), on_features(losses.mmd)),
     "jan": (lambda p: domain.jan(p.head), jan),
@@ -259,8 +259,8 @@ ONE_PHASE: dict[str, tuple[Callable[[Parts], Any], Callable[[Parts], Loss]]] = {
     "mcc": (lambda p: domain.mcc(p.head), on_target(partial(losses.minimum_class_confusion, temperature=2.5))),
     "bnm": (lambda p: domain.bnm(p.head), on_target(losses.batch_nuclear_norm)),
     "im": (lambda p: domain.im(p.head), on_target(losses.information_maximization)),
-    "mean_teacher": (lambda p: domain.mean_teacher(p.encoder, p.head), mean_teacher),
-    "atdoc": (lambda p: domain.atdoc(p.head, p.dim, N * BATCHES), atdoc),
+    "mean_teacher": (lambda p: domain.mean_teacher(p.head, encoder=p.encoder), mean_teacher),
+    "atdoc": (lambda p: domain.atdoc(p.head, rows=N * BATCHES), atdoc),
 }
 
 
@@ -271,7 +271,7 @@ def learn(*classifiers: nn.Module) -> list:
 def two_heads(method: Callable) -> Callable[[Parts], list]:
     def phases(p: Parts) -> list:
         other = heads.Classifier(p.dim, CLASSES)
-        return method(p.encoder, p.head, other, learn(p.head, other))
+        return method(p.head, second=other, encoder=p.encoder, learn=learn(p.head, other))
 
     return phases
 
@@ -334,8 +334,8 @@ def adda(p: Parts) -> Callable[[Rows], None]:
 PHASES: dict[str, tuple[Callable[[Parts], list], Callable[[Parts], Callable[[Rows], None]]]] = {
     "mcd": (two_heads(domain.mcd), by_two_heads(lambda p, a, b: losses.classifier_discrepancy(a, b))),
     "swd": (two_heads(domain.swd), by_two_heads(swd_gap)),
-    "wdgrl": (lambda p: domain.wdgrl(p.encoder, p.dim, learn(p.head)), wdgrl),
-    "adda": (lambda p: domain.adda(p.encoder, p.dim), adda),
+    "wdgrl": (lambda p: domain.wdgrl(p.encoder, learn=learn(p.head)), wdgrl),
+    "adda": (lambda p: domain.adda(p.encoder), adda),
 }
 
 

@@ -36,12 +36,12 @@ class Settings:
 
 BASELINE = "source only"
 METHODS = {
-    BASELINE: lambda dim, head, top: [],
-    "DANN": lambda dim, head, top: [domain.dann(dim, strength=ramp(top))],
-    "MK-MMD": lambda dim, head, top: [domain.dan(weight=ramp(top))],
-    "CORAL": lambda dim, head, top: [domain.deep_coral(weight=ramp(top))],
-    "MCC": lambda dim, head, top: [domain.mcc(head, weight=ramp(top))],
-    "target only": lambda dim, head, top: [],
+    BASELINE: lambda encoder, head, top: [],
+    "DANN": lambda encoder, head, top: [domain.dann(encoder, strength=ramp(top))],
+    "MK-MMD": lambda encoder, head, top: [domain.dan(weight=ramp(top))],
+    "CORAL": lambda encoder, head, top: [domain.deep_coral(weight=ramp(top))],
+    "MCC": lambda encoder, head, top: [domain.mcc(head, weight=ramp(top))],
+    "target only": lambda encoder, head, top: [],
 }
 # the best of 0.3, 1 and 3 on another pair: benchmarks/digits_development.py
 TOPS = {"DANN": 0.3, "MK-MMD": 3.0, "CORAL": 1.0, "MCC": 0.3}
@@ -60,7 +60,7 @@ def train(
     encoder = encoders.small_conv()
     classify = heads.Classifier(encoder, classes=10)
     learn_from = "target" if method == "target only" else "source"
-    terms = [adapt.supervised(classify, on=learn_from), *METHODS[method](encoder.dim, classify, top)]
+    terms = [adapt.supervised(classify, on=learn_from), *METHODS[method](encoder, classify, top)]
     data = {"source": Stream(digits.paper.train, settings.batch_size, transform=vary)}
     if method != BASELINE:
         labelled = method == "target only"

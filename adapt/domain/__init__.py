@@ -1,4 +1,11 @@
-"""The same task in another domain: methods return terms, to be added to a supervised one, or phases."""
+"""The same task in another domain: each method returns terms, beside a supervised term, or phases.
+
+All methods have one signature, ``method(first, *, source="source", target="target", name=..., weight=..., level=..., ...)``.
+The first argument is the head for methods that use predictions, the encoder (or its feature size) for other methods with
+parameters, and nothing for the rest.
+"""
+
+from typing import NoReturn
 
 from adapt.domain._adabn import adabn
 from adapt.domain._adda import adda
@@ -86,3 +93,40 @@ __all__ = [
     "vrex",
     "wdgrl",
 ]
+
+# names in other libraries and in papers, and where to find the same here
+ELSEWHERE = {
+    **dict.fromkeys(
+        ("mmd", "mk_mmd", "mkmmd", "ddc"), "`domain.dan` (multi-kernel MMD of features), or the loss `losses.mmd`"
+    ),
+    **dict.fromkeys(("jmmd", "joint_mmd"), "`domain.jan`, or the loss `losses.joint_mmd`"),
+    **dict.fromkeys(("lmmd", "local_mmd"), "`domain.dsan`, or the loss `losses.local_mmd`"),
+    **dict.fromkeys(("coral", "deepcoral", "d_coral"), "`domain.deep_coral`, or the loss `losses.coral`"),
+    **dict.fromkeys(
+        ("entropy", "entropy_minimization", "min_entropy", "minent"),
+        "`domain.im` (entropy and diversity), or the loss `losses.entropy` in a term of your own",
+    ),
+    **dict.fromkeys(("information_maximization", "itl", "shot_im"), "`domain.im`"),
+    **dict.fromkeys(("wasserstein", "wdgrl_critic"), "`domain.wdgrl` (a critic) or `domain.sliced` (no critic)"),
+    **dict.fromkeys(("swdist", "sliced_wasserstein"), "`domain.sliced`, or the loss `losses.sliced_wasserstein`"),
+    **dict.fromkeys(("ot", "optimal_transport", "deepjdot", "jdot"), "`domain.deep_jdot`"),
+    **dict.fromkeys(("grl", "revgrad", "domain_adversarial", "gradient_reversal"), "`domain.dann`"),
+    **dict.fromkeys(("cdan_e", "cdane", "cdan_ne", "dann_e", "danne"), "`domain.cdan(head, entropy=True)`"),
+    **dict.fromkeys(("safn", "adaptive_feature_norm"), "`domain.afn`"),
+    **dict.fromkeys(("batch_nuclear_norm", "fbnm"), "`domain.bnm`"),
+    **dict.fromkeys(("self_ensembling", "meanteacher", "ema_teacher"), "`domain.mean_teacher`"),
+    **dict.fromkeys(("pseudo_label", "pseudo_labels", "self_training"), "`domain.fixmatch` or `domain.atdoc`"),
+    **dict.fromkeys(("dsbn", "domain_specific_batch_norm"), "`domain.DomainNorm`"),
+    **dict.fromkeys(("ada_bn", "adaptive_batch_norm"), "`domain.adabn`"),
+    **dict.fromkeys(("moment_matching", "msda"), "`domain.m3sda` (several sources) or `domain.homm` (third moments)"),
+    **dict.fromkeys(("dro", "groupdro"), "`domain.group_dro`"),
+    **dict.fromkeys(("rex", "v_rex"), "`domain.vrex`"),
+    **dict.fromkeys(("irmv1", "invariant_risk_minimization"), "`domain.irm`"),
+    "virtual_adversarial": "`domain.vat`, or the loss `losses.virtual_adversarial`",
+    "erm": "`adapt.supervised` on each source",
+}
+
+
+def __getattr__(name: str) -> NoReturn:
+    there = f": take {ELSEWHERE[name]}." if name in ELSEWHERE else "."
+    raise AttributeError(f"module `adapt.domain` has no `{name}`{there}")

@@ -1,10 +1,12 @@
-"""A second encoder for the target, which the first one's discriminator cannot tell from it."""
-
-from copy import deepcopy
+"""A second encoder for the target, with features that a discriminator takes for source features."""
 
 from torch import Tensor, nn
 
 import losses
+from adapt.domain._dann import report_accuracy
+from adapt.domain.level import Level, as_rows
+from adapt.domain.options import check_options, feature_size
+from adapt.encoders import FrozenCopy
 from adapt.engine import Phase, Step, Term
 from adapt.engine.schedule import Schedule
 from adapt.heads import Discriminator
@@ -12,59 +14,65 @@ from adapt.heads import Discriminator
 
 def adda(
     encoder: nn.Module,
-    dim: int,
+    *,
     source: str = "source",
     target: str = "target",
-    *,
+    name: str = "adda",
     weight: float | Schedule = 1.0,
+    level: Level = None,
     repeat: int = 1,
     hidden: int = 256,
 ) -> list[Phase]:
-    """The target's encoder starts as the source's and moves until a discriminator takes it for that: ADDA.
+    """Move the target's encoder from the start, a copy of the source's, until a discriminator is deceived: ADDA.
 
-    Train encoder and head on the source first. The source's encoder is copied here, once, and stays as it is; the
-    trainer's `encoder` becomes the target's, and the head does not move.
+    Train encoder and head on the source first. The term copies the encoder now, once, as the encoder of the source, which
+    stays frozen. The trainer's `encoder` becomes the encoder of the target, and the head does not move.
 
     Args:
-        encoder: trained on the source.
-        dim: feature size.
+        encoder: of the trainer, trained on the source.
         source, target: streams; no labels are used.
+        name: of the encoder's term, and the first part of the names ``"adda_discriminator"`` and ``"adda_encoder"``.
         weight: of the encoder's loss, alone in its phase.
-        repeat: updates of the discriminator a batch; 1.
+        level: the rows of features with places: :func:`adapt.domain.level.as_rows`.
+        repeat: updates of the discriminator per batch; 1.
         hidden: units of the discriminator's two hidden layers.
 
     Returns:
-        Phases, for ``Trainer(encoder, phases=...)``. To evaluate a head, hand it to the trainer in a term or use
+        Phases, for ``Trainer(encoder, phases=...)``. To evaluate a head, hand the head to the trainer in a term or use
         :func:`adapt.engine.evaluate.predict`.
+
+    Raises:
+        TypeError: an `encoder` without `dim`.
+        ValueError: an option with a wrong value.
 
     Tzeng et al., 2017, https://arxiv.org/abs/1702.05464
     """
-    adversary = Adda(encoder, Discriminator(dim, hidden=hidden), source, target)
-    tell = Term("discriminator", adversary, streams=[target])
-    hide = Term("adda", adversary.hide, weight, streams=[target], modules=[adversary])
+    check_options(source=source, target=target, name=name, weight=weight, level=level, repeat=repeat, hidden=hidden)
+    discriminator = Discriminator(feature_size(encoder, "`encoder`"), hidden=hidden)
+    adversary = Adda(FrozenCopy(encoder), discriminator, source, target, level, name)
+    tell = Term(f"{name}_discriminator", adversary, streams=[target])
+    hide = Term(name, adversary.hide, weight, streams=[target], modules=[adversary])
     return [
-        Phase([tell], update=[adversary.discriminator], repeat=repeat, name="discriminator"),
-        Phase([hide], update=[encoder], name="encoder"),
+        Phase([tell], update=[discriminator], repeat=repeat, name=f"{name}_discriminator"),
+        Phase([hide], update=[encoder], name=f"{name}_encoder"),
     ]
 
 
 class Adda(nn.Module):
-    def __init__(self, encoder: nn.Module, discriminator: nn.Module, source: str, target: str):
+    def __init__(self, of_source, discriminator, source, target, level, name):
         super().__init__()
-        self.of_source = deepcopy(encoder).requires_grad_(False)
-        self.discriminator, self.source, self.target = discriminator, source, target
-
-    def train(self, mode: bool = True) -> "Adda":
-        super().train(mode)
-        self.of_source.eval()  # it does not move, nor do its statistics
-        return self
+        self.of_source, self.discriminator = of_source, discriminator
+        self.source, self.target, self.level, self.name = source, target, level, name
 
     def forward(self, step: Step) -> Tensor:
         fixed = step.call(self.of_source, step[self.source].inputs)
-        s, t = (step.call(self.discriminator, f) for f in (fixed, step[self.target].features.detach()))
+        clouds = (as_rows(features, self.level) for features in (fixed, step[self.target].features.detach()))
+        s, t = (step.call(self.discriminator, rows) for rows in clouds)
         if step.logging:
-            step.report("domain_accuracy/adda", 0.5 * ((s > 0).float().mean() + (t <= 0).float().mean()))
+            report_accuracy(step, self.name, s, t)
         return losses.domain_adversarial(s, t)
 
     def hide(self, step: Step) -> Tensor:
-        return losses.inverted_domain(step.call(self.discriminator, step[self.target].features))
+        """Return the loss of the encoder: target rows shall look like source rows."""
+        rows = as_rows(step[self.target].features, self.level)
+        return losses.inverted_domain(step.call(self.discriminator, rows))

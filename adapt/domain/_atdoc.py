@@ -1,64 +1,69 @@
-"""The neighbours in a bank of target features say the class."""
+"""Pseudo-labels from neighbours in a bank of target features."""
 
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 import losses
-from adapt.domain.level import classes_of
+from adapt.domain.options import check_options, feature_size
 from adapt.engine import Step, Term
+from adapt.engine.description import Described
 from adapt.engine.schedule import Schedule
+from adapt.protocols import classes_of
 from adapt.streams import Stream
 
 
 def atdoc(
     head: nn.Module,
-    dim: int,
-    size: int,
-    target: str = "target",
     *,
-    weight: float | Schedule = lambda progress: 0.2 * progress,
+    rows: int,
+    target: str = "target",
+    name: str = "atdoc",
+    weight: float | Schedule = Described(lambda progress: 0.2 * progress, "0.2 * progress"),
     neighbours: int = 5,
     temperature: float = 0.5,
 ) -> Term:
-    """Pseudo-labels from the nearest neighbours in a bank over the whole target set: ATDOC with neighbourhood aggregation.
+    """Learn pseudo-labels from the nearest neighbours in a bank of the whole target set: ATDOC with neighbourhood aggregation.
 
     Args:
-        head: the classifier.
-        dim: feature size.
-        size: rows of the target set, ``len(dataset)``.
+        head: the classifier, with the feature size in ``head.dim``.
+        rows: rows of the target set, ``len(dataset)``.
         target: stream; no labels are used.
+        name: of the term.
         weight: of the term; a straight rise to 0.2, as in the authors' code.
-        neighbours: whose predictions are averaged; 5.
-        temperature: that sharpens what is written in the bank; 0.5.
+        neighbours: number of neighbours whose predictions are averaged; 5.
+        temperature: sharpens the predictions before the bank stores the predictions; 0.5.
 
-    The bank is a buffer: it is saved, and a run goes on with it. A row is written when the step has looked at the bank
-    (the authors write after the update, from a pass of its own in eval mode; this costs no pass).
+    The bank is a buffer: a checkpoint holds the bank, and a resumed run continues with the bank. In each step, the bank is
+    read first and the rows of the batch are written last. (The authors write after the update, from another pass of the
+    encoder in evaluation mode; no further pass is needed here.)
 
     Raises:
-        TypeError: a head without classes.
-        ValueError: a stream of another size.
+        TypeError: a head without classes or without `dim`.
+        ValueError: an option with a wrong value; a stream with another number of rows.
 
     Liang et al., 2021, https://arxiv.org/abs/2007.04171
     """
-    bank = losses.NeighbourhoodBank(size, dim, classes_of(head, "atdoc"), temperature=temperature)
-    return Term("atdoc", Atdoc(head, bank, target, neighbours), weight, streams=[target])
+    classes = classes_of(head, "atdoc")
+    check_options(target=target, name=name, weight=weight, rows=rows, neighbours=neighbours, temperature=temperature)
+    bank = losses.NeighbourhoodBank(rows, feature_size(head), classes, temperature=temperature)
+    return Term(name, Atdoc(head, bank, target, neighbours, temperature), weight, streams=[target])
 
 
 class Atdoc(nn.Module):
-    def __init__(self, head: nn.Module, bank: losses.NeighbourhoodBank, target: str, neighbours: int):
+    def __init__(self, head, bank, target, neighbours, temperature):
         super().__init__()
-        self.head, self.bank, self.target, self.neighbours = head, bank, target, neighbours
+        self.head, self.bank, self.target = head, bank, target
+        self.neighbours, self.temperature = neighbours, temperature
 
     def check(self, streams: Mapping[str, Stream]) -> None:
-        rows, size = streams[self.target].rows, len(self.bank.features)
-        if rows != size:
-            raise ValueError(f"`size` of atdoc's bank must be the {rows} rows of stream `{self.target}`, got {size}.")
+        found, rows = streams[self.target].rows, len(self.bank.features)
+        if found != rows:
+            raise ValueError(f"`rows` of atdoc must be the {found} rows of stream `{self.target}`, got {rows}.")
 
     def forward(self, step: Step) -> Tensor:
         view, logits = step[self.target], step.output(self.head, self.target)
-        loss = losses.neighbourhood_aggregation(
-            view.features, logits, self.bank.features, self.bank.probabilities, view.index, neighbours=self.neighbours
-        )
+        known = self.bank.features, self.bank.probabilities
+        loss = losses.neighbourhood_aggregation(view.features, logits, *known, view.index, neighbours=self.neighbours)
         self.bank.update(view.index, view.features.detach(), logits.detach())
         return loss

@@ -1,45 +1,47 @@
 """Transport of features and labels together."""
 
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 import losses
-from adapt.domain.level import classes_of
+from adapt.domain.level import with_source_labels
+from adapt.domain.options import check_options, loss_options
 from adapt.engine import Term
 from adapt.engine.schedule import Schedule
+from adapt.protocols import classes_of
 
 
 def deep_jdot(
     head: nn.Module,
+    *,
     source: str = "source",
     target: str = "target",
-    *,
+    name: str = "deep_jdot",
     weight: float | Schedule = 1.0,
     **options: Any,
 ) -> Term:
-    """Joint optimal transport of features and labels in each batch: DeepJDOT.
+    """Align features and labels together by optimal transport in each batch: DeepJDOT.
 
     Args:
         head: the classifier.
-        source: labelled stream.
+        source: labelled stream. Needs a supervised term beside this term.
         target: stream; no labels are used. Batches may be of different sizes.
-        weight: of the term; 1, its parts are weighted by the options.
-        options: of :func:`losses.joint_transport`: ``feature_weight`` and ``label_weight`` are the paper's alpha and
-            lambda (0.001 and 0.0001 for its digits); ``plan="exact"`` needs POT, ``"sinkhorn"`` nothing.
+        name: of the term.
+        weight: of the term; 1, since the options weigh the parts of the loss.
+        options: of :func:`losses.joint_transport`: ``feature_weight`` and ``label_weight`` are alpha and lambda of the paper
+            (0.001 and 0.0001 for the digits there); ``plan="exact"`` needs POT, ``"sinkhorn"`` nothing.
 
     Raises:
-        TypeError: a head without classes.
+        TypeError: a head without classes; an option that :func:`losses.joint_transport` does not have.
+        ValueError: an option with a wrong value.
+        ImportError: ``plan="exact"`` without POT.
 
     Damodaran et al., 2018, https://arxiv.org/abs/1803.10081
     """
     classes_of(head, "deep_jdot")
-    return Term(
-        "deep_jdot",
-        lambda step: losses.joint_transport(
-            step[source].features, step[target].features, step[source].labels, step.output(head, target), **options
-        ),
-        weight,
-        streams=[source, target],
-        modules=[head],
-    )
+    check_options(source=source, target=target, name=name, weight=weight)
+    options = loss_options(losses.joint_transport, options)
+    loss = partial(with_source_labels, loss=losses.joint_transport, head=head, source=source, target=target, **options)
+    return Term(name, loss, weight, streams=[source, target], modules=[head])

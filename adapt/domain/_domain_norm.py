@@ -1,4 +1,4 @@
-"""BatchNorm with statistics, and weights, of its own for each domain."""
+"""BatchNorm with separate statistics and weights for each domain."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -8,22 +8,23 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from adapt.engine.evaluate import UNNAMED
+from adapt.protocols import HasDim, offers
 
 
 class DomainNorm(nn.Module):
-    """An encoder whose BatchNorm layers exist once for each domain: DSBN. Use it in place of the encoder.
+    """An encoder with a copy of each BatchNorm layer for each domain: DSBN. Take it in place of the encoder.
 
     Args:
-        encoder: changed in place: its BatchNorm layers are copied for each domain, all else is shared.
-        domains: the streams with layers of their own.
-        evaluate_as: the domain of all rows in eval mode where none was named, ``trainer.evaluate(head, dataset, stream="source")``;
-            it may be set later; the last of `domains`.
+        encoder: changed in place: BatchNorm layers are copied for each domain, all other layers are shared.
+        domains: the streams with separate layers.
+        evaluate_as: the domain of rows without a named stream in evaluation mode; default: the last of `domains`. Change the
+            attribute at any time. ``trainer.evaluate(head, dataset, stream="source")`` names the stream.
 
-    In training, :class:`adapt.engine.Step` says which rows of a pass belong to which stream (:meth:`announce_rows`).
+    In training, :class:`adapt.engine.Step` announces the stream of each row of a pass (:meth:`announce_rows`).
 
     Raises:
-        ValueError: no BatchNorm layer; fewer than two domains; in training, rows of another stream or that nobody
-            announced.
+        ValueError: no BatchNorm layer; fewer than two domains; an unknown `evaluate_as`; in training, rows of another stream
+            or rows without an announcement.
 
     Chang et al., Domain-Specific Batch Normalization, 2019, https://arxiv.org/abs/1906.03950
     """
@@ -31,25 +32,35 @@ class DomainNorm(nn.Module):
     def __init__(
         self,
         encoder: nn.Module,
-        domains: Sequence[str] = ("source", "target"),
         *,
+        domains: Sequence[str] = ("source", "target"),
         evaluate_as: str | None = None,
     ):
         super().__init__()
-        if len(set(domains)) < max(2, len(domains)):
-            raise ValueError(f"`domains` must be two different streams or more, got {tuple(domains)}.")
+        if isinstance(domains, str) or len(set(domains)) < max(2, len(domains)):
+            raise ValueError(
+                f"`domains` must be two different streams or more, got {domains!r}: name the streams of the trainer."
+            )
+        if evaluate_as is not None and evaluate_as not in domains:
+            raise ValueError(f"`evaluate_as` must be one of the domains {tuple(domains)}, got {evaluate_as!r}.")
         self.evaluate_as = evaluate_as or domains[-1]
         self.parts: list[tuple[str, int]] = []
         self.announced = False
         replaced = _replace(encoder, self.parts, tuple(domains))
         if not replaced:
-            raise ValueError("`encoder` has no BatchNorm layer, so there is nothing to keep for each domain.")
+            raise ValueError(
+                "`encoder` has no BatchNorm layer to copy for each domain: take an encoder with BatchNorm, or train without "
+                "DomainNorm."
+            )
         self.encoder, self.domains = encoder, tuple(domains)
-        if hasattr(encoder, "dim"):
+        if offers(encoder, HasDim):
             self.dim = encoder.dim
 
     def announce_rows(self, parts: Sequence[tuple[str, int]]) -> None:
-        """The next pass holds, in this order, so many rows of each stream. The second view of a stream is that stream."""
+        """Take note of the streams of the next pass, in order, with the number of rows of each stream.
+
+        The second view of a stream belongs to the same stream.
+        """
         self.parts[:] = [(name.removesuffix(".second"), rows) for name, rows in parts]
         self.announced = True
 
@@ -61,14 +72,14 @@ class DomainNorm(nn.Module):
         unknown = [name for name, _ in self.parts if name not in self.domains]
         if unknown or sum(n for _, n in self.parts) != rows:
             raise ValueError(
-                f"expected rows of the domains {self.domains}, announced by `announce_rows`; got a pass of {rows} rows, announced "
-                f"as {self.parts}."
+                f"expected rows of the domains {self.domains}, announced by `announce_rows`; got a pass of {rows} rows, "
+                f"announced as {self.parts}: name the streams in `domains`, or call `announce_rows` before the encoder."
             )
         return self.encoder(inputs)
 
 
 class _Layers(nn.Module):
-    """The copies of one layer. `parts` is one list, shared by all layers of an encoder."""
+    """The copies of one layer. All layers of an encoder share the same list of `parts`."""
 
     def __init__(self, layer: _BatchNorm, parts: list[tuple[str, int]], domains: tuple[str, ...]):
         super().__init__()
@@ -81,7 +92,7 @@ class _Layers(nn.Module):
 
 
 def _replace(module: nn.Module, parts: list[tuple[str, int]], domains: tuple[str, ...]) -> int:
-    """Replace every BatchNorm layer inside `module`, in place; how many there were."""
+    """Replace every BatchNorm layer inside `module`, in place, and return the number of replaced layers."""
     found = 0
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm):

@@ -1,4 +1,4 @@
-"""Several sources: one discriminator each, and the worst source decides."""
+"""Several sources: one discriminator for each source, and the largest weight for the worst source."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,73 +6,74 @@ import torch
 from torch import Tensor, nn
 
 import losses
+from adapt.domain.options import check_options, feature_size
 from adapt.domain.sources import check_labels, check_names, risks
 from adapt.engine import Step, Term, gather, ramp
 from adapt.engine.schedule import Schedule, at
 from adapt.heads import Discriminator
-from adapt.streams import Stream
+from adapt.protocols import Head, Source, expect_head
 
 
 def mdan(
-    head: nn.Module,
-    dim: int,
+    head: Head,
+    *,
     sources: Sequence[str],
     target: str = "target",
-    *,
-    gamma: float | None = 10.0,
-    strength: float | Schedule = ramp(1.0),
+    name: str = "mdan",
     weight: float | Schedule = 1.0,
+    strength: float | Schedule = ramp(1.0),
+    gamma: float | None = 10.0,
     hidden: int = 256,
 ) -> Term:
-    r"""The bound of the worst source, its error and how well it is told from the target: MDAN.
+    r"""Minimise the bound of the worst source, from the error of the source and from its distance to the target: MDAN.
 
     .. math::
         \min_{F, h}\ \frac1\gamma \log \sum_i \exp\, \gamma b_i \quad \text{or} \quad \min_{F, h}\ \max_i b_i, \qquad
         b_i = \varepsilon_i(h \circ F) - \min_{D_i} \ell_i(D_i \circ F)
 
     with :math:`\varepsilon_i` the head's loss on source i and :math:`\ell_i` the loss of a discriminator of source i and
-    target, :func:`losses.domain_adversarial`. In one backward: the discriminators minimise :math:`\ell_i`, the encoder
-    receives its gradient reversed and scaled by `strength`; all of them weighted by the softmax of
-    :math:`\gamma b`, or for the worst source alone. It holds the source losses: add no supervised term.
+    target, :func:`losses.domain_adversarial`. In one backward pass: the discriminators minimise :math:`\ell_i`, and the
+    encoder receives the gradient reversed and scaled by `strength`. The softmax of :math:`\gamma b` weighs the sources, or
+    the worst source alone counts. Holds the supervised loss: no ``adapt.supervised`` beside this term.
 
     Args:
-        head: classifier, regressor or any head with a `loss`.
-        dim: feature size.
+        head: classifier, regressor or any head with a `loss`, with the feature size in ``head.dim``.
         sources: k >= 2 labelled streams.
         target: stream; no labels are used.
-        gamma: sharpness of the smooth maximum; 10 as in the authors' code. None is the hard maximum.
-        strength: of the reversed gradient; Ganin's rise from 0 to 1.
+        name: of the term.
         weight: of the term.
+        strength: of the reversed gradient; Ganin's rise from 0 to 1.
+        gamma: sharpness of the smooth maximum; 10 as in the authors' code. None is the hard maximum.
         hidden: units of the discriminators' two hidden layers.
 
-    Batches may differ in size. Exact on several ranks: each error and each domain's loss is a mean over the rows of all of
-    them before the maximum is taken.
+    Batches may differ in size. Exact on several ranks: each error and each domain loss is a mean over the rows of all ranks
+    before the maximum is taken.
 
-    The equation is the paper's. In the authors' code the smooth form weighs by :math:`\varepsilon_i + \mu \ell_i`, so that a
-    source which is told from the target easily counts less, not more, and the hard form takes the largest error and
-    the smallest domain loss apart, whichever source they are of.
+    The equation is from the paper. In the authors' code the smooth form weighs by :math:`\varepsilon_i + \mu \ell_i`, so that
+    a source far from the target counts less, not more. The hard form there takes the largest error and the smallest domain
+    loss separately, from any two sources.
 
     Raises:
-        ValueError: fewer than two sources, `gamma` that is not positive, streams without labels.
+        TypeError: a head without a `loss` or without `dim`.
+        ValueError: fewer than two sources, streams without labels, an option with a wrong value.
 
     Zhao et al., Adversarial Multiple Source Domain Adaptation, 2018, https://arxiv.org/abs/1705.09684
     """
     sources = check_names(sources)
-    if gamma is not None and not gamma > 0:
-        raise ValueError(f"`gamma` must be positive, or None for the hard maximum, got {gamma}.")
+    check_options(target=target, name=name, weight=weight, strength=strength, gamma=gamma, hidden=hidden)
+    dim = feature_size(head)
     discriminators = [Discriminator(dim, hidden=hidden) for _ in sources]
-    return Term(
-        "mdan", Mdan(head, discriminators, sources, target, gamma, strength), weight, streams=[*sources, target]
-    )
+    loss = Mdan(expect_head(head), discriminators, sources, target, strength, gamma)
+    return Term(name, loss, weight, streams=[*sources, target], supervises=sources)
 
 
 class Mdan(nn.Module):
-    def __init__(self, head, discriminators, sources, target, gamma, strength):
+    def __init__(self, head, discriminators, sources, target, strength, gamma):
         super().__init__()
         self.head, self.discriminators = head, nn.ModuleList(discriminators)
-        self.sources, self.target, self.gamma, self.strength = sources, target, gamma, strength
+        self.sources, self.target, self.strength, self.gamma = sources, target, strength, gamma
 
-    def check(self, streams: Mapping[str, Stream]) -> None:
+    def check(self, streams: Mapping[str, Source]) -> None:
         check_labels(self.head, streams, self.sources)
 
     def forward(self, step: Step) -> Tensor:

@@ -1,69 +1,71 @@
 """No target: rows between the domains."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 import losses
-from adapt.domain.sources import check_classes, check_labels, check_names
+from adapt.domain.options import check_options
+from adapt.domain.sources import check_labels, check_names
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
 from adapt.engine.step import join
-from adapt.streams import Stream
+from adapt.protocols import Head, Source, classes_of, expect_head
 
 
 def mixup(
-    head: nn.Module,
-    sources: Sequence[str],
+    head: Head,
     *,
-    alpha: float = 0.2,
-    level: str = "inputs",
+    sources: Sequence[str],
+    name: str = "mixup",
     weight: float | Schedule = 1.0,
+    mix: Literal["inputs", "features"] = "inputs",
+    alpha: float = 0.2,
 ) -> Term:
-    r"""Cross-entropy on mixtures of rows of two domains: inter-domain Mixup.
+    r"""Train on mixtures of rows of two domains: inter-domain Mixup.
 
     .. math::
         \frac1n \sum_i \lambda\, \ell(h(\tilde x_i), y_i) + (1 - \lambda)\, \ell(h(\tilde x_i), y_{i'}), \qquad
         \tilde x_i = \lambda x_i + (1 - \lambda) x_{i'}, \qquad \lambda \sim \mathrm{Beta}(\alpha, \alpha)
 
-    In every step the domains form a ring in random order; each is mixed with the next, with one :math:`\lambda` for
-    all of its rows. It holds the losses of all sources: add no supervised term.
+    with :math:`\ell` the cross-entropy. In every step the domains form a ring in random order; each domain is mixed with the
+    next domain, with one :math:`\lambda` for all of its rows. Holds the supervised loss: no ``adapt.supervised`` beside this
+    term.
 
     Args:
         head: the classifier.
         sources: k >= 2 labelled streams.
-        alpha: 0.2 as in DomainBed.
-        level: ``"inputs"``, as in the paper: the encoder sees mixtures, in a pass of its own; or ``"features"``, for inputs
-            that cannot be mixed.
+        name: of the term.
         weight: of the term.
+        mix: ``"inputs"``, as in the paper: the encoder sees mixtures, in another pass; or ``"features"``, for inputs without
+            a mixture.
+        alpha: of the Beta distribution; 0.2 as in DomainBed.
 
     Batches may differ in size: row i of n has row floor(i m / n) of m as partner. All rows weigh the same. Exact on
     several ranks: order and :math:`\lambda` come from ``step.generator``, and partners lie on the same rank.
 
     Raises:
-        TypeError: a head that is no classifier; inputs that are no tensor, at their level.
-        ValueError: fewer than two sources, streams without labels, another level, alpha that is not positive.
+        TypeError: a head without classes; with ``mix="inputs"``, inputs other than tensors.
+        ValueError: fewer than two sources, streams without labels, an option with a wrong value.
 
     Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018, https://arxiv.org/abs/1710.09412;
     Yan et al., Improve Unsupervised Domain Adaptation with Mixup Training, 2020, https://arxiv.org/abs/2001.00677
     """
-    if level not in ("inputs", "features"):
-        raise ValueError(f'`level` must be "inputs" or "features", got {level!r}.')
-    if not alpha > 0:
-        raise ValueError(f"`alpha` must be positive, got {alpha}.")
-    check_classes(head)
     sources = check_names(sources)
-    # at the level of inputs it asks for nobody's features
-    return Term("mixup", Mixup(head, sources, alpha, level), weight, streams=sources if level == "features" else ())
+    classes_of(head, "mixup")
+    check_options(name=name, weight=weight, mix=mix, alpha=alpha)
+    asked = sources if mix == "features" else ()  # mixed inputs need no features of the streams
+    return Term(name, Mixup(expect_head(head), sources, mix, alpha), weight, streams=asked, supervises=sources)
 
 
 class Mixup(nn.Module):
-    def __init__(self, head: nn.Module, sources: Sequence[str], alpha: float, level: str):
+    def __init__(self, head, sources, mix, alpha):
         super().__init__()
-        self.head, self.sources, self.alpha, self.level = head, sources, alpha, level
+        self.head, self.sources, self.mix, self.alpha = head, sources, mix, alpha
 
-    def check(self, streams: Mapping[str, Stream]) -> None:
+    def check(self, streams: Mapping[str, Source]) -> None:
         check_labels(self.head, streams, self.sources)
 
     def forward(self, step: Step) -> Tensor:
@@ -78,9 +80,9 @@ class Mixup(nn.Module):
         return losses.mixup_cross_entropy(logits, labels, labels[order], share)
 
     def features(self, step: Step, order: Tensor, share: Tensor) -> Tensor:
-        if self.level == "features":
+        if self.mix == "features":
             return losses.mixup(step.features(*self.sources), order, share)
         inputs = join([step[name].inputs for name in self.sources], self.sources)
         if not isinstance(inputs, Tensor):
-            raise TypeError(f'only tensors can be mixed, got {type(inputs).__name__}: take `level="features"`.')
+            raise TypeError(f'only tensors can be mixed, got {type(inputs).__name__}: take `mix="features"`.')
         return step.call(step.encoder, losses.mixup(inputs, order, share))

@@ -1,63 +1,72 @@
-"""Open-set adaptation: a class more, for target rows that are like no source class."""
+"""Open-set adaptation: one class more, for target rows outside of all source classes."""
+
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import losses
-from adapt.domain.sources import check_classes
+from adapt.domain.options import check_options
 from adapt.engine import Step, Term, ramp
 from adapt.engine.schedule import Schedule, at
+from adapt.protocols import classes_of
 
 
 def osbp(
     head: nn.Module,
-    target: str = "target",
     *,
-    boundary: float = 0.5,
-    strength: float | Schedule = ramp(1.0),
+    target: str = "target",
+    name: str = "osbp",
     weight: float | Schedule = 1.0,
+    strength: float | Schedule = ramp(1.0),
+    boundary: float = 0.5,
 ) -> Term:
-    r"""A boundary for the unknown by backpropagation: OSBP.
+    r"""Learn a boundary for the unknown class by backpropagation: OSBP.
 
     .. math::
         \min_h \max_F\; \mathbb{E}_T \bigl[ -t \log p_{K+1} - (1 - t) \log (1 - p_{K+1}) \bigr], \qquad
         p = \mathrm{softmax}(h(F(x)))
 
-    The classifier is drawn to probability t of "unknown" on every target row; the encoder, by the reversed gradient, away
-    from it, to one of the two sides: into the known classes or out of them. To be added to a supervised term of the same
-    head on the source.
+    The classifier learns probability t of "unknown" on every target row. The reversed gradient moves the encoder away from
+    t, to one of the two sides: into the known classes or out of the known classes. Needs a supervised term of the same head
+    on the source.
 
     Args:
-        head: a classifier with K + 1 classes, the last of them "unknown"; the source's labels lie in [0, K). A prediction of
-            K says unknown; label unknown target rows K to have them scored.
+        head: a classifier with K + 1 classes, the last class "unknown". The labels of the source lie in [0, K). A prediction
+            of K says unknown. Give unknown target rows the label K to score the predictions.
         target: stream; no labels are used.
-        boundary: t; 0.5 as in the paper.
-        strength: of the reversed gradient; 1 in the paper. Here Ganin's rise from 0 to 1, so that the source classes
-            come first.
+        name: of the term.
         weight: of the term.
+        strength: of the reversed gradient; 1 in the paper. Default: Ganin's rise from 0 to 1, so that the source classes
+            come first.
+        boundary: t; 0.5 as in the paper.
 
-    Per rank: a mean over rows. Safe for any size of logit: both logarithms are taken of sums of exponentials.
+    Per rank: a mean over rows. Safe for any size of logit: both logarithms are computed from sums of exponentials.
 
     Raises:
-        TypeError: a head that is no classifier.
-        ValueError: `boundary` outside (0, 1); fewer than three classes.
+        TypeError: a head without classes.
+        ValueError: an option with a wrong value; fewer than three classes.
 
     Saito et al., Open Set Domain Adaptation by Backpropagation, 2018, https://arxiv.org/abs/1804.10427
     """
-    if not 0 < boundary < 1:
-        raise ValueError(f"`boundary` must lie between 0 and 1, got {boundary}.")
-    if check_classes(head) < 3:
+    check_options(target=target, name=name, weight=weight, strength=strength, boundary=boundary)
+    classes = classes_of(head, "osbp")
+    if classes < 3:
         raise ValueError(
-            f"`head` needs at least three classes, two known ones and the unknown, got {check_classes(head)}: make it "
+            f"`head` needs at least three classes, two known classes and the unknown class, got {classes}: make the head "
             "with one class more than the source has."
         )
+    loss = partial(unknown_at_boundary, head=head, target=target, strength=strength, boundary=boundary, name=name)
+    return Term(name, loss, weight, streams=[target], modules=[head])
 
-    def loss(step: Step) -> Tensor:
-        features = losses.reverse(step[target].features, at(strength, step.progress))
-        logits = step.call(head, features)
-        unknown = logits[:, -1] - logits[:, :-1].logsumexp(1)  # the log odds of p_{K+1}
-        if step.logging:
-            step.report("predicted_unknown/osbp", (logits.argmax(1) == logits.shape[1] - 1).float().mean())
-        return -(boundary * F.logsigmoid(unknown) + (1 - boundary) * F.logsigmoid(-unknown)).mean()
 
-    return Term("osbp", loss, weight, streams=[target], modules=[head])
+def unknown_at_boundary(
+    step: Step, *, head: nn.Module, target: str, strength: float | Schedule, boundary: float, name: str
+) -> Tensor:
+    """Return the binary cross-entropy of "unknown" with the boundary, on reversed features."""
+    features = losses.reverse(step[target].features, at(strength, step.progress))
+    logits = step.call(head, features)
+    unknown = logits[:, -1] - logits[:, :-1].logsumexp(1)  # the log odds of p_{K+1}
+    if step.logging:
+        step.report(f"predicted_unknown/{name}", (logits.argmax(1) == logits.shape[1] - 1).float().mean())
+    return -(boundary * F.logsigmoid(unknown) + (1 - boundary) * F.logsigmoid(-unknown)).mean()

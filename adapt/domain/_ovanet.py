@@ -1,32 +1,37 @@
-"""Universal adaptation: every class has a classifier that may say no."""
+"""Universal adaptation: a classifier for each class that may answer no."""
+
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapt.domain.options import check_options
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
 from adapt.heads import OneVsAll
 
 
-def ovanet(head: OneVsAll, target: str = "target", *, weight: float | Schedule = 0.1) -> Term:
-    r"""Entropy of the yes-or-no classifiers on the target, which puts each row on one side of them: OVANet.
+def ovanet(head: OneVsAll, *, target: str = "target", name: str = "ovanet", weight: float | Schedule = 0.1) -> Term:
+    r"""Minimise the entropy of the yes-or-no classifiers on the target, so that each classifier decides: OVANet.
 
     .. math::
         \frac1{nK} \sum_i \sum_k H(\sigma(o_{ik})), \qquad H(p) = -p \log p - (1 - p) \log (1 - p)
 
-    To be added to a supervised term of the same head on the source, ``adapt.supervised(head, "source")``: the head's own
-    loss is the paper's source loss, with the hardest negative. No threshold is set: ``head.predict(outputs)`` says
-    unknown, K, where the classifier of the predicted class says no.
+    Needs a supervised term of the same head on the source, ``adapt.supervised(head, on="source")``: the loss of the head is
+    the source loss in the paper, with the hardest negative. No threshold is set: ``head.predict(outputs)`` returns K,
+    unknown, where the classifier of the predicted class says no.
 
     Args:
-        head: :class:`adapt.heads.OneVsAll`, of the K source classes.
-        target: stream; no labels are used. It may lack source classes and hold others.
+        head: :class:`adapt.heads.OneVsAll`, with the K source classes.
+        target: stream; no labels are used. The target may lack source classes and hold other classes.
+        name: of the term.
         weight: of the term; 0.1 as in the authors' code.
 
-    Per rank: a mean over rows. The authors' code adds 1e-8 inside the logarithms; here they are exact.
+    Per rank: a mean over rows. The authors' code adds 1e-8 inside the logarithms; the logarithms here are exact.
 
     Raises:
         TypeError: another head.
+        ValueError: an option with a wrong value.
 
     Saito and Saenko, OVANet: One-vs-All Network for Universal Domain Adaptation, 2021, https://arxiv.org/abs/2104.03344
     """
@@ -34,12 +39,14 @@ def ovanet(head: OneVsAll, target: str = "target", *, weight: float | Schedule =
         raise TypeError(
             f"`head` must be a heads.OneVsAll, got {type(head).__name__}: make it `heads.OneVsAll(encoder.dim, classes)`."
         )
+    check_options(target=target, name=name, weight=weight)
+    return Term(name, partial(entropy, head=head, target=target, name=name), weight, streams=[target], modules=[head])
 
-    def loss(step: Step) -> Tensor:
-        output = step.output(head, target)
-        if step.logging:
-            step.report("predicted_unknown/ovanet", (head.predict(output) == head.classes).float().mean())
-        o = output[:, head.classes :]
-        return (F.softplus(o) - o * o.sigmoid()).mean()
 
-    return Term("ovanet", loss, weight, streams=[target], modules=[head])
+def entropy(step: Step, *, head: OneVsAll, target: str, name: str) -> Tensor:
+    """Return the mean entropy of the yes-or-no classifiers."""
+    output = step.output(head, target)
+    if step.logging:
+        step.report(f"predicted_unknown/{name}", (head.predict(output) == head.classes).float().mean())
+    o = output[:, head.classes :]
+    return (F.softplus(o) - o * o.sigmoid()).mean()

@@ -1,35 +1,32 @@
-"""Which rows a domain is made of where features have places."""
+"""The rows of a domain where features have places: one row for each input, or one for each token or pixel."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from adapt.engine import Step
 
-Level = Literal["rows", "pooled", "places"] | Callable[[Tensor], Tensor]
+Level = Literal["pooled", "places"] | Callable[[Tensor], Tensor] | None
 
 
 def as_rows(features: Tensor, level: Level) -> Tensor:
-    """The rows that are aligned.
+    """Return the rows of a domain: ``(rows, d)``.
 
     Args:
         features: ``(n, d)``; ``(n, t, d)`` tokens; or a map, ``(n, d, h, w)``.
-        level: ``"rows"`` takes ``(n, d)`` features as they are; ``"pooled"`` averages over places; ``"places"`` makes each
-            place a row of its own, ``(n * t, d)`` or ``(n * h * w, d)``; or any function to ``(rows, d)`` with the same
-            number of rows for each input.
+        level: None, the default of all methods, takes ``(n, d)`` features as they are. ``"pooled"`` averages over places.
+            ``"places"`` makes each place a row, ``(n * t, d)`` or ``(n * h * w, d)``. A function maps the features to
+            ``(rows, d)``, with the same number of rows for each input.
 
     Raises:
-        ValueError: features with places at the level ``"rows"``, or an unknown level.
+        ValueError: features with places and no level.
     """
     if callable(level):
         return level(features)
-    if level not in ("rows", "pooled", "places"):
-        raise ValueError(f'`level` must be "rows", "pooled", "places" or a function, got {level!r}.')
     if features.ndim == 2:
         return features
-    if level == "rows":
+    if level is None:
         raise ValueError(
             f"the features have places, shape {tuple(features.shape)}: say what a row of a domain is, "
             '`level="pooled"` (an input) or `level="places"` (a token, a pixel).'
@@ -39,25 +36,32 @@ def as_rows(features: Tensor, level: Level) -> Tensor:
 
 
 def both(step: Step, source: str, target: str, level: Level) -> tuple[Tensor, Tensor]:
-    """The rows of two streams at one level."""
+    """Return the rows of two streams at the same level."""
     return as_rows(step[source].features, level), as_rows(step[target].features, level)
 
 
 def joined(step: Step, source: str, target: str, level: Level) -> tuple[Tensor, int]:
-    """The rows of two streams behind each other, and how many are the source's."""
+    """Return the rows of two streams, the source first, and the number of source rows."""
     n, m = len(step[source].index), len(step[target].index)
     rows = as_rows(step.features(source, target), level)
     return rows, len(rows) // (n + m) * n
 
 
-def classes_of(
-    head: torch.nn.Module, method: str, instead: str = "domain.dann, domain.dan or domain.deep_coral"
-) -> int:
-    """How many classes `head` tells apart; a clear error for a head whose outputs are not exclusive classes."""
-    classes = getattr(head, "classes", None)
-    if not isinstance(classes, int):
-        raise TypeError(
-            f"{method} asks which class a row is predicted to be, and a {type(head).__name__} has no `classes` that "
-            f"exclude one another: use {instead}, which look at features alone."
-        )
-    return classes
+def aligned(
+    step: Step, *, loss: Callable[..., Tensor], source: str, target: str, level: Level, **options: Any
+) -> Tensor:
+    """Return `loss` between the rows of two streams."""
+    return loss(*both(step, source, target, level), **options)
+
+
+def on_predictions(step: Step, *, loss: Callable[..., Tensor], head: Any, target: str, **options: Any) -> Tensor:
+    """Return `loss` of the predictions of `head` on a stream."""
+    return loss(step.output(head, target), **options)
+
+
+def with_source_labels(
+    step: Step, *, loss: Callable[..., Tensor], head: Any, source: str, target: str, **options: Any
+) -> Tensor:
+    """Return `loss` between two streams, the source with labels and the target with predictions of `head`."""
+    s, t = step[source], step[target]
+    return loss(s.features, t.features, s.labels, step.output(head, target), **options)

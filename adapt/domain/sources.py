@@ -1,17 +1,22 @@
-"""What methods over several labelled streams share: what they ask of the streams, and the risks."""
+"""Checks and losses of several labelled streams."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from adapt.engine import Step, gather
 from adapt.engine.step import unknown_stream
-from adapt.streams import Stream
+from adapt.protocols import Head, Source
 
 
 def check_names(sources: Sequence[str]) -> tuple[str, ...]:
-    """The names of two streams or more; raise for a single string, fewer, or one that comes twice."""
+    """Return the names of two streams or more.
+
+    Raises:
+        ValueError: a text in place of a list, fewer than two names, or a name twice.
+    """
     if isinstance(sources, str) or len(sources) < 2 or len(set(sources)) < len(sources):
         raise ValueError(
             f"`sources` must name at least two different streams, got {sources!r}; for a single source take a method "
@@ -20,19 +25,13 @@ def check_names(sources: Sequence[str]) -> tuple[str, ...]:
     return tuple(sources)
 
 
-def check_classes(head: nn.Module) -> int:
-    """The number of classes of a classifier; raise for any other head."""
-    classes = getattr(head, "classes", None)
-    if not isinstance(classes, int):
-        raise TypeError(
-            f"`head` must be a classifier with a number of `classes`, got {type(head).__name__}: this method is defined "
-            "on class probabilities."
-        )
-    return classes
+def check_labels(head: Head, streams: Mapping[str, Source], sources: Sequence[str]) -> None:
+    """Raise unless the streams have labels. Labels in memory are checked by `head`.
 
-
-def check_labels(head: nn.Module, streams: Mapping[str, Stream], sources: Sequence[str]) -> None:
-    """Raise unless the streams carry labels and, where these lie in memory, `head` can take them."""
+    Raises:
+        KeyError: a stream with an unknown name.
+        ValueError: a stream without labels, or labels for which `head` was not made.
+    """
     for name in sources:
         if name not in streams:
             raise unknown_stream(name, streams)
@@ -43,10 +42,10 @@ def check_labels(head: nn.Module, streams: Mapping[str, Stream], sources: Sequen
             )
         labels = streams[name].all_labels()
         if labels is not None:
-            head.check(labels)  # type: ignore[operator]
+            head.check(labels)
 
 
-def risks(step: Step, head: nn.Module, sources: Sequence[str]) -> Tensor:
-    """``(k,)``, the head's mean loss on each stream over the rows of all ranks, with its gradient."""
-    own = [head.loss(step.output(head, name), step[name].labels) for name in sources]  # type: ignore[operator]
+def risks(step: Step, head: Any, sources: Sequence[str]) -> Tensor:
+    """Return ``(k,)``, the mean loss of `head` on each stream over the rows of all ranks, with gradient."""
+    own = [head.loss(step.output(head, name), step[name].labels) for name in sources]
     return gather(torch.stack(own)[None]).mean(0)

@@ -65,11 +65,20 @@ def describe(value: Any) -> str:
 
 
 def _listed(values: Iterable[Any], named: Mapping[str, Any]) -> str:
-    return ", ".join([*map(describe, values), *(f"{k}={describe(v)}" for k, v in named.items())])
+    return ", ".join([*map(_part, values), *(f"{k}={_part(v)}" for k, v in named.items())])
 
 
 def _module(module: nn.Module) -> str:
-    """Return the class with settings; submodules by class alone."""
+    """Return the class with its settings, then its submodules."""
     settings = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
-    parts = [f"{name}={type(part).__name__}" for name, part in module.named_children()]
-    return f"{type(module).__name__}({', '.join([_listed((), settings), *parts] if settings else parts)})"
+    return f"{type(module).__name__}({_listed((), settings | dict(module.named_children()))})"
+
+
+def _part(value: Any) -> str:
+    """Return one line about a value inside of another value: of a module, the class and the numbers alone."""
+    if isinstance(value, nn.ModuleList):
+        return describe(list(value))
+    if not isinstance(value, nn.Module) or offers(value, MadeBy):
+        return describe(value)
+    numbers = {k: v for k, v in vars(value).items() if isinstance(v, int | float) and k != "training" and k[0] != "_"}
+    return f"{type(value).__name__}({_listed((), numbers)})"

@@ -33,7 +33,7 @@ def learn(*classifiers):
 
 
 CASES = {
-    "dann": Case(lambda e, h: [domain.dann(8, hidden=16)]),
+    "dann": Case(lambda e, h: [domain.dann(e, hidden=16)]),
     "dan": Case(lambda e, h: [domain.dan()]),
     "deep_coral": Case(lambda e, h: [domain.deep_coral(weight=10.0)]),
     "homm": Case(lambda e, h: [domain.homm(weight=10.0)]),
@@ -43,25 +43,25 @@ CASES = {
     "afn": Case(lambda e, h: [domain.afn()]),
     "bsp": Case(lambda e, h: [domain.bsp(weight=0.1)]),
     "rsd": Case(lambda e, h: [domain.rsd(level=wide, tradeoff=0)]),
-    "cdan": Case(lambda e, h: [domain.cdan(h, 8, hidden=16)]),
-    "cdan entropy, random": Case(lambda e, h: [domain.cdan(h, 8, entropy=True, randomized=12, hidden=16)]),
-    "mdd": Case(lambda e, h: [domain.mdd(h, 8, hidden=16)]),
-    "dd": Case(lambda e, h: [domain.dd(heads.Regressor(8), 8, hidden=16, strength=1.0)]),
+    "cdan": Case(lambda e, h: [domain.cdan(h, hidden=16)]),
+    "cdan entropy, random": Case(lambda e, h: [domain.cdan(h, entropy=True, randomized=12, hidden=16)]),
+    "mdd": Case(lambda e, h: [domain.mdd(h, hidden=16)]),
+    "dd": Case(lambda e, h: [domain.dd(heads.Regressor(8), hidden=16, strength=1.0)]),
     "mcc": Case(lambda e, h: [domain.mcc(h)]),
     "bnm": Case(lambda e, h: [domain.bnm(h)]),
     "im": Case(lambda e, h: [domain.im(h)]),
-    "vat": Case(lambda e, h: [domain.vat(h, "target", radius=1.0)]),
-    "vada": Case(lambda e, h: [domain.vada(h, 8, radius=1.0, hidden=16)]),
+    "vat": Case(lambda e, h: [domain.vat(h, radius=1.0)]),
+    "vada": Case(lambda e, h: [domain.vada(h, radius=1.0, hidden=16)]),
     "fixmatch": Case(lambda e, h: [domain.fixmatch(h, threshold=0.4)], second=True),
-    "mean_teacher": Case(lambda e, h: [domain.mean_teacher(e, h, weight=1.0, threshold=0.0)]),
-    "atdoc": Case(lambda e, h: [domain.atdoc(h, 8, TARGET, weight=1.0)]),
+    "mean_teacher": Case(lambda e, h: [domain.mean_teacher(h, encoder=e, weight=1.0, threshold=0.0)]),
+    "atdoc": Case(lambda e, h: [domain.atdoc(h, rows=TARGET, weight=1.0)]),
     "deep_jdot": Case(lambda e, h: [domain.deep_jdot(h, plan="sinkhorn")], source_labels=True),
     "ccsa": Case(lambda e, h: [domain.ccsa(), adapt.supervised(h, "few")], source_labels=True, few=True),
     "mcd": Case(lambda e, h: _two_heads(domain.mcd, e, h), phases=True),
     "swd": Case(lambda e, h: _two_heads(domain.swd, e, h), phases=True),
-    "wdgrl": Case(lambda e, h: domain.wdgrl(e, 8, learn(h), hidden=16, repeat=2), phases=True),
+    "wdgrl": Case(lambda e, h: domain.wdgrl(e, learn=learn(h), hidden=16, repeat=2), phases=True),
     "adda": Case(
-        lambda e, h: [Phase(learn(h), update=[h], name="learn"), *domain.adda(e, 8, hidden=16)], phases=True
+        lambda e, h: [Phase(learn(h), update=[h], name="learn"), *domain.adda(e, hidden=16)], phases=True
     ),
 }  # fmt: skip
 NOT_A_TERM = {"DomainNorm", "adabn", "advent"}  # have tests of their own
@@ -69,7 +69,7 @@ NOT_A_TERM = {"DomainNorm", "adabn", "advent"}  # have tests of their own
 
 def _two_heads(method, encoder, first):
     second = heads.Classifier(8, 3).to(next(first.parameters()).dtype)
-    return method(encoder, first, second, learn(first, second))
+    return method(first, second=second, encoder=encoder, learn=learn(first, second))
 
 
 def made(name: str, *, dtype=torch.float32, network_options=None, **options) -> tuple[Trainer, nn.Module]:

@@ -28,21 +28,21 @@ def make(name, *, dtype=torch.float32, seed=0):
     encoder = encoders.Encoder(nn.Sequential(nn.Linear(DIM, 16), nn.Tanh(), nn.Linear(16, 8)), 8)
     head = {"osbp": heads.Classifier(8, 4), "ovanet": heads.OneVsAll(8, 3)}.get(name) or heads.Classifier(8, 3)
     term = {
-        "m3sda": lambda: domain.m3sda(SOURCES),
-        "mdan": lambda: domain.mdan(head, 8, SOURCES, hidden=16),
-        "mdan hard": lambda: domain.mdan(head, 8, SOURCES, gamma=None, hidden=16),
-        "pada": lambda: domain.pada(head, 8, "a", momentum=0.5, hidden=16),
-        "iwan": lambda: domain.iwan(8, "a", hidden=16),
+        "m3sda": lambda: domain.m3sda(sources=SOURCES),
+        "mdan": lambda: domain.mdan(head, sources=SOURCES, hidden=16),
+        "mdan hard": lambda: domain.mdan(head, sources=SOURCES, gamma=None, hidden=16),
+        "pada": lambda: domain.pada(head, source="a", momentum=0.5, hidden=16),
+        "iwan": lambda: domain.iwan(encoder, source="a", hidden=16),
         "osbp": lambda: domain.osbp(head),
         "ovanet": lambda: domain.ovanet(head),
-        "pairwise_coral": lambda: domain.pairwise_coral(SOURCES),
-        "group_dro": lambda: domain.group_dro(head, SOURCES, step_size=0.5),
-        "vrex": lambda: domain.vrex(head, SOURCES),
-        "irm": lambda: domain.irm(head, SOURCES, weight=1.0),
-        "irm unbiased": lambda: domain.irm(head, SOURCES, unbiased=True, weight=1.0),
-        "fishr": lambda: domain.fishr(head, SOURCES, weight=10.0),
-        "mixup": lambda: domain.mixup(head, SOURCES),
-        "mixup features": lambda: domain.mixup(head, SOURCES, level="features"),
+        "pairwise_coral": lambda: domain.pairwise_coral(sources=SOURCES),
+        "group_dro": lambda: domain.group_dro(head, sources=SOURCES, step_size=0.5),
+        "vrex": lambda: domain.vrex(head, sources=SOURCES),
+        "irm": lambda: domain.irm(head, sources=SOURCES, weight=1.0),
+        "irm unbiased": lambda: domain.irm(head, sources=SOURCES, unbiased=True, weight=1.0),
+        "fishr": lambda: domain.fishr(head, sources=SOURCES, weight=10.0),
+        "mixup": lambda: domain.mixup(head, sources=SOURCES),
+        "mixup features": lambda: domain.mixup(head, sources=SOURCES, mix="features"),
     }[name]()
     for module in (encoder, head, *term.modules):
         module.to(dtype)

@@ -55,15 +55,15 @@ def jitter(x):
 def two_heads(method, encoder, first, **options):
     second = heads.Classifier(WIDTH, first.classes)
     learn = [adapt.supervised(h, "source", name=f"learn_{i}") for i, h in enumerate((first, second))]
-    return method(encoder, first, second, learn, **options)
+    return method(first, second=second, encoder=encoder, learn=learn, **options)
 
 
 W = WIDTH
 CLAIMS = {
-    "dann": (shortcut, 800, lambda e, h: [domain.dann(W, hidden=64)]),
-    "cdan": (shortcut, 800, lambda e, h: [domain.cdan(h, W, hidden=64)]),
-    "mdd": (shortcut, 800, lambda e, h: [domain.mdd(h, W, hidden=64, strength=ramp(1.0))]),
-    "dann and bsp": (shortcut, 400, lambda e, h: [domain.dann(W), domain.bsp()]),
+    "dann": (shortcut, 800, lambda e, h: [domain.dann(e, hidden=64)]),
+    "cdan": (shortcut, 800, lambda e, h: [domain.cdan(h, hidden=64)]),
+    "mdd": (shortcut, 800, lambda e, h: [domain.mdd(h, hidden=64, strength=ramp(1.0))]),
+    "dann and bsp": (shortcut, 400, lambda e, h: [domain.dann(e), domain.bsp()]),
     "dan": (shortcut, 400, lambda e, h: [domain.dan()]),
     "jan": (shortcut, 400, lambda e, h: [domain.jan(h)]),
     "dsan": (shortcut, 400, lambda e, h: [domain.dsan(h, weight=ramp(1.0))]),
@@ -74,18 +74,18 @@ CLAIMS = {
     "mcc": (wheel, 400, lambda e, h: [domain.mcc(h)]),
     "bnm": (wheel, 400, lambda e, h: [domain.bnm(h)]),
     "im": (wheel, 400, lambda e, h: [domain.im(h)]),
-    "atdoc": (wheel, 400, lambda e, h: [domain.atdoc(h, W, ROWS, weight=lambda progress: progress)]),
+    "atdoc": (wheel, 400, lambda e, h: [domain.atdoc(h, rows=ROWS, weight=lambda progress: progress)]),
     "fixmatch": (wheel, 400, lambda e, h: [domain.fixmatch(h)]),
-    "mean_teacher": (wheel, 400, lambda e, h: [domain.mean_teacher(e, h, decay=0.9, weight=ramp(10.0))]),
+    "mean_teacher": (wheel, 400, lambda e, h: [domain.mean_teacher(h, encoder=e, momentum=0.9, weight=ramp(10.0))]),
     "vada": (moons, 600, lambda e, h: [
-        *domain.vada(h, W, radius=0.3, adversarial=ramp(1.0), smooth_target=ramp(1.0))
+        *domain.vada(h, radius=0.3, adversarial=ramp(1.0), smooth_target=ramp(1.0))
     ]),
 }  # fmt: skip
 PHASES = {
     "mcd": (wheel, 400, lambda e, h: two_heads(domain.mcd, e, h)),
     "swd": (wheel, 400, lambda e, h: two_heads(domain.swd, e, h, weight=100.0)),
     "wdgrl": (shortcut, 250, lambda e, h: domain.wdgrl(
-        e, W, [adapt.supervised(h, "source")], repeat=3, hidden=64
+        e, learn=[adapt.supervised(h, "source")], repeat=3, hidden=64
     )),
 }  # fmt: skip
 LEAST = {"deep_coral": 0.9}  # it sees the covariances and not the means
@@ -181,7 +181,7 @@ def lines(target, seed, rows=ROWS):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda h: domain.dd(h, WIDTH, hidden=64, strength=ramp(1.0)),
+        lambda h: domain.dd(h, hidden=64, strength=ramp(1.0)),
         lambda h: domain.dan(weight=ramp(1.0)),
     ],
     ids=["dd", "dan"],

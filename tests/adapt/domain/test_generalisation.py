@@ -68,7 +68,7 @@ def test_irm_is_the_squared_derivative_by_a_factor_on_the_output(unbiased, kind)
     encoder, _, _ = make("irm", dtype=F64)
     torch.manual_seed(5)
     head = kind(8, 3 if kind is heads.Classifier else 1).double()
-    term, now, h = domain.irm(head, SOURCES, unbiased=unbiased), step(encoder, dtype=F64), 1e-5
+    term, now, h = domain.irm(head, sources=SOURCES, unbiased=unbiased), step(encoder, dtype=F64), 1e-5
     slow = 0.0
     for s in SOURCES:
         z, y = head(now[s].features).detach(), now[s].labels
@@ -109,18 +109,18 @@ def test_fishr_is_the_spread_of_the_variances_of_per_sample_gradients():
 def test_the_gradient_of_fishr_does_not_depend_on_the_momentum_in_the_first_step():
     def gradient(momentum):
         encoder, head, _ = make("fishr", dtype=F64)
-        domain.fishr(head, SOURCES, momentum=momentum)(step(encoder, dtype=F64)).backward()
+        domain.fishr(head, sources=SOURCES, momentum=momentum)(step(encoder, dtype=F64)).backward()
         return encoder.body[0].weight.grad
 
     torch.testing.assert_close(gradient(0.95), gradient(0.0), rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("level", ["inputs", "features"])
-def test_mixup_mixes_each_domain_with_the_next_of_a_ring(level):
+@pytest.mark.parametrize("mix", ["inputs", "features"])
+def test_mixup_mixes_each_domain_with_the_next_of_a_ring(mix):
     encoder, head, _ = make("mixup", dtype=F64)
-    term, now = domain.mixup(head, SOURCES, alpha=1.0, level=level), step(encoder, dtype=F64, seed=3)
+    term, now = domain.mixup(head, sources=SOURCES, alpha=1.0, mix=mix), step(encoder, dtype=F64, seed=3)
     value = term(now).item()
-    x = [now[s].inputs if level == "inputs" else now[s].features for s in SOURCES]
+    x = [now[s].inputs if mix == "inputs" else now[s].features for s in SOURCES]
     y = [now[s].labels for s in SOURCES]
     twin = step(encoder, dtype=F64, seed=3)  # its generator draws the same again
     ring = torch.randperm(3, generator=twin.generator).tolist()
@@ -131,7 +131,7 @@ def test_mixup_mixes_each_domain_with_the_next_of_a_ring(level):
         for i in range(len(x[e])):
             j = math.floor(i * len(x[p]) / len(x[e]))
             mixed = (share * x[e][i] + (1 - share) * x[p][j])[None]
-            log_p = head(encoder(mixed) if level == "inputs" else mixed)[0].log_softmax(0)
+            log_p = head(encoder(mixed) if mix == "inputs" else mixed)[0].log_softmax(0)
             total -= (share * log_p[y[e][i]] + (1 - share) * log_p[y[p][j]]).item()
     assert value == pytest.approx(total / sum(len(rows) for rows in x), rel=1e-6)  # the shares are float32
 
@@ -140,20 +140,44 @@ def test_methods_over_risks_take_a_regressor():
     encoder, _, _ = make("vrex")
     for method in (domain.vrex, domain.group_dro, domain.irm):
         encoder.zero_grad()
-        method(heads.Regressor(8), SOURCES)(step(encoder)).backward()
+        method(heads.Regressor(8), sources=SOURCES)(step(encoder)).backward()
         assert encoder.body[0].weight.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize(
     ("error", "call", "message"),
     [
-        (ValueError, lambda: domain.vrex(heads.Classifier(8, 3), "ab"), "at least two different streams, got 'ab'"),
-        (ValueError, lambda: domain.group_dro(heads.Classifier(8, 3), SOURCES, step_size=0.0), "`step_size` must be"),
-        (TypeError, lambda: domain.fishr(heads.Regressor(8), SOURCES), "must be a heads.Classifier, got Regressor"),
-        (ValueError, lambda: domain.fishr(heads.Classifier(8, 3), SOURCES, momentum=1.0), r"must be in \[0, 1\)"),
-        (TypeError, lambda: domain.mixup(heads.Regressor(8), SOURCES), "`head` must be a classifier"),
-        (ValueError, lambda: domain.mixup(heads.Classifier(8, 3), SOURCES, level="tokens"), "`level` must be"),
-        (ValueError, lambda: domain.mixup(heads.Classifier(8, 3), SOURCES, alpha=0.0), "`alpha` must be positive"),
+        (
+            ValueError,
+            lambda: domain.vrex(heads.Classifier(8, 3), sources="ab"),
+            "at least two different streams, got 'ab'",
+        ),
+        (
+            ValueError,
+            lambda: domain.group_dro(heads.Classifier(8, 3), sources=SOURCES, step_size=0.0),
+            "`step_size` must be",
+        ),
+        (
+            TypeError,
+            lambda: domain.fishr(heads.Regressor(8), sources=SOURCES),
+            "must be a heads.Classifier, got Regressor",
+        ),
+        (
+            ValueError,
+            lambda: domain.fishr(heads.Classifier(8, 3), sources=SOURCES, momentum=1.0),
+            r"must be in \[0, 1\)",
+        ),
+        (
+            TypeError,
+            lambda: domain.mixup(heads.Regressor(8), sources=SOURCES),
+            "`head` of mixup must tell exclusive classes",
+        ),
+        (ValueError, lambda: domain.mixup(heads.Classifier(8, 3), sources=SOURCES, mix="tokens"), "`mix` must be"),
+        (
+            ValueError,
+            lambda: domain.mixup(heads.Classifier(8, 3), sources=SOURCES, alpha=0.0),
+            "`alpha` must be a positive",
+        ),
     ],
 )
 def test_mistakes_are_named(error, call, message):
@@ -165,12 +189,12 @@ def test_streams_that_do_not_fit_are_named_before_the_first_step():
     encoder, head, _ = make("mixup")
     data = TensorDataset(torch.zeros(4, 6), torch.tensor([0, 1, 2, 3]))
     with pytest.raises(KeyError, match="unknown stream `b`"):
-        Trainer(encoder, [domain.mixup(head, ["a", "b"])], {"a": Stream(TensorDataset(*data[:3]), 2)})
+        Trainer(encoder, [domain.mixup(head, sources=["a", "b"])], {"a": Stream(TensorDataset(*data[:3]), 2)})
     with pytest.raises(ValueError, match=r"must be in \[0, 3\)"):
-        Trainer(encoder, [domain.vrex(head, ["a", "b"])], {"a": Stream(data, 2), "b": Stream(data, 2)})
+        Trainer(encoder, [domain.vrex(head, sources=["a", "b"])], {"a": Stream(data, 2), "b": Stream(data, 2)})
     one = {s: Stream(TensorDataset(*data[:3]), 1) for s in SOURCES}
     with pytest.raises(ValueError, match="`unbiased` needs at least 2 rows in a batch of `a`"):
-        Trainer(encoder, [domain.irm(head, SOURCES, unbiased=True)], one)
+        Trainer(encoder, [domain.irm(head, sources=SOURCES, unbiased=True)], one)
 
 
 def fitted(method, data, seed, *, steps=300, lr=1e-2, batch=250):
@@ -181,13 +205,16 @@ def fitted(method, data, seed, *, steps=300, lr=1e-2, batch=250):
     learn = [adapt.supervised(head, s) for s in names]
     terms = {
         "erm": lambda: learn,
-        "irm": lambda: [*learn, domain.irm(head, names, weight=switch(1.0, 1e4, at=0.2))],
-        "irm unbiased": lambda: [*learn, domain.irm(head, names, unbiased=True, weight=switch(1.0, 1e4, at=0.2))],
-        "vrex": lambda: [*learn, domain.vrex(head, names, weight=switch(1.0, 1e4, at=0.2))],
-        "fishr": lambda: [*learn, domain.fishr(head, names, weight=switch(0.0, 1e3, at=0.2))],
-        "pairwise_coral": lambda: [*learn, domain.pairwise_coral(names, weight=10.0)],
-        "group_dro": lambda: [domain.group_dro(head, names, step_size=0.1)],
-        "mixup": lambda: [domain.mixup(head, names)],
+        "irm": lambda: [*learn, domain.irm(head, sources=names, weight=switch(1.0, 1e4, at=0.2))],
+        "irm unbiased": lambda: [
+            *learn,
+            domain.irm(head, sources=names, unbiased=True, weight=switch(1.0, 1e4, at=0.2)),
+        ],
+        "vrex": lambda: [*learn, domain.vrex(head, sources=names, weight=switch(1.0, 1e4, at=0.2))],
+        "fishr": lambda: [*learn, domain.fishr(head, sources=names, weight=switch(0.0, 1e3, at=0.2))],
+        "pairwise_coral": lambda: [*learn, domain.pairwise_coral(sources=names, weight=10.0)],
+        "group_dro": lambda: [domain.group_dro(head, sources=names, step_size=0.1)],
+        "mixup": lambda: [domain.mixup(head, sources=names)],
     }[method]()
     made = Trainer(
         encoder, terms, {n: Stream(d, batch) for n, d in data.items()}, progress=False, seed=seed,

@@ -25,12 +25,12 @@ def test_levels_of_tokens_and_maps():
     assert torch.equal(as_rows(image, "places")[12 + 7], image[1, :, 1, 1])
     assert torch.equal(as_rows(image, lambda f: f[:, :, 0, 0]), image[:, :, 0, 0])
     rows = torch.randn(3, 5)
-    assert as_rows(rows, "rows") is rows and as_rows(rows, "pooled") is rows
+    assert as_rows(rows, None) is rows and as_rows(rows, "pooled") is rows
 
 
 @pytest.mark.parametrize(
     ("features", "level", "message"),
-    [(torch.zeros(2, 3, 4), "rows", "have places.*pooled"), (torch.zeros(2, 3), "pixel", "got 'pixel'")],
+    [(torch.zeros(2, 3, 4), None, "have places.*pooled")],
 )
 def test_levels_that_do_not_fit(features, level, message):
     with pytest.raises(ValueError, match=message):
@@ -42,7 +42,7 @@ class Segmenter(nn.Module):
 
     def __init__(self, dim=6, classes=3):
         super().__init__()
-        self.layer = nn.Conv2d(dim, classes, 1)
+        self.layer, self.classes = nn.Conv2d(dim, classes, 1), classes
 
     def forward(self, features):
         return self.layer(features)
@@ -106,7 +106,8 @@ def test_advent_sees_shares_of_the_entropy_and_turns_its_gradient():
     def gradient(strength):
         torch.manual_seed(0)
         head = Segmenter(3)
-        term = domain.advent(head, 3, hidden=4, strength=strength)
+        term = domain.advent(head, hidden=4)
+        term.loss.strength = strength
         batches = {
             n: Batch(scenes(s, d).tensors[0][:4], None, torch.arange(4))
             for n, s, d in (("source", 1, 0.0), ("target", 2, 0.4))
@@ -115,7 +116,7 @@ def test_advent_sees_shares_of_the_entropy_and_turns_its_gradient():
         return head.layer.weight.grad
 
     torch.testing.assert_close(gradient(-1.0), -gradient(1.0))
-    made, head = segmentation(lambda head: [domain.advent(head, 3, hidden=4)])
+    made, head = segmentation(lambda head: [domain.advent(head, hidden=4)])
     assert any("discriminator" in key for key in made.model.state_dict())
 
 
@@ -168,7 +169,7 @@ def domain_norms(dtype=torch.float32, **options):
         "source": Stream(cloud(dtype=dtype), 12),
         "target": Stream(cloud(40, seed=1, shift=5.0, dtype=dtype), 8, labels=False),
     }
-    terms = [adapt.supervised(head, "source"), domain.im(head), domain.vat(head, "target", radius=1.0)]
+    terms = [adapt.supervised(head, "source"), domain.im(head), domain.vat(head, radius=1.0)]
     return Trainer(shared, terms, data, progress=False, device="cpu", **options), head, shared
 
 
@@ -221,8 +222,8 @@ def test_two_ranks_equal_one():
     ("call", "message"),
     [
         (lambda: domain.DomainNorm(network()[0]), "no BatchNorm layer"),
-        (lambda: domain.DomainNorm(normalized()[0], ("a",)), "two different streams"),
-        (lambda: domain.DomainNorm(normalized()[0], ("a", "a")), "two different streams"),
+        (lambda: domain.DomainNorm(normalized()[0], domains=("a",)), "two different streams"),
+        (lambda: domain.DomainNorm(normalized()[0], domains=("a", "a")), "two different streams"),
         (
             lambda: domain.DomainNorm(normalized()[0])(torch.zeros(4, 6)),
             "announced by `announce_rows`; got a pass of 4 rows",

@@ -136,7 +136,8 @@ def test_dann_turns_the_gradient_and_scales_it_but_not_the_discriminators():
     def gradients(strength):
         encoder, _ = network()
         torch.manual_seed(3)
-        term = domain.dann(8, hidden=16, strength=strength)
+        term = domain.dann(8, hidden=16)
+        term.loss.strength = strength
         term(step(encoder)).backward()
         return encoder.body[0].weight.grad, term.loss.discriminator.layers[0].weight.grad
 
@@ -176,7 +177,7 @@ def moved(method, seed):
     body = torch.nn.Sequential(torch.nn.Linear(2, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
     encoder, head = encoders.Encoder(body, 8), heads.Classifier(8, 2)
     terms = {
-        None: [], "dann": [domain.dann(8, hidden=32)], "dan": [domain.dan()], "mcc": [domain.mcc(head)],
+        None: [], "dann": [domain.dann(encoder, hidden=32)], "dan": [domain.dan()], "mcc": [domain.mcc(head)],
         "deep_coral": [domain.deep_coral(weight=10.0)],
     }[method]  # fmt: skip
     data = {

@@ -74,7 +74,7 @@ def test_mdan_is_the_papers_bound_and_its_gradient_is_weighted_and_reversed(name
 
 def test_mdan_takes_any_head():
     encoder, _, _ = make("mdan")
-    term = domain.mdan(heads.Regressor(8), 8, SOURCES, hidden=16)
+    term = domain.mdan(heads.Regressor(8), sources=SOURCES, hidden=16)
     term(step(encoder)).backward()
     assert encoder.body[0].weight.grad.abs().max() > 0
 
@@ -82,10 +82,13 @@ def test_mdan_takes_any_head():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: domain.m3sda("source"), "at least two different streams, got 'source'"),
-        (lambda: domain.m3sda(["a"]), "at least two different streams"),
-        (lambda: domain.mdan(heads.Classifier(8, 3), 8, ["a", "a"]), "at least two different streams"),
-        (lambda: domain.mdan(heads.Classifier(8, 3), 8, SOURCES, gamma=0.0), "`gamma` must be positive, or None"),
+        (lambda: domain.m3sda(sources="source"), "at least two different streams, got 'source'"),
+        (lambda: domain.m3sda(sources=["a"]), "at least two different streams"),
+        (lambda: domain.mdan(heads.Classifier(8, 3), sources=["a", "a"]), "at least two different streams"),
+        (
+            lambda: domain.mdan(heads.Classifier(8, 3), sources=SOURCES, gamma=0.0),
+            "`gamma` must be a positive number, or None",
+        ),
     ],
 )
 def test_mistakes_are_named(call, message):
@@ -98,7 +101,7 @@ def test_a_source_without_labels_is_named():
     encoder, _, _ = make("mdan")
     data = {name: Stream(data, 2, labels=name == "a") for name in (*SOURCES, "target")}
     with pytest.raises(ValueError, match="stream `b` was made with `labels=False`"):
-        Trainer(encoder, [domain.mdan(head, 8, SOURCES)], data)
+        Trainer(encoder, [domain.mdan(head, sources=SOURCES)], data)
 
 
 def moved(shift, rows, seed):
@@ -116,9 +119,9 @@ def accuracy(method, seed, steps=300):
     learn = [adapt.supervised(head, s) for s in SOURCES]
     terms = {
         "source only": lambda: learn,
-        "m3sda": lambda: [*learn, domain.m3sda(SOURCES, weight=1.0)],
-        "mdan": lambda: domain.mdan(head, 8, SOURCES, hidden=32),
-        "mdan hard": lambda: domain.mdan(head, 8, SOURCES, gamma=None, hidden=32),
+        "m3sda": lambda: [*learn, domain.m3sda(sources=SOURCES, weight=1.0)],
+        "mdan": lambda: domain.mdan(head, sources=SOURCES, hidden=32),
+        "mdan hard": lambda: domain.mdan(head, sources=SOURCES, gamma=None, hidden=32),
     }[method]()
     data = {s: Stream(moved(d, 120, i), 32) for i, (s, d) in enumerate(zip(SOURCES, (-0.9, 0.0, 0.6), strict=True))}
     data["target"] = Stream(moved(2.0, 120, 7), 32, labels=False)

@@ -137,11 +137,11 @@ def test_the_head_of_ovanet_says_unknown_where_its_best_class_says_no():
 @pytest.mark.parametrize(
     ("error", "call", "message"),
     [
-        (TypeError, lambda: domain.pada(heads.Regressor(8), 8), "`head` must be a classifier"),
-        (ValueError, lambda: domain.pada(heads.Classifier(8, 3), 8, momentum=1.0), r"`momentum` must be in \[0, 1\)"),
-        (TypeError, lambda: domain.osbp(heads.Regressor(8)), "`head` must be a classifier"),
+        (TypeError, lambda: domain.pada(heads.Regressor(8)), "`head` of pada must tell exclusive classes"),
+        (ValueError, lambda: domain.pada(heads.Classifier(8, 3), momentum=1.0), r"`momentum` must be in \[0, 1\)"),
+        (TypeError, lambda: domain.osbp(heads.Regressor(8)), "`head` of osbp must tell exclusive classes"),
         (ValueError, lambda: domain.osbp(heads.Classifier(8, 2)), "at least three classes"),
-        (ValueError, lambda: domain.osbp(heads.Classifier(8, 3), boundary=1.0), "`boundary` must lie between"),
+        (ValueError, lambda: domain.osbp(heads.Classifier(8, 3), boundary=1.0), "`boundary` must be between 0 and 1"),
         (TypeError, lambda: domain.ovanet(heads.Classifier(8, 3)), "must be a heads.OneVsAll, got Classifier"),
     ],
 )
@@ -178,9 +178,9 @@ def partial(method, seed):
     learn, strong = adapt.supervised(head, "source"), {"strength": ramp(3.0), "hidden": 32}
     terms = {
         "source only": lambda: [learn],
-        "dann": lambda: [learn, domain.dann(8, **strong)],
-        "pada": lambda: [domain.pada(head, 8, momentum=0.95, **strong)],
-        "iwan": lambda: [learn, domain.iwan(8, **strong)],
+        "dann": lambda: [learn, domain.dann(encoder, **strong)],
+        "pada": lambda: [domain.pada(head, momentum=0.95, **strong)],
+        "iwan": lambda: [learn, domain.iwan(encoder, **strong)],
     }[method]()
     target, test = (ring((0, 3), rows, i, shift=(-0.3, -0.3)) for i, rows in ((5, 120), (6, 600)))
     return fitted(terms, encoder, ring(range(6), 360, 4), target, seed=seed).evaluate(head, test).value

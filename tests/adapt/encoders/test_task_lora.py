@@ -177,7 +177,7 @@ def test_training_takes_one_pass_a_step_and_any_order():
 
 def test_a_term_with_passes_of_its_own_says_whose_they_are():
     made, tops = trainer()
-    terms = [*made.terms, domain.vat(tops["tagging"], "tagging", radius=1.0)]
+    terms = [*made.terms, domain.vat(tops["tagging"], on="tagging", radius=1.0)]
     made = Trainer(made.encoder, terms, made.streams, progress=False, device="cpu").fit(1)
     assert made.encoder.body.calls == 3
 

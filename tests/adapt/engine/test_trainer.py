@@ -108,7 +108,7 @@ def test_encoder_runs_once_over_what_is_asked_for_and_heads_once_a_stream():
     head.register_forward_hook(lambda m, i, o: calls.append(("head", len(o))))
     made = Trainer(
         encoder,
-        [adapt.supervised(head, "source"), domain.mcc(head, "target"), domain.mcc(head, "source")][:2],
+        [adapt.supervised(head, "source"), domain.mcc(head), domain.mcc(head, target="source")][:2],
         {**streams(), "idle": Stream(cloud(), 5)},
         progress=False,
     )

@@ -8,7 +8,7 @@ from adapt.domain.options import check_options
 from adapt.engine import Step, Term, ramp
 from adapt.engine.schedule import Schedule, at
 from adapt.heads import Discriminator
-from adapt.protocols import HasDim, dim_of
+from adapt.protocols import HasDim
 
 
 def dann(
@@ -45,7 +45,7 @@ def dann(
     Ganin et al., 2016, https://arxiv.org/abs/1505.07818
     """
     check_options(source=source, target=target, name=name, weight=weight, level=level, strength=strength, hidden=hidden)
-    discriminator = Discriminator(dim_of(encoder), hidden=hidden)
+    discriminator = Discriminator(encoder, hidden=hidden)
     return Term(name, Dann(discriminator, source, target, level, strength, name), weight, streams=[source, target])
 
 

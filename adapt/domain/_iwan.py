@@ -10,7 +10,7 @@ from adapt.domain.options import check_options
 from adapt.engine import Step, Term, ramp
 from adapt.engine.schedule import Schedule, at
 from adapt.heads import Discriminator
-from adapt.protocols import HasDim, dim_of
+from adapt.protocols import HasDim
 
 
 def iwan(
@@ -56,8 +56,7 @@ def iwan(
     Zhang et al., Importance Weighted Adversarial Nets for Partial Domain Adaptation, 2018, https://arxiv.org/abs/1803.09210
     """
     check_options(source=source, target=target, name=name, weight=weight, level=level, strength=strength, hidden=hidden)
-    dim = dim_of(encoder)
-    judge, discriminator = (Discriminator(dim, hidden=hidden) for _ in range(2))
+    judge, discriminator = (Discriminator(encoder, hidden=hidden) for _ in range(2))
     loss = Iwan(judge, discriminator, source, target, level, strength, name)
     return Term(name, loss, weight, streams=[source, target])
 

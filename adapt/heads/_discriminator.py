@@ -23,7 +23,7 @@ class Discriminator(nn.Module):
     def __init__(self, encoder: HasDim | int, *, hidden: int = 256):
         super().__init__()
         check_count("`hidden`", hidden)
-        self.dim = dim_of(encoder)
+        self.dim, self.hidden = dim_of(encoder), hidden
         self.layers = nn.Sequential(
             nn.Linear(self.dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)
         )

@@ -1,8 +1,9 @@
 """The same task in another domain: each method returns terms, beside a supervised term, or phases.
 
-All methods have one signature, ``method(first, *, source="source", target="target", name=..., weight=..., level=..., ...)``.
-The first argument is the head for methods that use predictions, the encoder (or its feature size) for other methods with
-parameters, and nothing for the rest.
+All methods have one signature,
+``method(first, *, source="source", target="target", name=..., weight=..., level=..., ...)``. The first argument is the
+head for methods that use predictions, the encoder (or its feature size) for other methods with parameters, and nothing
+for the rest.
 """
 
 from typing import NoReturn

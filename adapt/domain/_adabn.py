@@ -21,8 +21,8 @@ def adabn(encoder: M, dataset: Dataset, *, batch_size: int = 256) -> M:
     Args:
         encoder: with BatchNorm layers that keep statistics. Weights stay as before.
         dataset: of target rows; labels are not used.
-        batch_size: most rows per pass. All passes have the same size, up to one row. The new mean is the mean of the whole
-            set; the new variance is the mean of the variances of the passes, so take a large size.
+        batch_size: most rows per pass. All passes have the same size, up to one row. The new mean is the mean of the
+            whole set; the new variance is the mean of the variances of the passes, so take a large size.
 
     Returns:
         `encoder`, in training or evaluation mode as before. Every rank does the same work.
@@ -37,8 +37,8 @@ def adabn(encoder: M, dataset: Dataset, *, batch_size: int = 256) -> M:
     rows = len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no length
     if not layers or rows == 0:
         raise ValueError(
-            f"adabn needs BatchNorm layers and target rows, got {len(layers)} layers and {rows} rows: take an encoder with "
-            "BatchNorm and a dataset that is not empty."
+            f"adabn needs BatchNorm layers and target rows, got {len(layers)} layers and {rows} rows: take an encoder "
+            "with BatchNorm and a dataset that is not empty."
         )
     momenta = [layer.momentum for layer in layers]
     device = next(encoder.parameters()).device

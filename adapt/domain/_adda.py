@@ -25,8 +25,8 @@ def adda(
 ) -> list[Phase]:
     """Move the target's encoder from the start, a copy of the source's, until a discriminator is deceived: ADDA.
 
-    Train encoder and head on the source first. The term copies the encoder now, once, as the encoder of the source, which
-    stays frozen. The trainer's `encoder` becomes the encoder of the target, and the head does not move.
+    Train encoder and head on the source first. The term copies the encoder now, once, as the encoder of the source,
+    which stays frozen. The trainer's `encoder` becomes the encoder of the target, and the head does not move.
 
     Args:
         encoder: of the trainer, trained on the source.

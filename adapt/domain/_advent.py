@@ -34,8 +34,8 @@ def advent(
         name: of the term.
         weight: of the term, discriminator included; 1e-3 as in the paper.
         strength: of the reversed gradient; 1.
-        discriminator: from ``(n, classes, h, w)`` to logits for "from the source", of any shape. None makes three strided
-            convolutions and a fourth convolution to one channel, for ``head.classes`` classes.
+        discriminator: from ``(n, classes, h, w)`` to logits for "from the source", of any shape. None makes three
+            strided convolutions and a fourth convolution to one channel, for ``head.classes`` classes.
         hidden: channels of the first layer of the default discriminator.
 
     Raises:

@@ -23,7 +23,7 @@ def atdoc(
     neighbours: int = 5,
     temperature: float = 0.5,
 ) -> Term:
-    """Learn pseudo-labels from the nearest neighbours in a bank of the whole target set: ATDOC with neighbourhood aggregation.
+    """Learn pseudo-labels from neighbours in a bank of the whole target set: ATDOC with neighbourhood aggregation.
 
     Args:
         head: the classifier, with the feature size in ``head.dim``.
@@ -34,9 +34,9 @@ def atdoc(
         neighbours: number of neighbours whose predictions are averaged; 5.
         temperature: sharpens the predictions before the bank stores the predictions; 0.5.
 
-    The bank is a buffer: a checkpoint holds the bank, and a resumed run continues with the bank. In each step, the bank is
-    read first and the rows of the batch are written last. (The authors write after the update, from another pass of the
-    encoder in evaluation mode; no further pass is needed here.)
+    The bank is a buffer: a checkpoint holds the bank, and a resumed run continues with the bank. In each step, the bank
+    is read first and the rows of the batch are written last. (The authors write after the update, from another pass of
+    the encoder in evaluation mode; no further pass is needed here.)
 
     Raises:
         TypeError: a head without classes or without `dim`.

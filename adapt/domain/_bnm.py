@@ -13,7 +13,7 @@ from adapt.protocols import classes_of
 
 
 def bnm(head: nn.Module, *, target: str = "target", name: str = "bnm", weight: float | Schedule = 1.0) -> Term:
-    """Maximise the nuclear norm of a batch of predictions on an unlabelled stream: batch nuclear-norm maximisation, BNM.
+    """Maximise the nuclear norm of the predictions on an unlabelled stream: batch nuclear-norm maximisation, BNM.
 
     Args:
         head: the classifier.

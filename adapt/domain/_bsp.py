@@ -18,7 +18,9 @@ def bsp(
     level: Level = None,
     count: int = 1,
 ) -> Term:
-    """Penalise the largest singular values of the features of each domain: batch spectral penalisation, beside DANN or CDAN.
+    """Penalise the largest singular values of the features of each domain: batch spectral penalisation, BSP.
+
+    A term beside DANN or CDAN.
 
     Args:
         source, target: streams; no labels are used.

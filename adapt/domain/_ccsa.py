@@ -20,15 +20,15 @@ def ccsa(
 ) -> Term:
     """Pull rows of the same class together and push rows of different classes apart, across two labelled streams: CCSA.
 
-    Train the head on both streams as well: ``adapt.supervised(head, on="few")`` beside the supervised term of the source is
-    plain joint training, the baseline.
+    Train the head on both streams as well: ``adapt.supervised(head, on="few")`` beside the supervised term of the
+    source is plain joint training, the baseline.
 
     Args:
         source: labelled stream.
         target: stream of the few labelled target rows.
         name: of the term.
-        weight: of the term; 0.25. The paper weighs this loss with 0.25 and the classification loss with 0.75: a ratio of
-            a third.
+        weight: of the term; 0.25. The paper weighs this loss with 0.25 and the classification loss with 0.75: a ratio
+            of a third.
         margin: of :func:`losses.semantic_alignment`, for features with a length of about 1.
 
     Raises:

@@ -27,18 +27,20 @@ def cdan(
 ) -> Term:
     r"""Train against a discriminator of the outer product of features and class probabilities: CDAN, and CDAN-E.
 
-    .. math:: \min_D \max_F\; \tfrac12 \bigl( \mathbb{E}_S [-w \log D(f \otimes p)] + \mathbb{E}_T [-w \log (1 - D(f \otimes p))] \bigr)
+    .. math::
+        \min_D \max_F\; \tfrac12 \bigl( \mathbb{E}_S [-w \log D(f \otimes p)]
+        + \mathbb{E}_T [-w \log (1 - D(f \otimes p))] \bigr)
 
     Args:
-        head: the classifier behind p, with the feature size in ``head.dim``. The term sends no gradient to the head, as in
-            tllib and the authors' code.
+        head: the classifier behind p, with the feature size in ``head.dim``. The term sends no gradient to the head, as
+            in tllib and the authors' code.
         source, target: streams; no labels are used.
         name: of the term.
         weight: of the term, discriminator included.
         strength: of the reversed gradient; Ganin's rise from 0 to 1.
         entropy: CDAN-E, rows weighted by :math:`1 + e^{-H(p)}`, normalised within each domain.
-        randomized: dimensions of a random projection of the outer product, by two fixed matrices in the state_dict; None for
-            the whole product up to 4,096 dimensions and for 1,024 random dimensions above, the authors' rule.
+        randomized: dimensions of a random projection of the outer product, by two fixed matrices in the state_dict;
+            None for the whole product up to 4,096 dimensions and for 1,024 random dimensions above, the authors' rule.
         seed: of the random matrices.
         hidden: units of the discriminator's two hidden layers.
 

@@ -34,8 +34,8 @@ def dann(
         name: of the term.
         weight: of the term, discriminator included.
         level: the rows of features with places: :func:`adapt.domain.level.as_rows`.
-        strength: :math:`\lambda` of the reversed gradient; Ganin's rise from 0 to 1. The discriminator always learns at full
-            rate.
+        strength: :math:`\lambda` of the reversed gradient; Ganin's rise from 0 to 1. The discriminator always learns at
+            full rate.
         hidden: units of the discriminator's two hidden layers.
 
     Raises:

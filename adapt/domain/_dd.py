@@ -24,8 +24,8 @@ def dd(
     """Learn features on which no second regressor agrees with the first on source and differs on target: DD.
 
     Args:
-        head: the regressor. The term uses the predictions of the head without gradient. Scale the labels to about [0, 1]: the
-            outputs of the second head are sigmoids, as in tllib, because the loss is unbounded otherwise.
+        head: the regressor. The term uses the predictions of the head without gradient. Scale the labels to about
+            [0, 1]: the outputs of the second head are sigmoids, as in tllib, because the loss is unbounded otherwise.
         source, target: streams; no labels are used.
         name: of the term.
         weight: of the term, the adversarial head included.

@@ -24,8 +24,8 @@ def deep_coral(
     Args:
         source, target: streams; no labels are used.
         name: of the term.
-        weight: of the term; Ganin's rise from 0 to 1. The paper chooses the weight so that the two losses are roughly the
-            same at the end of training.
+        weight: of the term; Ganin's rise from 0 to 1. The paper chooses the weight so that the two losses are roughly
+            the same at the end of training.
         level: the rows of features with places: :func:`adapt.domain.level.as_rows`.
         options: of :func:`losses.coral`.
 

@@ -30,8 +30,8 @@ def deep_jdot(
         target: stream; no labels are used. Batches may be of different sizes.
         name: of the term.
         weight: of the term; 1, since the options weigh the parts of the loss.
-        options: of :func:`losses.joint_transport`: ``feature_weight`` and ``label_weight`` are alpha and lambda of the paper
-            (0.001 and 0.0001 for the digits there); ``plan="exact"`` needs POT, ``"sinkhorn"`` nothing.
+        options: of :func:`losses.joint_transport`: ``feature_weight`` and ``label_weight`` are alpha and lambda of the
+            paper (0.001 and 0.0001 for the digits there); ``plan="exact"`` needs POT, ``"sinkhorn"`` nothing.
 
     Raises:
         TypeError: a head without classes; an option that :func:`losses.joint_transport` does not have.

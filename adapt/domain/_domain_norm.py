@@ -17,14 +17,14 @@ class DomainNorm(nn.Module):
     Args:
         encoder: changed in place: BatchNorm layers are copied for each domain, all other layers are shared.
         domains: the streams with separate layers.
-        evaluate_as: the domain of rows without a named stream in evaluation mode; default: the last of `domains`. Change the
+        evaluate_as: the domain of rows without a named stream in evaluation mode; default: the last domain. Change the
             attribute at any time. ``trainer.evaluate(head, dataset, stream="source")`` names the stream.
 
     In training, :class:`adapt.engine.Step` announces the stream of each row of a pass (:meth:`announce_rows`).
 
     Raises:
-        ValueError: no BatchNorm layer; fewer than two domains; an unknown `evaluate_as`; in training, rows of another stream
-            or rows without an announcement.
+        ValueError: no BatchNorm layer; fewer than two domains; an unknown `evaluate_as`; in training, rows of another
+            stream or rows without an announcement.
 
     Chang et al., Domain-Specific Batch Normalization, 2019, https://arxiv.org/abs/1906.03950
     """
@@ -49,8 +49,8 @@ class DomainNorm(nn.Module):
         replaced = _replace(encoder, self.parts, tuple(domains))
         if not replaced:
             raise ValueError(
-                "`encoder` has no BatchNorm layer to copy for each domain: take an encoder with BatchNorm, or train without "
-                "DomainNorm."
+                "`encoder` has no BatchNorm layer to copy for each domain: take an encoder with BatchNorm, or train "
+                "without DomainNorm."
             )
         self.encoder, self.domains = encoder, tuple(domains)
         if offers(encoder, HasDim):
@@ -72,8 +72,8 @@ class DomainNorm(nn.Module):
         unknown = [name for name, _ in self.parts if name not in self.domains]
         if unknown or sum(n for _, n in self.parts) != rows:
             raise ValueError(
-                f"expected rows of the domains {self.domains}, announced by `announce_rows`; got a pass of {rows} rows, "
-                f"announced as {self.parts}: name the streams in `domains`, or call `announce_rows` before the encoder."
+                f"expected rows of the domains {self.domains}, announced by `announce_rows`; got a pass of {rows} "
+                f"rows, announced as {self.parts}: name the streams in `domains`."
             )
         return self.encoder(inputs)
 

@@ -30,22 +30,22 @@ def fishr(
         v_e = \mathrm{Var}_{i \in e}\, \nabla_{W, b}\, \ell_i, \qquad
         \nabla_W \ell_i = (p_i - y_i)\, f_i^\top, \quad \nabla_b \ell_i = p_i - y_i
 
-    with P the number of weights of the head's linear layer, :math:`f` the input of the layer, and :math:`\tilde v_e` the running
-    mean of :math:`v_e`, divided by one minus the momentum so that the gradient does not depend on the momentum. In closed
-    form: :math:`\mathrm{Var}_{cd} = \mathbb{E}[\delta_c^2 f_d^2] - \mathbb{E}[\delta_c f_d]^2`, two matrix products; no gradient
-    of a single row is ever held. A penalty beside the supervised loss: needs a supervised term for each source (DomainBed
-    adds the penalty to the mean of the losses).
+    with P the number of weights of the head's linear layer, :math:`f` the input of the layer, and :math:`\tilde v_e`
+    the running mean of :math:`v_e`, divided by one minus the momentum so that the gradient does not depend on the
+    momentum. In closed form: :math:`\mathrm{Var}_{cd} = \mathbb{E}[\delta_c^2 f_d^2] - \mathbb{E}[\delta_c f_d]^2`, two
+    matrix products; no gradient of a single row is ever held. A penalty beside the supervised loss: needs a supervised
+    term for each source (DomainBed adds the penalty to the mean of the losses).
 
     Args:
         head: :class:`adapt.heads.Classifier`: one linear layer and cross-entropy.
         sources: k >= 2 labelled streams.
         name: of the term.
-        weight: of the term; 0 for the first 30 % of the run and then 1000, as in the authors' code (where a fresh optimizer
-            begins at the switch; the optimizer here continues).
+        weight: of the term; 0 for the first 30 % of the run and then 1000, as in the authors' code (where a fresh
+            optimizer begins at the switch; the optimizer here continues).
         momentum: of the running variances; 0.95 as in the authors' code.
 
-    Buffers, in the state_dict: ``variances`` ``(k, classes, dim + 1)``, weights and bias, zero at first. The buffers hold no
-    gradient and are the same on every rank: the rows of all ranks are gathered.
+    Buffers, in the state_dict: ``variances`` ``(k, classes, dim + 1)``, weights and bias, zero at first. The buffers
+    hold no gradient and are the same on every rank: the rows of all ranks are gathered.
 
     Batches may differ in size. The variance divides by n. One row has variance zero.
 
@@ -60,8 +60,8 @@ def fishr(
     """
     if not isinstance(head, Classifier):
         raise TypeError(
-            f"`head` must be a heads.Classifier, got {type(head).__name__}: the penalty has a closed form for one linear layer "
-            "under cross-entropy alone."
+            f"`head` must be a heads.Classifier, got {type(head).__name__}: the closed form of the penalty asks for "
+            "one linear layer under cross-entropy."
         )
     sources = check_names(sources)
     check_options(name=name, weight=weight, momentum=momentum)
@@ -87,7 +87,7 @@ class Fishr(nn.Module):
         return (mean - mean.mean(0)).square().mean()
 
     def variance(self, step: Step, name: str) -> Tensor:
-        """Return ``(classes, dim + 1)`` variances of the per-sample gradients of weights and bias, over the rows of all ranks."""
+        """Return ``(classes, dim + 1)``, the variances of the per-sample gradients over the rows of all ranks."""
         inputs = step.call(self.head.dropout, step[name].features)
         f, z, y = gather(inputs), gather(step.call(self.head.linear, inputs)), gather(step[name].labels)
         delta = z.softmax(1) - one_hot(y, z.shape[1], z)

@@ -26,8 +26,8 @@ def group_dro(
         \min_\theta \max_{q \in \Delta}\; \sum_g q_g R_g(\theta), \qquad
         q_g \leftarrow \frac{q_g\, e^{\eta R_g}}{\sum_j q_j\, e^{\eta R_j}}
 
-    with :math:`R_g` the head's loss on group g. Each step updates the weights before their use. Holds the supervised loss: no
-    ``adapt.supervised`` beside this term.
+    with :math:`R_g` the head's loss on group g. Each step updates the weights before their use. Holds the supervised
+    loss: no ``adapt.supervised`` beside this term.
 
     Args:
         head: classifier, regressor or any head with a `loss`.
@@ -36,16 +36,16 @@ def group_dro(
         weight: of the term.
         step_size: :math:`\eta`; 0.01 as in the paper and DomainBed.
 
-    Buffer, in the state_dict: ``q`` ``(k,)``, equal at first. The same on every rank: the risks are means over the rows of
-    all ranks.
+    Buffer, in the state_dict: ``q`` ``(k,)``, equal at first. The same on every rank: the risks are means over the rows
+    of all ranks.
 
     Raises:
         TypeError: a head without a `loss`.
         ValueError: fewer than two sources, streams without labels, an option with a wrong value.
 
-    Without early stopping or strong weight decay a large network reaches zero risk on all groups, and the weights have no
-    effect: the main point of the paper. The paper's adjustment for small groups, C / sqrt(n_g) added to the risks, is left
-    out.
+    Without early stopping or strong weight decay a large network reaches zero risk on all groups, and the weights have
+    no effect: the main point of the paper. The paper's adjustment for small groups, C / sqrt(n_g) added to the risks,
+    is left out.
 
     Sagawa et al., Distributionally Robust Neural Networks for Group Shifts, 2020, algorithm 1, https://arxiv.org/abs/1911.08731
     """

@@ -24,8 +24,8 @@ def homm(
     Args:
         source, target: streams; no labels are used.
         name: of the term.
-        weight: of the term; Ganin's rise from 0 to 1. The moments grow with the features: the paper puts a tanh before the
-            moments and takes weights up to 1e4.
+        weight: of the term; Ganin's rise from 0 to 1. The moments grow with the features: the paper puts a tanh before
+            the moments and takes weights up to 1e4.
         level: the rows of features with places: :func:`adapt.domain.level.as_rows`.
         options: of :func:`losses.higher_order_moment_matching`; ``order=3``.
 

@@ -25,26 +25,27 @@ def irm(
     .. math::
         \frac1k \sum_i \Bigl( \frac{\partial}{\partial w} R_i(w \cdot h \circ F) \Big|_{w = 1} \Bigr)^2
 
-    with :math:`R_i` the head's loss on source i and w a scalar. A penalty beside the supervised loss: needs a supervised term
-    for each source. (The paper adds the sum of losses and the sum of penalties; DomainBed, the origin of the weights, adds
-    means.)
+    with :math:`R_i` the head's loss on source i and w a scalar. A penalty beside the supervised loss: needs a
+    supervised term for each source. (The paper adds the sum of losses and the sum of penalties; DomainBed, the origin
+    of the weights, adds means.)
 
     Args:
         head: classifier, regressor or any head with a `loss` that is a mean over rows and can be differentiated twice.
         sources: k >= 2 labelled streams.
         name: of the term.
-        weight: of the term; 1 for the first tenth of the run and then 100, the default of DomainBed (where a fresh optimizer
-            begins at the switch; the optimizer here continues).
-        unbiased: the product of the derivatives on the rows of even and of odd number, in place of the square. The expected
-            product is the square of the expected derivative, and the product may be negative. The form of DomainBed; False is
-            the form in the paper.
+        weight: of the term; 1 for the first tenth of the run and then 100, the default of DomainBed (where a fresh
+            optimizer begins at the switch; the optimizer here continues).
+        unbiased: the product of the derivatives on the rows of even and of odd number, in place of the square. The
+            expected product is the square of the expected derivative, and the product may be negative. The form of
+            DomainBed; False is the form in the paper.
 
-    Batches may differ in size. Exact on several ranks: outputs and labels of all rows are gathered. Twice differentiable.
+    Batches may differ in size. Exact on several ranks: outputs and labels of all rows are gathered. Twice
+    differentiable.
 
     Raises:
         TypeError: a head without a `loss`.
-        ValueError: fewer than two sources, streams without labels, an option with a wrong value; `unbiased` with fewer than
-            two rows in a batch.
+        ValueError: fewer than two sources, streams without labels, an option with a wrong value; `unbiased` with fewer
+            than two rows in a batch.
 
     Arjovsky et al., Invariant Risk Minimization, 2019, https://arxiv.org/abs/1907.02893
     """

@@ -29,10 +29,10 @@ def iwan(
     .. math::
         \ell(D) + \ell(D_0; w), \qquad w_i = \frac{1 - D(F(x_i))}{\tfrac1n \sum_j 1 - D(F(x_j))}
 
-    A source row has a high weight where :math:`D` takes the row for a target row. :math:`D` only judges: :math:`D` learns
-    from detached features, with equal weights, and sends no gradient to the encoder. :math:`D_0` is the discriminator of DANN
-    with weights w on the source rows, and the gradient of :math:`D_0` is reversed. Needs a supervised term without weights;
-    the paper adds the entropy of the target, ``losses.entropy``, with weight 0.1.
+    A source row has a high weight where :math:`D` takes the row for a target row. :math:`D` only judges: :math:`D`
+    learns from detached features, with equal weights, and sends no gradient to the encoder. :math:`D_0` is the
+    discriminator of DANN with weights w on the source rows, and the gradient of :math:`D_0` is reversed. Needs a
+    supervised term without weights; the paper adds the entropy of the target, ``losses.entropy``, with weight 0.1.
 
     Args:
         encoder: of the trainer, or the feature size.
@@ -45,9 +45,9 @@ def iwan(
 
     Batches may differ in size. Exact on several ranks: the weights are normalised over the rows of all ranks.
 
-    Related: :func:`adapt.domain.pada` weighs classes, by the predictions on the target. In the paper, the weights come from
-    features of a frozen source encoder, and the target has another encoder. With one shared encoder, as in tllib, the weights
-    follow the aligned features.
+    Related: :func:`adapt.domain.pada` weighs classes, by the predictions on the target. In the paper, the weights come
+    from features of a frozen source encoder, and the target has another encoder. With one shared encoder, as in tllib,
+    the weights follow the aligned features.
 
     Raises:
         TypeError: an `encoder` without `dim`.

@@ -35,16 +35,16 @@ def m3sda(
         sources: N >= 2 streams; no labels are used.
         target: stream; no labels are used.
         name: of the term.
-        weight: of the term; Ganin's rise to 0.1, our choice: the gradient of a norm without a square does not fade near zero.
-            The paper names no value.
+        weight: of the term; Ganin's rise to 0.1, our choice: the gradient of a norm without a square does not fade near
+            zero. The paper names no value.
         level: the rows of features with places: :func:`adapt.domain.level.as_rows`.
 
     Batches may differ in size. Exact on several ranks: the moments are means over the rows of all ranks.
 
-    The authors' code differs from the equation in the paper. The code centres the features and takes moments up to five. The
-    first "moment" in the code is the distance between the two batches, row by row. The sum over pairs is divided by a
-    constant and weighed with 0.0005. The second variant in the paper, M3SDA-beta, adds two classifiers per source that
-    disagree: the added part is MCD.
+    The authors' code differs from the equation in the paper. The code centres the features and takes moments up to
+    five. The first "moment" in the code is the distance between the two batches, row by row. The sum over pairs is
+    divided by a constant and weighed with 0.0005. The second variant in the paper, M3SDA-beta, adds two classifiers per
+    source that disagree: the added part is MCD.
 
     Raises:
         ValueError: fewer than two sources, an option with a wrong value.

@@ -28,15 +28,16 @@ def mcd(
 ) -> list[Phase]:
     """Maximise the discrepancy of two classifiers on target, and minimise the same discrepancy by the features: MCD.
 
-    Three phases per batch: all modules learn; the heads move apart on target; the encoder brings the heads together. The
-    supervised terms are in `learn`: no ``adapt.supervised`` beside the phases.
+    Three phases per batch: all modules learn; the heads move apart on target; the encoder brings the heads together.
+    The supervised terms are in `learn`: no ``adapt.supervised`` beside the phases.
 
     Args:
         head, second: two classifiers with different initial weights.
         encoder: of the trainer.
         learn: the supervised terms of both heads.
         target: stream; no labels are used.
-        name: of the encoder's term, and the first part of the names ``"mcd_apart"``, ``"mcd_learn"`` and ``"mcd_together"``.
+        name: of the encoder's term, and the first part of the names ``"mcd_apart"``, ``"mcd_learn"`` and
+            ``"mcd_together"``.
         weight: of the discrepancy in both later phases.
         repeat: updates of the encoder per batch; 4 as in the authors' code.
         discrepancy: of the logits of both heads.

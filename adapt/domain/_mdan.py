@@ -31,10 +31,12 @@ def mdan(
         \min_{F, h}\ \frac1\gamma \log \sum_i \exp\, \gamma b_i \quad \text{or} \quad \min_{F, h}\ \max_i b_i, \qquad
         b_i = \varepsilon_i(h \circ F) - \min_{D_i} \ell_i(D_i \circ F)
 
-    with :math:`\varepsilon_i` the head's loss on source i and :math:`\ell_i` the loss of a discriminator of source i and
-    target, :func:`losses.domain_adversarial`. In one backward pass: the discriminators minimise :math:`\ell_i`, and the
-    encoder receives the gradient reversed and scaled by `strength`. The softmax of :math:`\gamma b` weighs the sources, or
-    the worst source alone counts. Holds the supervised loss: no ``adapt.supervised`` beside this term.
+    with :math:`\varepsilon_i` the head's loss on source i and :math:`\ell_i` the loss of a discriminator of source i
+    and target, :func:`losses.domain_adversarial`. In one backward pass: the discriminators minimise :math:`\ell_i`, and
+    the encoder receives the gradient reversed and scaled by `strength`. The softmax of
+    :math:`\gamma b` weighs the sources, or the worst source alone counts.
+
+    Holds the supervised loss: no ``adapt.supervised`` beside this term.
 
     Args:
         head: classifier, regressor or any head with a `loss`, with the feature size in ``head.dim``.
@@ -46,12 +48,12 @@ def mdan(
         gamma: sharpness of the smooth maximum; 10 as in the authors' code. None is the hard maximum.
         hidden: units of the discriminators' two hidden layers.
 
-    Batches may differ in size. Exact on several ranks: each error and each domain loss is a mean over the rows of all ranks
-    before the maximum is taken.
+    Batches may differ in size. Exact on several ranks: each error and each domain loss is a mean over the rows of all
+    ranks before the maximum is taken.
 
-    The equation is from the paper. In the authors' code the smooth form weighs by :math:`\varepsilon_i + \mu \ell_i`, so that
-    a source far from the target counts less, not more. The hard form there takes the largest error and the smallest domain
-    loss separately, from any two sources.
+    The equation is from the paper. In the authors' code the smooth form weighs by :math:`\varepsilon_i + \mu \ell_i`,
+    so that a source far from the target counts less, not more. The hard form there takes the largest error and the
+    smallest domain loss separately, from any two sources.
 
     Raises:
         TypeError: a head without a `loss` or without `dim`.

@@ -23,7 +23,8 @@ def mdd(
     """Learn features on which no second classifier agrees with the first on source and differs on target: MDD.
 
     Args:
-        head: the classifier, with the feature size in ``head.dim``. The term uses the decisions of the head without gradient.
+        head: the classifier, with the feature size in ``head.dim``. The term uses the decisions of the head without
+            gradient.
         source, target: streams; no labels are used.
         name: of the term.
         weight: of the term, the adversarial head included.

@@ -27,16 +27,16 @@ def mean_teacher(
     Args:
         head: the classifier.
         encoder: of the trainer.
-        target: stream; no labels are used. The teacher sees the first view, the network the second view where the stream has
-            a second view.
+        target: stream; no labels are used. The teacher sees the first view, the network the second view where the
+            stream has a second view.
         name: of the term.
         weight: of the term; a rise from 0 to 3, the weight of French et al.
         momentum: of the average, per step; 0.99 as in French et al.
         threshold: least probability of the teacher's class; rows below count as zero. 0.968 as in French et al., whose
             training collapsed without a threshold; 0 takes all rows, as in Tarvainen and Valpola.
 
-    The term makes the teacher, a copy, now. A checkpoint holds the teacher with the term. The teacher runs in evaluation mode
-    on averaged weights and on the network's own statistics.
+    The term makes the teacher, a copy, now. A checkpoint holds the teacher with the term. The teacher runs in
+    evaluation mode on averaged weights and on the network's own statistics.
 
     Raises:
         TypeError: a head without classes.

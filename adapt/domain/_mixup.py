@@ -30,17 +30,17 @@ def mixup(
         \frac1n \sum_i \lambda\, \ell(h(\tilde x_i), y_i) + (1 - \lambda)\, \ell(h(\tilde x_i), y_{i'}), \qquad
         \tilde x_i = \lambda x_i + (1 - \lambda) x_{i'}, \qquad \lambda \sim \mathrm{Beta}(\alpha, \alpha)
 
-    with :math:`\ell` the cross-entropy. In every step the domains form a ring in random order; each domain is mixed with the
-    next domain, with one :math:`\lambda` for all of its rows. Holds the supervised loss: no ``adapt.supervised`` beside this
-    term.
+    with :math:`\ell` the cross-entropy. In every step the domains form a ring in random order; each domain is mixed
+    with the next domain, with one :math:`\lambda` for all of its rows. Holds the supervised loss: no
+    ``adapt.supervised`` beside this term.
 
     Args:
         head: the classifier.
         sources: k >= 2 labelled streams.
         name: of the term.
         weight: of the term.
-        mix: ``"inputs"``, as in the paper: the encoder sees mixtures, in another pass; or ``"features"``, for inputs without
-            a mixture.
+        mix: ``"inputs"``, as in the paper: the encoder sees mixtures, in another pass; or ``"features"``, for inputs
+            that cannot be mixed.
         alpha: of the Beta distribution; 0.2 as in DomainBed.
 
     Batches may differ in size: row i of n has row floor(i m / n) of m as partner. All rows weigh the same. Exact on

@@ -27,18 +27,18 @@ def osbp(
         \min_h \max_F\; \mathbb{E}_T \bigl[ -t \log p_{K+1} - (1 - t) \log (1 - p_{K+1}) \bigr], \qquad
         p = \mathrm{softmax}(h(F(x)))
 
-    The classifier learns probability t of "unknown" on every target row. The reversed gradient moves the encoder away from
-    t, to one of the two sides: into the known classes or out of the known classes. Needs a supervised term of the same head
-    on the source.
+    The classifier learns probability t of "unknown" on every target row. The reversed gradient moves the encoder away
+    from t, to one of the two sides: into the known classes or out of the known classes. Needs a supervised term of the
+    same head on the source.
 
     Args:
-        head: a classifier with K + 1 classes, the last class "unknown". The labels of the source lie in [0, K). A prediction
-            of K says unknown. Give unknown target rows the label K to score the predictions.
+        head: a classifier with K + 1 classes, the last class "unknown". The labels of the source lie in [0, K). A
+            prediction of K says unknown. Give unknown target rows the label K to score the predictions.
         target: stream; no labels are used.
         name: of the term.
         weight: of the term.
-        strength: of the reversed gradient; 1 in the paper. Default: Ganin's rise from 0 to 1, so that the source classes
-            come first.
+        strength: of the reversed gradient; 1 in the paper. Default: Ganin's rise from 0 to 1, so that the source
+            classes come first.
         boundary: t; 0.5 as in the paper.
 
     Per rank: a mean over rows. Safe for any size of logit: both logarithms are computed from sums of exponentials.
@@ -53,8 +53,8 @@ def osbp(
     classes = classes_of(head, "osbp")
     if classes < 3:
         raise ValueError(
-            f"`head` needs at least three classes, two known classes and the unknown class, got {classes}: make the head "
-            "with one class more than the source has."
+            f"`head` needs at least three classes, two known classes and the unknown class, got {classes}: make the "
+            "head with one class more than the source has."
         )
     loss = partial(unknown_at_boundary, head=head, target=target, strength=strength, boundary=boundary, name=name)
     return Term(name, loss, weight, streams=[target], modules=[head])

@@ -17,9 +17,9 @@ def ovanet(head: OneVsAll, *, target: str = "target", name: str = "ovanet", weig
     .. math::
         \frac1{nK} \sum_i \sum_k H(\sigma(o_{ik})), \qquad H(p) = -p \log p - (1 - p) \log (1 - p)
 
-    Needs a supervised term of the same head on the source, ``adapt.supervised(head, on="source")``: the loss of the head is
-    the source loss in the paper, with the hardest negative. No threshold is set: ``head.predict(outputs)`` returns K,
-    unknown, where the classifier of the predicted class says no.
+    Needs a supervised term of the same head on the source, ``adapt.supervised(head, on="source")``: the loss of the
+    head is the source loss in the paper, with the hardest negative. No threshold is set: ``head.predict(outputs)``
+    returns K, unknown, where the classifier of the predicted class says no.
 
     Args:
         head: :class:`adapt.heads.OneVsAll`, with the K source classes.
@@ -37,7 +37,8 @@ def ovanet(head: OneVsAll, *, target: str = "target", name: str = "ovanet", weig
     """
     if not isinstance(head, OneVsAll):
         raise TypeError(
-            f"`head` must be a heads.OneVsAll, got {type(head).__name__}: make it `heads.OneVsAll(encoder.dim, classes)`."
+            f"`head` must be a heads.OneVsAll, got {type(head).__name__}: make the head by "
+            "`heads.OneVsAll(encoder, classes)`."
         )
     check_options(target=target, name=name, weight=weight)
     return Term(name, partial(entropy, head=head, target=target, name=name), weight, streams=[target], modules=[head])

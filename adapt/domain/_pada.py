@@ -33,8 +33,8 @@ def pada(
         \frac{\sum_i \gamma_{y_i} \ell(h(F(x_i)), y_i)}{\sum_i \gamma_{y_i}} + \ell_D, \qquad
         \gamma = \frac{\bar p}{\max_c \bar p_c}, \qquad \bar p = \mathbb{E}_T [\mathrm{softmax}(h(F(x)) / T)]
 
-    with :math:`\ell_D` the loss of DANN, on reversed features, with source rows weighted by :math:`\gamma_{y_i}` too. Holds the
-    supervised loss: no ``adapt.supervised`` beside this term.
+    with :math:`\ell_D` the loss of DANN, on reversed features, with source rows weighted by :math:`\gamma_{y_i}` too.
+    Holds the supervised loss: no ``adapt.supervised`` beside this term.
 
     Args:
         head: the classifier, of all source classes, with the feature size in ``head.dim``.
@@ -43,18 +43,19 @@ def pada(
         name: of the term.
         weight: of the term, discriminator included.
         strength: of the reversed gradient; Ganin's rise from 0 to 1.
-        momentum: of the running mean :math:`\bar p` of target predictions: 0.99, about the last 100 batches. The mean is equal
-            for all classes at first.
+        momentum: of the running mean :math:`\bar p` of target predictions: 0.99, about the last 100 batches. The mean
+            is equal for all classes at first.
         temperature: T; 1 as in the paper. tllib sharpens with 0.1.
         hidden: units of the discriminator's two hidden layers.
 
-    Buffer, in the state_dict: ``share`` ``(classes,)``, :math:`\bar p`, from the predictions of all ranks and the same on each
-    rank, without gradient.
+    Buffer, in the state_dict: ``share`` ``(classes,)``, :math:`\bar p`, from the predictions of all ranks and the same
+    on each rank, without gradient.
 
-    The authors compute :math:`\gamma` anew from the whole target every 500 steps and hold the weights in between. The running
-    mean over batches needs no pass over the target, but lags by about ``1 / (1 - momentum)`` steps, sees predictions under
-    dropout, and moves in every step. Both losses are divided by the sum of the weights, as in tllib; the paper divides by the
-    number of rows, so that the discriminator sees less of the source when fewer classes are shared.
+    The authors compute :math:`\gamma` anew from the whole target every 500 steps and hold the weights in between. The
+    running mean over batches needs no pass over the target, but lags by about ``1 / (1 - momentum)`` steps, sees
+    predictions under dropout, and moves in every step. Both losses are divided by the sum of the weights, as in tllib;
+    the paper divides by the number of rows, so that the discriminator sees less of the source when fewer classes are
+    shared.
 
     Raises:
         TypeError: a head without classes, without a `loss` or without `dim`.

@@ -28,16 +28,17 @@ def pairwise_coral(
 
     .. math:: \binom k2^{-1} \sum_{i < j} \mathrm{coral}(F(S_i), F(S_j))
 
-    Needs a supervised term for each source. One of the streams may be an unlabelled target: the method is then adaptation
-    from several sources.
+    Needs a supervised term for each source. One of the streams may be an unlabelled target: the method is then
+    adaptation from several sources.
 
     Args:
         sources: k >= 2 streams; no labels are used.
         name: of the term.
-        weight: of the term; 1 as in DomainBed. The other term of DomainBed is the mean of the source losses, not the sum.
+        weight: of the term; 1 as in DomainBed. The other term of DomainBed is the mean of the source losses, not the
+            sum.
         level: the rows of features with places: :func:`adapt.domain.level.as_rows`.
-        scaling: of :func:`losses.coral`. ``"domainbed"`` includes the distance of the means and is the scaling behind the
-            results of DomainBed; ``"deep_coral"`` is the scaling in the paper.
+        scaling: of :func:`losses.coral`. ``"domainbed"`` includes the distance of the means and is the scaling behind
+            the results of DomainBed; ``"deep_coral"`` is the scaling in the paper.
 
     Batches may differ in size. Exact on several ranks: sees the rows of all ranks.
 

@@ -32,8 +32,8 @@ def swd(
         directions: number of directions, drawn anew in each step; 128 as in the authors' code.
 
     Returns:
-        Phases, for ``Trainer(encoder, phases=...)``. The supervised terms are in `learn`: no ``adapt.supervised`` beside the
-        phases.
+        Phases, for ``Trainer(encoder, phases=...)``. The supervised terms are in `learn`: no ``adapt.supervised``
+        beside the phases.
 
     Raises:
         TypeError: a head without classes.

@@ -29,8 +29,8 @@ def vrex(
         head: classifier, regressor or any head with a `loss`.
         sources: k >= 2 labelled streams.
         name: of the term.
-        weight: of the term; 1 for the first tenth of the run and then 10, the default of DomainBed (where a fresh optimizer
-            begins at the switch; the optimizer here continues).
+        weight: of the term; 1 for the first tenth of the run and then 10, the default of DomainBed (where a fresh
+            optimizer begins at the switch; the optimizer here continues).
 
     Batches may differ in size. Exact on several ranks: the risks are means over the rows of all ranks.
 

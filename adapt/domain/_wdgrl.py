@@ -33,8 +33,8 @@ def wdgrl(
         encoder: of the trainer.
         learn: the other terms, supervised terms at least.
         source, target: streams; no labels are used.
-        name: of the encoder's term, and the first part of the names ``"wdgrl_critic"``, ``"wdgrl_gradient_penalty"`` and
-            ``"wdgrl_encoder"``.
+        name: of the encoder's term, and the first part of the names ``"wdgrl_critic"``, ``"wdgrl_gradient_penalty"``
+            and ``"wdgrl_encoder"``.
         weight: of the distance; 1 as in the paper.
         level: the rows of features with places: :func:`adapt.domain.level.as_rows`.
         penalty: weight of the gradient penalty; 10 as in the paper.

@@ -15,9 +15,9 @@ def as_rows(features: Tensor, level: Level) -> Tensor:
 
     Args:
         features: ``(n, d)``; ``(n, t, d)`` tokens; or a map, ``(n, d, h, w)``.
-        level: None, the default of all methods, takes ``(n, d)`` features as they are. ``"pooled"`` averages over places.
-            ``"places"`` makes each place a row, ``(n * t, d)`` or ``(n * h * w, d)``. A function maps the features to
-            ``(rows, d)``, with the same number of rows for each input.
+        level: None, the default of all methods, takes ``(n, d)`` features as they are. ``"pooled"`` averages over
+            places. ``"places"`` makes each place a row, ``(n * t, d)`` or ``(n * h * w, d)``. A function maps the
+            features to ``(rows, d)``, with the same number of rows for each input.
 
     Raises:
         ValueError: features with places and no level.

@@ -1,4 +1,4 @@
-"""Checks of the options of a method, made when the method is made. An option has one name and one rule in all methods."""
+"""Checks of options, when a method is made. An option has one name and one rule in all methods."""
 
 import inspect
 import math
@@ -62,12 +62,13 @@ def check_options(**options: Any) -> None:
 
     >>> check_options(threshold=0.95, hidden=0)
     Traceback (most recent call last):
-    ValueError: `hidden` must be a whole number of at least 1, got 0: leave the option out for its default.
+    ValueError: `hidden` must be a whole number of at least 1, got 0: the docstring of the method names the usual value.
     """
     for name, value in options.items():
         expected, allowed = RULES[name]
         if not allowed(value):
-            raise ValueError(f"`{name}` must be {expected}, got {value!r}: leave the option out for its default.")
+            remedy = "the docstring of the method names the usual value"
+            raise ValueError(f"`{name}` must be {expected}, got {value!r}: {remedy}.")
 
 
 def loss_options(

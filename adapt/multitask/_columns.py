@@ -1,7 +1,7 @@
 """Many regressions by one head."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,8 @@ from torch.func import functional_call
 from adapt.engine import Outcome, Step, Term, gather, world_size
 from adapt.engine._supervised import LabelCheck
 from adapt.engine.schedule import Schedule
-from adapt.multitask._task import check_scale, natural_scale
+from adapt.multitask._task import HasOutputs, check_scale, natural_scale
 from adapt.protocols import Balance, GramianBalance, Source, StartedBalance, offers
-
-
-class HasOutputs(Protocol):
-    """A head that knows how many numbers it predicts per row."""
-
-    outputs: int
 
 
 def columns(

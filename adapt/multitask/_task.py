@@ -25,6 +25,12 @@ class HasNames(Protocol):
     names: list[str]
 
 
+class HasOutputs(Protocol):
+    """A head that knows how many numbers it predicts per row, as a regressor does."""
+
+    outputs: int
+
+
 def task(
     name: str,
     head: nn.Module,
@@ -53,7 +59,8 @@ def task(
         scale: s. ``"natural"`` is the loss of a prediction without a look at the input, so that every task starts near
             1, whatever its units: log(classes) for a classifier and log 2 for a head of yes-or-no labels, the losses of
             equal probabilities; for a regressor the variance of the labels, the loss of the mean, with all labels in
-            memory. Or a number: 1 leaves the loss as computed.
+            memory. Or a number: 1 leaves the loss as computed. A head of your own with integer labels needs a number,
+            or the attribute `classes` or `names`.
         weight: of the term: a preference, at the encoder and at the head. The trainer's `balance` does not see it.
 
     A batch without a labelled row of the task is neither an error nor a loss of zero: the task contributes nothing, a
@@ -177,6 +184,11 @@ def natural_scale(head: nn.Module, labels: Tensor | None, name: str = "") -> flo
         raise ValueError(
             f"the natural scale of task `{name}` is the variance of its labels, which do not lie in memory: "
             "give `scale`, a number."
+        )
+    if not labels.is_floating_point() and not offers(head, HasOutputs):
+        raise ValueError(
+            f"the natural scale of task `{name}` is not known for a {type(head).__name__} with integer labels, because "
+            "the head has no `classes`, `names` or `outputs`: give `scale`, a number."
         )
     variance = labels.double().var(0, correction=0).mean().item()
     if not variance > 0:

@@ -108,6 +108,10 @@ def test_natural_scales():
     assert natural_scale(heads.MultiLabel(2, 5), None) == pytest.approx(0.6931472)
     with pytest.raises(ValueError, match="do not vary"):
         natural_scale(heads.Regressor(2), torch.ones(3))
+    assert natural_scale(heads.Regressor(2), torch.tensor([0, 2])) == 1.0
+    wrapped = heads.wrap(torch.nn.Linear(2, 3), loss=F.cross_entropy)
+    with pytest.raises(ValueError, match="not known for a WrappedHead with integer labels.*give `scale`"):
+        natural_scale(wrapped, torch.tensor([0, 1, 2]))
 
 
 def test_a_row_of_several_numbers_counts_where_all_are_there():

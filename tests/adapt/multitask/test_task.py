@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset, TensorDataset
 
+import adapt
 from adapt import Stream, Trainer, heads, multitask
 from adapt.engine.step import Step
+from adapt.multitask._columns import Columns
 from adapt.multitask._task import labelled_rows, natural_scale
 from tests.adapt.engine.tiny import Items, weights
 from tests.adapt.multitask.cases import METHODS
@@ -136,6 +138,25 @@ def test_doors():
         multitask.task("t", torch.nn.Linear(6, 3), "rows")
     with pytest.raises(ValueError, match="labels=False.*, and task `number` learns from its labels"):
         Trainer(network(), three_tasks(), {"rows": Stream(labels(), 12, labels=False)})
+
+
+@pytest.mark.parametrize("make", ["supervised", "task", "columns"])
+def test_labels_in_memory_are_checked_once_and_others_with_each_batch(make, monkeypatch):
+    rows, calls = labels(missing=0.0).tensors, []
+    for in_memory in (True, False):
+        data = TensorDataset(rows[0], rows[1][:, :1] if make == "columns" else rows[1][:, 0])
+        head = heads.Regressor(6)
+        monkeypatch.setattr(head, "check", calls.append)
+        monkeypatch.setattr(Columns, "check_matrix", lambda self, labels: calls.append(labels))
+        term = {
+            "supervised": lambda head: adapt.supervised(head, "rows"),
+            "task": lambda head: multitask.task("t", head, "rows", scale=1.0),
+            "columns": lambda head: multitask.columns("t", head, "rows", scale=1.0),
+        }[make](head)
+        stream = Stream(data if in_memory else Items(data), 12)
+        calls.clear()
+        Trainer(network(), [term], {"rows": stream}, progress=False, device="cpu").fit(3)
+        assert [len(y) for y in calls] == ([48] if in_memory else [12] * 3)
 
 
 # ---- many by one head ----

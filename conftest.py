@@ -1,9 +1,21 @@
-"""For all tests: one thread, since they are small and share the machine; torch in the doctests."""
+"""For all tests: one thread, for they are small and share the machine; `data`; torch in the doctests."""
+
+import os
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Skip the tests marked `data` where no folder of data sets is named."""
+    if os.environ.get("ADAPT_DATA"):
+        return
+    skip = pytest.mark.skip(reason="set ADAPT_DATA to the folder of the data sets")
+    for item in items:
+        if item.get_closest_marker("data"):
+            item.add_marker(skip)
 
 
 @pytest.fixture(autouse=True)

@@ -33,11 +33,11 @@ def features(
     device: torch.device | str = "cpu",
     precision: str = "float32",
 ) -> TensorDataset:
-    """Compute the features of every row, as a dataset: a :class:`Stream` of the result costs no encoder time in any
-    epoch.
+    """Compute the features of every row, as a dataset.
 
-    Probe, few-shot, ranking, distances, active learning and the first part of LP-FT all take the result. For the frozen
-    first layers of an encoder whose last layers learn, see :func:`encoders.split_at`.
+    A :class:`Stream` of the result costs no encoder time in any epoch. Probe, few-shot, ranking, distances, active
+    learning and the first part of LP-FT all take the result. For the frozen first layers of an encoder whose last
+    layers learn, see :func:`encoders.split_at`.
 
     Args:
         encoder: any module. The encoder runs in evaluation mode and without gradient, and gets its mode back.
@@ -84,7 +84,7 @@ def features(
             for batch, out in _encode(encoder, read(), device, precision):
                 parts.append(out)
                 labels.append(batch.labels)
-        return _dataset(torch.cat(parts), None if labels[0] is None else torch.cat(labels))  # type: ignore[arg-type]
+        return _dataset(torch.cat(parts), _column(labels))
     mark = fingerprint(encoder, read() if version is None else (), FORMAT, precision, rows, views, seed, version)
     path = Path(folder) / f"features-{mark}"
     if path.exists():
@@ -136,8 +136,7 @@ def _write(path: Path, parts: Iterator[tuple[Batch, Tensor]]) -> None:
                 file.write(out.numpy().tobytes())
                 labels.append(batch.labels)
                 rows += len(out)
-        column = None if labels[0] is None else torch.cat(labels)  # type: ignore[arg-type]
-        torch.save(column, temporary / LABELS)
+        torch.save(_column(labels), temporary / LABELS)
         dtype = "float64" if out.dtype == torch.float64 else "float32"
         store.seal(temporary, FORMAT, {"shape": [rows, *out.shape[1:]], "dtype": dtype})
 
@@ -151,6 +150,11 @@ def _open(path: Path) -> TensorDataset | None:
     shape, dtype = torch.Size(facts["shape"]), DTYPES[facts["dtype"]]
     kept = torch.from_file(str(path / FEATURES), shared=False, size=shape.numel(), dtype=dtype).view(shape)
     return _dataset(kept, torch.load(path / LABELS, weights_only=True))
+
+
+def _column(labels: list[Tensor | None]) -> Tensor | None:
+    found = [part for part in labels if part is not None]
+    return torch.cat(found) if found else None
 
 
 def _dataset(rows: Tensor, labels: Tensor | None) -> TensorDataset:

@@ -1,7 +1,6 @@
 """Reader of spoken digits."""
 
 import io
-import os
 import wave
 
 import numpy
@@ -10,9 +9,6 @@ import torch
 
 from adapt import datasets
 from tests.adapt.datasets.small_files import write_zip
-
-data = pytest.mark.data
-needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
 
 
 def recording(values, rate=8000, channels=1):
@@ -78,8 +74,7 @@ def test_bad_length():
         datasets.fsdd(seconds=0)
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_the_spoken_digits():
     x, y = datasets.fsdd().tensors
     assert x.shape == (1200, 8000) and y.shape == (1200, 2)

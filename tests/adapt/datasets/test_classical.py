@@ -1,16 +1,11 @@
 """Readers of the classical feature sets: the published rows of nearest neighbours come out to the last digit."""
 
-import os
-
 import numpy
 import pytest
 import scipy.io
 import torch
 
 from adapt import datasets
-
-data = pytest.mark.data
-needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
 
 # 1-NN on SURF, as in the tables of TCA, JDA and MEDA; average 31.4
 OFFICE_CALTECH10 = {
@@ -35,8 +30,7 @@ def nearest(source, target):
     return 100 * (source.tensors[1][distance.argmin(1)] == target.tensors[1]).double().mean().item()
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_published_cells_of_office_caltech10():
     domains = datasets.office_caltech10_surf()
     assert [len(d) for d in domains] == [958, 1123, 157, 295]
@@ -45,8 +39,7 @@ def test_published_cells_of_office_caltech10():
     assert round(sum(cells.values()) / 12, 1) == 31.4
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_published_cells_of_mnist_and_usps():
     mnist, usps = datasets.mnist_usps_jda()
     assert (len(mnist), len(usps)) == (2000, 1800)

@@ -1,7 +1,6 @@
 """Readers of images: digits, CIFAR-10 and handwritten characters; the real sets hold what the sources say."""
 
 import io
-import os
 import zipfile
 
 import numpy
@@ -12,9 +11,6 @@ from torch.utils.data import TensorDataset
 
 from adapt import datasets, encoders
 from tests.adapt.datasets.small_files import write_digits, write_zip
-
-data = pytest.mark.data
-needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
 
 
 def drawing(ink):
@@ -120,8 +116,7 @@ def test_bad_part():
         datasets.omniglot("large")
 
 
-@data
-@needs_data
+@pytest.mark.data
 @pytest.mark.parametrize(
     ("read", "rows", "shape"),
     [
@@ -139,8 +134,7 @@ def test_digits_of_the_benchmarks(read, rows, shape):
     assert y.bincount(minlength=10).min() > 0.05 * rows and len(y.bincount()) == 10
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_mnist_m_shows_the_digits_of_mnist():
     (x, y), (photo, labels) = datasets.mnist()[:5000], datasets.mnist_m().tensors
     assert torch.equal(y, labels)
@@ -158,8 +152,7 @@ def contrast(grey, ink):
     return (on - off).abs().mean()
 
 
-@data
-@needs_data
+@pytest.mark.data
 @pytest.mark.parametrize(("part", "characters"), [("small1", 136), ("small2", 156)])
 def test_the_characters(part, characters):
     images, alphabets, names = datasets.omniglot(part)
@@ -172,8 +165,7 @@ def test_the_characters(part, characters):
     assert all(names[c].startswith(alphabets[a]) for a, c, _ in y.tolist())
 
 
-@data
-@needs_data
+@pytest.mark.data
 @pytest.mark.parametrize(
     ("depth", "file", "accuracy"),
     [

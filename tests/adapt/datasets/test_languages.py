@@ -1,14 +1,11 @@
 """The readers of aligned texts."""
 
 import gzip
-import os
 
 import pytest
 
 from adapt import datasets
 
-data = pytest.mark.data
-needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
 GOOD = "A man  sleeps.\nTwo dogs run.\n"
 SENTENCE = (
     "# newdoc id = n01001\n# sent_id = n01001011\n# text = Am Montag.\n1-2\tAm\t_\t_\t_\t_\t_\t_\t_\t_\n"
@@ -90,8 +87,7 @@ def test_languages_must_match(tmp_path):
         datasets.ud_pud(tmp_path)
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_multi30k():
     found = datasets.multi30k()
     assert [len(part.english) for part in found] == [29000, 1014, 1000, 461]
@@ -99,8 +95,7 @@ def test_multi30k():
     assert found.train.german[2] == "Ein kleines Mädchen klettert in ein Spielhaus aus Holz."
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_ud_pud():
     found = datasets.ud_pud()
     assert len(set(found.documents)) == 397

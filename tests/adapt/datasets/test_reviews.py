@@ -1,7 +1,6 @@
 """The reader of reviews."""
 
 import gzip
-import os
 from collections import defaultdict
 
 import pytest
@@ -9,8 +8,6 @@ import torch
 
 from adapt import datasets
 
-data = pytest.mark.data
-needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
 GOOD = "<reviews>\r\n<review>\tTitle\r\n\tIt  works – well.\r\n</review><review>b & c < d</review>\r\n</reviews>\r\n"
 
 
@@ -52,8 +49,7 @@ def test_torn_files_are_named(tmp_path, content, message, sign):
         datasets.amazon_reviews_text(tmp_path)
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_the_four_products():
     domains = datasets.amazon_reviews_text()
     homes = defaultdict(set)

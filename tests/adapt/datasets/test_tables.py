@@ -1,7 +1,5 @@
 """Readers of tables: hospitals, phone users, and tables of several tasks."""
 
-import os
-
 import numpy
 import pytest
 import torch
@@ -10,8 +8,6 @@ from scipy.io import savemat
 from adapt import datasets
 from adapt.datasets.tables import HEART_FILE, WISDM_FEATURES
 
-data = pytest.mark.data
-needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
 HEADER = ",".join(HEART_FILE) + "\n"
 FULL, SPARSE = "63,1,4,145,233,1,2,150,0,2.3,3,0,6,0\n", "40,0,1,0,0,?,,120,1,-.5,?,,?,1\n"
 nan = float("nan")
@@ -60,8 +56,7 @@ def test_torn_heart_files_are_named(tmp_path, content, message):
         datasets.heart_disease(tmp_path)
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_the_four_hospitals():
     hospitals = datasets.heart_disease()
     assert [len(d) for d in hospitals] == [303, 294, 123, 200]
@@ -111,8 +106,7 @@ def test_torn_windows_are_named(tmp_path, rows, head, message):
         datasets.wisdm_transformed(tmp_path)
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_the_users():
     users = datasets.wisdm_transformed()
     assert list(users) == list(range(1, 37)) and sum(map(len, users.values())) == 5418
@@ -169,8 +163,7 @@ def test_missing_and_torn_matlab_files(tmp_path, reader):
         getattr(datasets, reader)(tmp_path)
 
 
-@data
-@needs_data
+@pytest.mark.data
 def test_the_tables_of_tasks():
     x, y = datasets.sarcos().tensors
     assert x.shape == (4449, 21) and y.shape == (4449, 7)

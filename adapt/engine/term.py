@@ -44,9 +44,10 @@ class Term:
         modules: heads inside of a plain function; the trainer trains and saves the modules.
         task: whether the `balance` of a trainer weighs the term at the encoder.
         layers: names of the layers of the encoder with outputs for the term, read by ``step["source"].layer(name)``.
-        supervises: names of the streams with their supervised loss inside of the term: minimised alone, the term teaches the
-            head the labels of these streams, and ``adapt.supervised`` beside the term would count the loss twice. A term
-            may read labels and supervise nothing: the class-conditional alignment of DSAN, the penalty of IRM.
+        supervises: names of the streams with their supervised loss inside of the term: minimised alone, the term
+            teaches the head the labels of these streams, and ``adapt.supervised`` beside the term would count the loss
+            twice. A term may read labels and supervise nothing: the class-conditional alignment of DSAN, the penalty of
+            IRM.
 
     Raises:
         TypeError: a loss without a call.

@@ -1,11 +1,13 @@
-"""Published data, the bundled digits, and splits of any data set."""
+"""Data of your own, published data, the bundled digits, and splits of any data set."""
 
+from adapt.datasets._arrays import SparseRows, arrays
 from adapt.datasets._digits import Digits, digits
 from adapt.datasets._splits import Splits, adaptation_pairs, splits, standardize
-from adapt.datasets.audio import FSDD_RATE, FSDD_SPEAKERS, FSDD_TASKS, fsdd
 from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.datasets.files import data_file
-from adapt.datasets.images import (
+from adapt.datasets.languages import UPOS, Captions, Multi30k, Tagged, UdPud, multi30k, ud_pud
+from adapt.datasets.published_audio import FSDD_RATE, FSDD_SPEAKERS, FSDD_TASKS, fsdd
+from adapt.datasets.published_images import (
     CIFAR10_CLASSES,
     OMNIGLOT_TASKS,
     Omniglot,
@@ -16,8 +18,8 @@ from adapt.datasets.images import (
     semeion,
     usps,
 )
-from adapt.datasets.languages import UPOS, Captions, Multi30k, Tagged, UdPud, multi30k, ud_pud
 from adapt.datasets.reviews import AmazonReviews, Reviews, amazon_reviews_text
+from adapt.datasets.rows import Rows
 from adapt.datasets.tables import (
     HEART_COLUMNS,
     SARCOS_TASKS,
@@ -46,8 +48,10 @@ __all__ = [
     "OfficeCaltech",
     "Omniglot",
     "Reviews",
+    "Rows",
     "SARCOS_TASKS",
     "School",
+    "SparseRows",
     "Splits",
     "Tagged",
     "UPOS",
@@ -55,6 +59,7 @@ __all__ = [
     "WISDM_CLASSES",
     "adaptation_pairs",
     "amazon_reviews_text",
+    "arrays",
     "cifar10_jpg",
     "data_file",
     "digits",

@@ -1,10 +1,13 @@
 """Data of your own, published data, the bundled digits, and splits of any data set."""
 
 from adapt.datasets._arrays import SparseRows, arrays
+from adapt.datasets._audio import audio
 from adapt.datasets._digits import Digits, digits
+from adapt.datasets._images import images
 from adapt.datasets._splits import Splits, adaptation_pairs, splits, standardize
 from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.datasets.files import data_file
+from adapt.datasets.folders import FileRows
 from adapt.datasets.languages import UPOS, Captions, Multi30k, Tagged, UdPud, multi30k, ud_pud
 from adapt.datasets.published_audio import FSDD_RATE, FSDD_SPEAKERS, FSDD_TASKS, fsdd
 from adapt.datasets.published_images import (
@@ -40,6 +43,7 @@ __all__ = [
     "FSDD_RATE",
     "FSDD_SPEAKERS",
     "FSDD_TASKS",
+    "FileRows",
     "HEART_COLUMNS",
     "HeartDisease",
     "MnistUsps",
@@ -60,11 +64,13 @@ __all__ = [
     "adaptation_pairs",
     "amazon_reviews_text",
     "arrays",
+    "audio",
     "cifar10_jpg",
     "data_file",
     "digits",
     "fsdd",
     "heart_disease",
+    "images",
     "mnist",
     "mnist_m",
     "mnist_usps_jda",

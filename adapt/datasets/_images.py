@@ -1,0 +1,48 @@
+"""A folder of images as a data set."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from adapt.datasets.folders import FileRows, class_files
+from adapt.datasets.image_files import ENDINGS, check_size, read_image
+
+
+def images(
+    folder: str | Path,
+    *,
+    size: int | tuple[int, int] | None = None,
+    prepare: Callable | None = None,
+    names: Sequence[str] | None = None,
+) -> FileRows:
+    """Return the images below a folder, one subfolder for each class.
+
+    An image is read when the row is asked for, in a worker of the :class:`Stream` where there are workers.
+
+    Args:
+        folder: one subfolder for each class, with images at any depth; or images alone, for a data set without labels.
+            Files of other kinds and hidden files are left out; ``repr`` says how many.
+        size: height and width; one number is a square. The image is scaled until the smaller excess is gone, and the
+            centre is cut out, so that no image is distorted. ``None`` keeps the size of each file.
+        prepare: what the weights of the encoder expect, called with the image: ``encoder.preprocess``. Preparation has
+            no randomness and is the same in training and evaluation: random changes belong to the stream.
+        names: of the classes, in the order of the numbers. Give the names of the training set to the test set:
+            ``datasets.images("test", names=train.names)``. None takes the sorted names of the subfolders.
+
+    Returns:
+        A data set with `names`, `labels` and `paths`. An item is ``(image, label)``: ``(3, h, w)`` float32 in [0, 1],
+        in RGB, turned as the camera was held.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: images beside subfolders, a subfolder without images, a subfolder that is not in `names`. When a
+            row is read: a file that is no complete image, or an image with more than 8 bits per channel.
+    """
+    check_size(size)
+    return FileRows(class_files(folder, ENDINGS, "images", names), partial(_read, size=size, prepare=prepare))
+
+
+def _read(path: str, size: int | tuple[int, int] | None, prepare: Callable | None) -> Any:
+    image = read_image(path, size)
+    return image if prepare is None else prepare(image)

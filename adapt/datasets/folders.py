@@ -1,0 +1,105 @@
+"""Files of a user: a folder with one subfolder for each class, and errors that name the file."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from adapt.datasets.rows import describe
+
+
+class Files(NamedTuple):
+    """`paths` in order, `labels` and `names` where there are classes, and the number of `others`, left out."""
+
+    paths: list[str]
+    labels: Tensor | None
+    names: list[str] | None
+    others: int
+
+
+class FileRows(Dataset):
+    """Rows that are read from one file each, when the row is asked for.
+
+    Attributes:
+        paths: of the files.
+        labels: ``(n,)`` int64, or None.
+        names: of the classes, or None.
+        read: from a path to an input.
+    """
+
+    def __init__(self, files: Files, read: Callable[[str], Any]):
+        self.paths, self.labels, self.names, self.others = files
+        self.read = read
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Any:
+        row = self.read(self.paths[index])
+        return row if self.labels is None else (row, self.labels[index])
+
+    def __repr__(self) -> str:
+        others = f", {self.others} other files left out" if self.others else ""
+        return f"FileRows({len(self)} files, {describe(self.labels, self.names)}{others})"
+
+
+def class_files(folder: str | Path, endings: Iterable[str], kind: str, names: Sequence[str] | None = None) -> Files:
+    """Return the files below `folder`, sorted by path, with the subfolder of each file as its class.
+
+    A folder without subfolders has no classes. Hidden files and folders are left out.
+
+    Args:
+        folder: one subfolder for each class, with files at any depth; or files alone.
+        endings: of the files to read, in lower case, such as ``".png"``.
+        kind: of the files, for the messages.
+        names: of the classes, in the order of the numbers; None takes the sorted names of the subfolders.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: files beside subfolders, a subfolder without files of `kind`, a subfolder that `names` does not
+            have, no file at all.
+    """
+    root, endings = Path(folder), tuple(endings)
+    if not root.is_dir():
+        raise FileNotFoundError(f"expected the folder `{root}`, and there is none: check the path.")
+    every = sorted((p for p in root.rglob("*") if p.is_file()), key=lambda p: p.relative_to(root).as_posix())
+    visible = [p for p in every if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+    chosen = [p for p in visible if p.suffix.lower() in endings]
+    classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    expected = f"{kind} ({', '.join(endings)})"
+    if not chosen:
+        raise ValueError(f"`{root}` must hold {expected}, found none among {len(visible)} files.")
+    others = len(visible) - len(chosen)
+    if not classes:
+        return Files([str(p) for p in chosen], None, None, others)
+    place = [p.relative_to(root).parts[0] for p in chosen]
+    loose = [p.name for p in chosen if p.parent == root]
+    if loose:
+        raise ValueError(
+            f"`{root}` must hold {kind} or one subfolder for each class, found both: `{loose[0]}` beside "
+            f"`{classes[0]}`. Move the files into subfolders."
+        )
+    empty = [name for name in classes if name not in set(place)]
+    if empty:
+        raise ValueError(f"every subfolder of `{root}` must hold {expected}, found none in {empty}: remove it.")
+    known = classes if names is None else [str(name) for name in names]
+    unknown = [name for name in classes if name not in known]
+    if unknown:
+        raise ValueError(f"the subfolders of `{root}` must be among the names {known}, found {unknown}.")
+    number = {name: i for i, name in enumerate(known)}
+    return Files([str(p) for p in chosen], torch.tensor([number[name] for name in place]), known, others)
+
+
+@contextmanager
+def naming(path: str | Path, kind: str) -> Iterator[None]:
+    """Turn an error while a file of a user is read into one error with the name of the file."""
+    try:
+        yield
+    except (MemoryError, PermissionError, FileNotFoundError):  # these name the file, or are not the file's fault
+        raise
+    except Exception as error:  # each torn format raises another error
+        raise ValueError(f"`{path}` cannot be read as {kind}: {error}. Mend the file or leave it out.") from error

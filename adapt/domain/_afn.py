@@ -41,5 +41,5 @@ def afn(
 
 def lengthened(step: Step, *, source: str, target: str, level: Level, by: float) -> Tensor:
     """Return the sum of the losses of both streams."""
-    rows = both(step, source, target, level)
-    return sum(losses.stepwise_feature_norm(features, step=by) for features in rows)  # type: ignore[return-value]
+    s, t = both(step, source, target, level)
+    return losses.stepwise_feature_norm(s, step=by) + losses.stepwise_feature_norm(t, step=by)

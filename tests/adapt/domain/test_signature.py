@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -197,6 +198,26 @@ def test_two_of_a_kind_stand_side_by_side(name, tmp_path):
     assert all(re.search(f"(first|other)_{name}", tag) for tag in tags)
     if name in ("dann", "cdan", "adda", "iwan", "pada", "vada"):
         assert sum(tag.startswith("domain_accuracy/") for tag in tags) == 2
+
+
+@pytest.mark.parametrize("name", [m for m in METHODS if "level" in keywords(m)])
+def test_features_with_places_need_a_level(name):
+    """Inputs are tokens here, and the encoder leaves them as they are; pooled tokens are the mean over places."""
+    plain, places = batches(size=24), torch.tensor([0.5, 1.0, 3.0])[:, None]
+    tokens = {n: replace(b, inputs=b.inputs[:, None] * places, second=None) for n, b in plain.items()}
+    pooled = {n: replace(b, inputs=b.inputs.mean(1)) for n, b in tokens.items()}
+    found = []
+    for level, rows in ((None, tokens), ("pooled", tokens), ("places", tokens), (None, pooled)):
+        torch.manual_seed(0)
+        term = flatten_terms(make(name, encoders.wrap(torch.nn.Identity(), 24), parts(24)[1], level=level))[-1]
+        step = Step(rows, torch.nn.Identity(), progress=0.5, streams=STREAMS)
+        if level is None and rows is tokens:
+            with pytest.raises(ValueError, match='have places.*`level="pooled"`'):
+                term(step)
+        else:
+            found.append(term(step))
+    torch.testing.assert_close(found[0], found[2])
+    assert name == "afn" or not torch.equal(found[0], found[1])  # the value of AFN is the square of the step
 
 
 @pytest.mark.parametrize(

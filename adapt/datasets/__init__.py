@@ -5,6 +5,8 @@ from adapt.datasets._audio import audio
 from adapt.datasets._digits import Digits, digits
 from adapt.datasets._images import images
 from adapt.datasets._splits import Splits, adaptation_pairs, splits, standardize
+from adapt.datasets._table import Preparation, table
+from adapt.datasets._texts import TextRows, texts
 from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.datasets.files import data_file
 from adapt.datasets.folders import FileRows
@@ -51,6 +53,7 @@ __all__ = [
     "OMNIGLOT_TASKS",
     "OfficeCaltech",
     "Omniglot",
+    "Preparation",
     "Reviews",
     "Rows",
     "SARCOS_TASKS",
@@ -58,6 +61,7 @@ __all__ = [
     "SparseRows",
     "Splits",
     "Tagged",
+    "TextRows",
     "UPOS",
     "UdPud",
     "WISDM_CLASSES",
@@ -82,6 +86,8 @@ __all__ = [
     "semeion",
     "splits",
     "standardize",
+    "table",
+    "texts",
     "ud_pud",
     "usps",
     "wisdm_transformed",

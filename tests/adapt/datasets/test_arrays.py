@@ -160,6 +160,8 @@ def test_sparse_rows_are_made_dense_when_read():
     with pytest.raises(IndexError):
         data[3]
     assert matrix.data.tolist() == [1, 2, 5] and "13.3% filled" in repr(data)
+    twice = scipy.sparse.csr_matrix((numpy.array([1, 2], "float32"), [1, 1], [0, 2]), shape=(1, 3))
+    assert datasets.arrays(twice)[0].tolist() == [0, 3, 0] and twice.nnz == 2
     assert datasets.arrays(matrix)[2].tolist() == [0, 0, 0, 0, 5]
     batches = list(DataLoader(pickle.loads(pickle.dumps(data)), batch_size=2))
     assert torch.cat([x for x, _ in batches]).sum() == 8

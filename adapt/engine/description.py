@@ -4,6 +4,7 @@ run.
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from types import MethodType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -56,9 +57,10 @@ def describe(value: Any) -> str:
         return f"[{_listed(value, {})}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{k}: {describe(v)}' for k, v in value.items())}}}"
-    if name := getattr(
-        value, "__qualname__", None
-    ):  # classes, and functions of Python, of C and of numpy, share no class
+    if isinstance(value, MethodType):
+        return f"{describe(value.__self__)}.{value.__name__}"
+    name = getattr(value, "__qualname__", None)  # classes, and functions of Python, C and numpy, share no base class
+    if name is not None:
         return name
     # the repr that python gives to any object shows an address, which no second run has
     return type(value).__qualname__ if type(value).__repr__ is object.__repr__ else repr(value)

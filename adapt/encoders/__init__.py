@@ -1,6 +1,7 @@
 """The shared pretrained encoder: loaders, wrappers, adapters, layers."""
 
 from adapt.encoders._at_layer import at_layer
+from adapt.encoders._callable import callable
 from adapt.encoders._cifar_resnet import cifar_resnet
 from adapt.encoders._from_timm import from_timm
 from adapt.encoders._from_torchvision import load
@@ -29,6 +30,7 @@ __all__ = [
     "Tokens",
     "WordVectors",
     "at_layer",
+    "callable",
     "cifar_resnet",
     "from_sentence_transformers",
     "from_timm",

@@ -270,22 +270,27 @@ def between(method, seed):
     return F.cross_entropy(outputs, labels).item()
 
 
+@pytest.mark.claim
 @pytest.mark.parametrize("method", ["irm", "irm unbiased", "vrex", "fishr"])
 def test_a_spurious_colour_is_ignored(method):
     assert spurious(method, 0) > 0.7  # 0.75 is the best without the colour
 
 
+@pytest.mark.claim
 def test_plain_training_follows_the_spurious_colour():
     assert spurious("erm", 0) < 0.2
 
 
+@pytest.mark.claim
 def test_group_dro_lifts_the_worst_group():
     assert worst_group("group_dro", 0) > worst_group("erm", 0) + 0.05
 
 
+@pytest.mark.claim
 def test_pairwise_coral_reaches_further():
     assert beyond("pairwise_coral", 0) > beyond("erm", 0) + 0.05
 
 
+@pytest.mark.claim
 def test_mixup_is_less_wrong_between_the_domains():
     assert between("mixup", 0) < between("erm", 0) - 0.1

@@ -143,6 +143,7 @@ def weights_of(module):
     return torch.cat([p.detach().flatten() for p in module.parameters()])
 
 
+@pytest.mark.claim
 def test_adabn_undoes_a_change_of_scale():
     encoder, head = normalized()
     source = cloud(200)
@@ -173,6 +174,7 @@ def domain_norms(dtype=torch.float32, **options):
     return Trainer(shared, terms, data, progress=False, device="cpu", **options), head, shared
 
 
+@pytest.mark.claim
 def test_each_domain_has_its_statistics():
     made, head, encoder = domain_norms()
     made.fit(100)

@@ -196,6 +196,7 @@ def source_only():
     return [moved(None, seed) for seed in (0, 1, 2)]
 
 
+@pytest.mark.claim
 @pytest.mark.parametrize("method", ["dann", "dan"])
 def test_alignment_follows_a_shift_that_source_only_does_not(method, source_only):
     gains = [moved(method, seed) - plain for seed, plain in enumerate(source_only)]

@@ -137,6 +137,7 @@ def source_only():
     return accuracy("source only", 0)
 
 
+@pytest.mark.claim
 @pytest.mark.parametrize("method", ["m3sda", "mdan", "mdan hard"])
 def test_a_target_beyond_all_sources_is_followed(method, source_only):
     assert source_only < 0.75 and accuracy(method, 0) > 0.85

@@ -186,12 +186,14 @@ def partial(method, seed):
     return fitted(terms, encoder, ring(range(6), 360, 4), target, seed=seed).evaluate(head, test).value
 
 
+@pytest.mark.claim
 @pytest.mark.parametrize("seed", [0, 1])
 def test_source_classes_beyond_the_targets_hurt_dann_and_not_pada(seed):
     plain, dann, pada = (partial(method, seed) for method in ("source only", "dann", "pada"))
     assert dann < plain < pada and dann < 0.95 and pada > 0.99
 
 
+@pytest.mark.claim
 def test_iwan_suffers_less_than_dann():
     assert partial("iwan", 3) > partial("dann", 3) + 0.2
 
@@ -220,6 +222,7 @@ def recalls(terms, head, target, known, seed):
     return hit[labels < known].mean().item(), hit[labels == known].mean().item()
 
 
+@pytest.mark.claim
 @pytest.mark.parametrize("seed", [1, 2])
 def test_osbp_finds_target_classes_that_the_source_lacks(seed):
     def found(adapted):
@@ -232,6 +235,7 @@ def test_osbp_finds_target_classes_that_the_source_lacks(seed):
     assert known > 0.9 and unknown > 0.5
 
 
+@pytest.mark.claim
 @pytest.mark.parametrize("seed", [0, 1])
 def test_ovanet_finds_target_classes_that_the_source_lacks(seed):
     def found(adapted):

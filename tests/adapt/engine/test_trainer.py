@@ -203,6 +203,7 @@ def test_a_step_is_freed_when_it_is_done_without_the_garbage_collector():
         gc.enable()
 
 
+@pytest.mark.claim
 def test_learns_and_adapts():
     encoder, head = network()
     source, target = cloud(300), cloud(300, seed=1, shift=0.7)
@@ -236,6 +237,7 @@ def test_a_score_that_asks_layers_of_the_head_asks_them_in_evaluation_mode():
     assert made.evaluate(head, source) == made.evaluate(head, source) and head.training and head.dropout.training
 
 
+@pytest.mark.claim
 def test_regressor():
     g = torch.Generator().manual_seed(0)
     x = torch.randn(200, 6, generator=g)

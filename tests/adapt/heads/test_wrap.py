@@ -32,6 +32,7 @@ def trainer(**options):
     return Trainer(encoder, terms, {"rows": Stream(data(), 20)}, optimizer=adam, progress=False, device="cpu"), head
 
 
+@pytest.mark.claim
 def test_it_is_trained_evaluated_saved_and_resumed(tmp_path):
     made, head = trainer(loss=F.cross_entropy, score=hits)
     before = made.evaluate(head, data(1))

@@ -18,6 +18,7 @@ def encoder(seed=0):
     return encoders.Encoder(body, 8, head=nn.Linear(8, 4), classes=["a", "b", "c", "d"])
 
 
+@pytest.mark.claim
 @pytest.mark.parametrize("learn", ["probe", 1, ["0"], "full", "bias", "adapters"])
 def test_every_strategy_in_one_line(learn):
     pretrained, train, test = encoder(), cloud(60), cloud(300, seed=5)
@@ -74,6 +75,7 @@ def adam(groups):
     return torch.optim.Adam(groups, lr=0.02)
 
 
+@pytest.mark.claim
 @pytest.mark.parametrize("items", [False, True])
 def test_a_source_model_that_has_learned(items):
     """Classes that a class mean cannot tell apart: inside and outside of a ring."""
@@ -103,6 +105,7 @@ def test_a_source_model_that_has_not():
     assert not model.better
 
 
+@pytest.mark.claim
 def test_a_source_model_of_numbers_is_compared_with_the_mean():
     g = torch.Generator().manual_seed(0)
     x = torch.randn(300, 6, generator=g)
@@ -200,6 +203,7 @@ def test_the_log_is_the_training_of_the_chosen_strategy_on_all_rows(tmp_path, mo
     assert chosen.learn == "full" and len(steps) == 1
 
 
+@pytest.mark.claim
 def test_full_fine_tuning_is_kept_where_the_features_are_no_use():
     """An encoder that sees two inputs only, and a task that lies in the others."""
     g = torch.Generator().manual_seed(1)

@@ -1,5 +1,6 @@
 """Rows with missing labels are worth having."""
 
+import pytest
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -25,6 +26,7 @@ def error_of(labels, x, test):
     )
 
 
+@pytest.mark.claim
 def test_half_of_the_labels_missing_loses_less_than_complete_rows_only():
     g = torch.Generator().manual_seed(0)
     x = torch.randn(720, 8, generator=g)

@@ -2,11 +2,14 @@
 
 from adapt.datasets._arrays import SparseRows, arrays
 from adapt.datasets._audio import audio
+from adapt.datasets._boxes import BoxRows, boxes
 from adapt.datasets._digits import Digits, digits
 from adapt.datasets._images import images
+from adapt.datasets._masks import MaskRows, masks
 from adapt.datasets._splits import Splits, adaptation_pairs, splits, standardize
 from adapt.datasets._table import Preparation, table
 from adapt.datasets._texts import TextRows, texts
+from adapt.datasets._windows import windows
 from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.datasets.files import data_file
 from adapt.datasets.folders import FileRows
@@ -39,6 +42,7 @@ from adapt.datasets.tables import (
 
 __all__ = [
     "AmazonReviews",
+    "BoxRows",
     "CIFAR10_CLASSES",
     "Captions",
     "Digits",
@@ -48,6 +52,7 @@ __all__ = [
     "FileRows",
     "HEART_COLUMNS",
     "HeartDisease",
+    "MaskRows",
     "MnistUsps",
     "Multi30k",
     "OMNIGLOT_TASKS",
@@ -69,12 +74,14 @@ __all__ = [
     "amazon_reviews_text",
     "arrays",
     "audio",
+    "boxes",
     "cifar10_jpg",
     "data_file",
     "digits",
     "fsdd",
     "heart_disease",
     "images",
+    "masks",
     "mnist",
     "mnist_m",
     "mnist_usps_jda",
@@ -90,5 +97,6 @@ __all__ = [
     "texts",
     "ud_pud",
     "usps",
+    "windows",
     "wisdm_transformed",
 ]

@@ -74,7 +74,7 @@ def arrays(X: Any, y: Any = None, *, names: Sequence[str] | None = None, missing
     """
     sparse = from_package(X, "scipy")
     columns = [str(column) for column in X.columns] if from_package(X, "pandas") and X.ndim == 2 else None
-    inputs = _csr(X) if sparse else _tensor(X)
+    inputs = _csr(X) if sparse else tensor_of(X)
     if len(inputs.shape) < 2 or inputs.shape[0] == 0:
         raise ValueError(
             f"`X` must be (n, ...) with at least one row and one axis of features, got {tuple(inputs.shape)}: one "
@@ -102,7 +102,7 @@ def _csr(X: Any) -> Any:
     return matrix
 
 
-def _tensor(X: Any) -> Tensor:
+def tensor_of(X: Any, what: str = "`X`") -> Tensor:
     """Return inputs as a tensor: floats and booleans as float32, integers as int64 or uint8."""
     if not isinstance(X, Tensor):
         try:
@@ -114,12 +114,12 @@ def _tensor(X: Any) -> Tensor:
             return torch.from_numpy(array if array.flags.writeable else array.copy())  # pandas gives read-only arrays
         except (TypeError, ValueError) as error:  # numpy's words for texts, objects and rows of unequal length
             raise TypeError(
-                f"`X` must hold numbers in rows of one shape ({error}): texts go to `datasets.texts`, columns of names "
-                "to `datasets.table`, rows of unequal length into a `Dataset` of your own."
+                f"{what} must hold numbers in rows of one shape ({error}): texts go to `datasets.texts`, columns of "
+                "names to `datasets.table`, rows of unequal length into a `Dataset` of your own."
             ) from error
     if X.layout != torch.strided or X.is_complex():
         found, remedy = (X.dtype, "X.abs()") if X.is_complex() else (X.layout, "X.to_dense()")
-        raise TypeError(f"`X` must be a dense tensor of real numbers, got {found}: call `{remedy}`.")
+        raise TypeError(f"{what} must be a dense tensor of real numbers, got {found}: call `{remedy}`.")
     values = X.detach().cpu()
     if values.is_floating_point() or values.dtype == torch.bool:
         return values.float()

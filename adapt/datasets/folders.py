@@ -64,16 +64,9 @@ def class_files(folder: str | Path, endings: Iterable[str], kind: str, names: Se
             have, no file at all.
     """
     root, endings = Path(folder), tuple(endings)
-    if not root.is_dir():
-        raise FileNotFoundError(f"expected the folder `{root}`, and there is none: check the path.")
-    every = sorted((p for p in root.rglob("*") if p.is_file()), key=lambda p: p.relative_to(root).as_posix())
-    visible = [p for p in every if not any(part.startswith(".") for part in p.relative_to(root).parts)]
-    chosen = [p for p in visible if p.suffix.lower() in endings]
+    chosen, others = files_below(root, endings, kind)
     classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     expected = f"{kind} ({', '.join(endings)})"
-    if not chosen:
-        raise ValueError(f"`{root}` must hold {expected}, found none among {len(visible)} files.")
-    others = len(visible) - len(chosen)
     if not classes:
         return Files([str(p) for p in chosen], None, None, others)
     place = [p.relative_to(root).parts[0] for p in chosen]
@@ -92,6 +85,25 @@ def class_files(folder: str | Path, endings: Iterable[str], kind: str, names: Se
         raise ValueError(f"the subfolders of `{root}` must be among the names {known}, found {unknown}.")
     number = {name: i for i, name in enumerate(known)}
     return Files([str(p) for p in chosen], torch.tensor([number[name] for name in place]), known, others)
+
+
+def files_below(root: Path, endings: tuple[str, ...], kind: str) -> tuple[list[Path], int]:
+    """Return the files with one of the endings at any depth, sorted by path, and the number of other files.
+
+    Hidden files and folders are left out.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no file with one of the endings.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"expected the folder `{root}`, and there is none: check the path.")
+    every = sorted((p for p in root.rglob("*") if p.is_file()), key=lambda p: p.relative_to(root).as_posix())
+    visible = [p for p in every if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+    chosen = [p for p in visible if p.suffix.lower() in endings]
+    if not chosen:
+        raise ValueError(f"`{root}` must hold {kind} ({', '.join(endings)}), found none among {len(visible)} files.")
+    return chosen, len(visible) - len(chosen)
 
 
 @contextmanager

@@ -173,6 +173,7 @@ def test_arrays_train_and_are_scored(sparse):
     y = generator.integers(0, 2, 64)
     x = generator.normal(size=(64, 4)) + 4 * y[:, None]
     data = datasets.arrays(scipy.sparse.csr_array(x) if sparse else x, numpy.array(["no", "yes"])[y])
+    torch.manual_seed(0)
     encoder = encoders.wrap(torch.nn.Linear(4, 8), 8)
     head = heads.Classifier(encoder, classes=data.names)
     optimizer = partial(torch.optim.Adam, lr=0.05)

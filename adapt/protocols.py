@@ -86,7 +86,7 @@ class Source(Protocol):
     batch_size: int
     labels: bool
 
-    def all_labels(self) -> Tensor | None:
+    def all_labels(self) -> Any | None:
         """Return all labels, or None where labels are not in memory."""
         ...
 

@@ -128,9 +128,9 @@ def train(
     encoder, head = network(seed)
     if "dsbn" in method:
         encoder = domain.DomainNorm(encoder)
-    data = {"source": Stream(source, BATCH, transform=strong)}
+    data = {"source": Stream(source, BATCH, augment=strong)}
     if method not in (BASELINE, ORACLE):
-        views = {"transform": weak, "second": strong} if "fixmatch" in method else {"transform": strong}
+        views = {"views": [weak, strong]} if "fixmatch" in method else {"augment": strong}
         data["target"] = Stream(TensorDataset(target.tensors[0]), BATCH, labels=False, **views)
     trainer = Trainer(
         encoder, terms(method, head), data, optimizer=partial(torch.optim.AdamW, lr=RATE, fused=True),

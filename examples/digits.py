@@ -61,7 +61,7 @@ def train(
     classify = heads.Classifier(encoder, classes=10)
     learn_from = "target" if method == "target only" else "source"
     terms = [adapt.supervised(classify, on=learn_from), *METHODS[method](encoder, classify, top)]
-    data = {"source": Stream(digits.paper.train, settings.batch_size, transform=vary)}
+    data = {"source": Stream(digits.paper.train, settings.batch_size, augment=vary)}
     if method != BASELINE:
         labelled = method == "target only"
         data["target"] = Stream(digits.photo.train, settings.batch_size, labels=labelled)

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from adapt.domain.options import check_options
 from adapt.evaluating import evaluating
-from adapt.streams.stream import split
+from adapt.streams.items import split
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -59,9 +59,9 @@ class DomainNorm(nn.Module):
     def announce_rows(self, parts: Sequence[tuple[str, int]]) -> None:
         """Take note of the streams of the next pass, in order, with the number of rows of each stream.
 
-        The second view of a stream belongs to the same stream.
+        All views of a stream bear the name of the stream.
         """
-        self.parts[:] = [(name.removesuffix(".second"), rows) for name, rows in parts]
+        self.parts[:] = list(parts)
         self.announced = True
 
     def forward(self, inputs: Tensor) -> Tensor:

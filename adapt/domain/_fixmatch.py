@@ -23,14 +23,15 @@ def fixmatch(
 
     Args:
         head: the classifier.
-        target: stream with a second, stronger view, ``Stream(..., second=transform)``; no labels are used.
+        target: stream with a second, stronger view, ``Stream(..., views=[weak, strong])``; no labels are used.
         name: of the term.
         weight: of the term; 1 as in the paper.
         threshold: least probability of a label; 0.95 as in the paper.
 
     Raises:
         TypeError: a head without classes.
-        ValueError: an option with a wrong value; a stream with one view.
+        ValueError: an option with a wrong value.
+        IndexError: a stream with one view.
 
     Sohn et al., 2020, https://arxiv.org/abs/2001.07685
     """
@@ -43,7 +44,7 @@ def fixmatch(
 def labelled_by_first_view(step: Step, *, head: nn.Module, target: str, threshold: float, name: str) -> Tensor:
     """Return the cross-entropy of the second view where the first view is confident."""
     weak = step.output(head, target)
-    strong = step.call(head, step[target].second.features)
+    strong = step.call(head, step[target].views[1].features)
     if step.logging:
         step.report(f"share_above_threshold/{name}", (weak.softmax(1).amax(1) >= threshold).float().mean())
     return losses.fixmatch(weak_logits=weak, strong_logits=strong, threshold=threshold)

@@ -65,7 +65,7 @@ class MeanTeacher(nn.Module):
             self._updated = step.number
         view = step[self.target]
         taught = step.call(self.teacher, view.inputs)
-        second = view.second.features if view.has_second else None
+        second = view.others[0].features if view.others else None
         logits = step.output(self.head, self.target) if second is None else step.call(self.head, second)
         sure = taught.softmax(1).amax(1) >= self.threshold
         if step.logging:

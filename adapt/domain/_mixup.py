@@ -11,8 +11,8 @@ from adapt.domain.options import check_options
 from adapt.domain.sources import check_labels, check_names
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
-from adapt.engine.step import join
 from adapt.protocols import Head, Source, classes_of, expect_head
+from adapt.streams.tree import concatenate, structure
 
 
 def mixup(
@@ -82,7 +82,11 @@ class Mixup(nn.Module):
     def features(self, step: Step, order: Tensor, share: Tensor) -> Tensor:
         if self.mix == "features":
             return losses.mixup(step.features(*self.sources), order, share)
-        inputs = join([step[name].inputs for name in self.sources], self.sources)
-        if not isinstance(inputs, Tensor):
-            raise TypeError(f'only tensors can be mixed, got {type(inputs).__name__}: take `mix="features"`.')
-        return step.call(step.encoder, losses.mixup(inputs, order, share))
+        inputs = [step[name].inputs for name in self.sources]
+        kinds = {type(x).__name__ if not isinstance(x, Tensor) else "Tensor" for x in inputs} - {"Tensor"}
+        if kinds:
+            raise TypeError(f'only tensors can be mixed, got {min(kinds)}: take `mix="features"`.')
+        if len({structure(x) for x in inputs}) > 1:
+            shapes = ", ".join(f"`{n}` {tuple(x.shape[1:])}" for n, x in zip(self.sources, inputs, strict=True))
+            raise ValueError(f'only inputs of one shape can be mixed, got {shapes}: take `mix="features"`.')
+        return step.call(step.encoder, losses.mixup(concatenate(inputs), order, share))

@@ -32,8 +32,8 @@ def task_lora(
 
     Args:
         encoder: the module that the trainer gets, not a part of the module.
-        streams: names of the streams in the trainer: all streams whose features a term uses. The second view of a
-            stream belongs to the stream.
+        streams: names of the streams in the trainer: all streams whose features a term uses. All views of a stream
+            belong to the stream.
         rank: of the adapters of each task; 4, half the default of the shared adapters (our choice).
         alpha: as in :func:`lora`; 8.
         rank_stabilized: as in :func:`lora`.
@@ -147,7 +147,7 @@ class StreamAdapters:
 
     def announce_rows(self, parts: Sequence[tuple[str, int]]) -> None:
         """Take note of the streams of the next pass, in order: the name of each stream and its number of rows."""
-        parts = [(name.removesuffix(".second"), rows) for name, rows in parts]
+        parts = list(parts)
         if unknown := [name for name, _ in parts if name not in self.streams]:
             example = self.streams[0]
             raise ValueError(

@@ -4,6 +4,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ from adapt import store
 from adapt.engine.fingerprint import fingerprint
 from adapt.evaluating import evaluating
 from adapt.protocols import MapStyle
-from adapt.streams.stream import Batch, Stream, _KeyedRows, split
+from adapt.streams import Batch
+from adapt.streams.items import ItemForm, batches_of
+from adapt.streams.tree import concatenate
 
 FORMAT = "adapt-losses features 3"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -25,13 +28,15 @@ def features(
     dataset: MapStyle,
     folder: str | Path | None = None,
     *,
-    transform: Callable | None = None,
+    augment: Callable[[Any], Any] | None = None,
     views: int = 1,
     seed: int = 0,
     version: str | None = None,
     batch_size: int = 256,
     device: torch.device | str = "cpu",
     precision: str = "float32",
+    label: str | None = None,
+    collate: Callable[[list[Any]], Any] | None = None,
 ) -> TensorDataset:
     """Compute the features of every row, as a dataset.
 
@@ -44,14 +49,16 @@ def features(
         dataset: map-style, with or without labels.
         folder: where features are kept, one subfolder for each fingerprint. Kept features are memory-mapped, not read
             into memory. ``None`` keeps nothing on disk.
-        transform: random augmentation of one input, as in :class:`Stream`, keyed by (seed, view, index).
+        augment: random augmentation of one input, as in :class:`Stream`, keyed by (seed, view, index).
         views: how often each row is augmented: the result has ``views * n`` rows, all rows of the first view first.
         seed: of the augmentation.
-        version: stands for the data in the fingerprint: a name that you change whenever the data or the transform
+        version: stands for the data in the fingerprint: a name that you change whenever the data or the augmentation
             change. ``None`` reads every input and takes the bytes: always right, and costs one reading of the data.
         batch_size: rows for each call of the encoder; changes the features in the last digits only.
         device: where the encoder lies and runs. The features come back on the CPU.
         precision: ``"float32"``, or ``"bf16"`` for autocast. Features are at least float32.
+        label: key of the label in items that are mappings, as in :class:`Stream`.
+        collate: from a list of items to a batch, as in :class:`Stream`.
 
     The fingerprint depends on the encoder's weights and buffers, saved or not; on the encoder's structure and settings;
     on the code of the modules' methods and forward hooks; on precision; on every input after preprocessing; on the
@@ -64,19 +71,24 @@ def features(
     Every rank computes for itself, or finds the kept features.
 
     Raises:
-        ValueError: an empty dataset, more than one view without a transform, an unknown precision.
+        ValueError: an empty dataset, more than one view without an augmentation, an unknown precision.
         OSError: the written features cannot be read back.
     """
     rows = len(dataset)
     if rows == 0:
         raise ValueError("`dataset` is empty: there is nothing to encode.")
-    if views < 1 or (views > 1 and transform is None):
-        raise ValueError(f"`views` must be 1, or more with a `transform` that makes them differ, got {views}.")
+    if views < 1 or (views > 1 and augment is None):
+        raise ValueError(f"`views` must be 1, or more with an `augment` that makes them differ, got {views}.")
     if precision not in ("float32", "bf16"):
         raise ValueError(f"`precision` must be 'float32' or 'bf16', got {precision!r}.")
 
+    form = ItemForm(label, collate)
+
     def read() -> Iterator[Batch]:
-        return _batches(dataset, transform, views, seed, batch_size)
+        for view in range(views):
+            yield from batches_of(
+                dataset, torch.arange(rows), batch_size, form, views=[augment], name="features", epoch=view, seed=seed
+            )
 
     if folder is None:
         parts, labels = [], []
@@ -84,7 +96,7 @@ def features(
             for batch, out in _encode(encoder, read(), device, precision):
                 parts.append(out)
                 labels.append(batch.labels)
-        return _dataset(torch.cat(parts), _column(labels))
+        return _dataset(torch.cat(parts), concatenate(labels))
     mark = fingerprint(encoder, read() if version is None else (), FORMAT, precision, rows, views, seed, version)
     path = Path(folder) / f"features-{mark}"
     if path.exists():
@@ -99,21 +111,6 @@ def features(
     if made is None:
         raise OSError(f"`{path}` could not be read back after it was written: is the disk full?")
     return made
-
-
-def _batches(dataset: MapStyle, transform: Callable | None, views: int, seed: int, batch_size: int) -> Iterator[Batch]:
-    """Read every row of every view, in order."""
-    rows = len(dataset)
-    labelled = split(dataset[0])[1] is not None
-    stream = Stream(dataset, min(batch_size, rows), labels=labelled, transform=transform, shuffle=False)
-    keyed = _KeyedRows(stream, "features", seed)
-    for view in range(views):
-        for index in torch.arange(rows).split(batch_size):
-            if isinstance(dataset, TensorDataset) and transform is None:
-                inputs, *rest = (part[index] for part in dataset.tensors)
-                yield Batch(inputs, rest[0] if labelled else None, index)
-            else:
-                yield keyed.read([(view, int(i)) for i in index])
 
 
 def _encode(
@@ -136,7 +133,7 @@ def _write(path: Path, parts: Iterator[tuple[Batch, Tensor]]) -> None:
                 file.write(out.numpy().tobytes())
                 labels.append(batch.labels)
                 rows += len(out)
-        torch.save(_column(labels), temporary / LABELS)
+        torch.save(concatenate(labels), temporary / LABELS)
         dtype = "float64" if out.dtype == torch.float64 else "float32"
         store.seal(temporary, FORMAT, {"shape": [rows, *out.shape[1:]], "dtype": dtype})
 
@@ -152,10 +149,10 @@ def _open(path: Path) -> TensorDataset | None:
     return _dataset(kept, torch.load(path / LABELS, weights_only=True))
 
 
-def _column(labels: list[Tensor | None]) -> Tensor | None:
-    found = [part for part in labels if part is not None]
-    return torch.cat(found) if found else None
-
-
-def _dataset(rows: Tensor, labels: Tensor | None) -> TensorDataset:
+def _dataset(rows: Tensor, labels: Any) -> TensorDataset:
+    if labels is not None and not isinstance(labels, Tensor):
+        raise ValueError(
+            f"`features` keeps labels that are one tensor, got a {type(labels).__name__}: take a dataset with one "
+            "tensor of labels, or without labels."
+        )
     return TensorDataset(rows) if labels is None else TensorDataset(rows, labels)

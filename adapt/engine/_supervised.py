@@ -9,6 +9,7 @@ from adapt.engine.schedule import Schedule
 from adapt.engine.step import Step
 from adapt.engine.term import Term
 from adapt.protocols import Source, expect_head
+from adapt.streams.tree import tensors
 
 
 def supervised(head: nn.Module, on: str, *, weight: float | Schedule = 1.0, name: str | None = None) -> Term:
@@ -45,9 +46,14 @@ class Supervised(nn.Module):
     def forward(self, step: Step) -> Tensor:
         labels, output = step[self.on].labels, step.output(self.head, self.on)
         self._labels.check_batch(labels, step)
-        if step.logging and output.ndim == 2 and not labels.is_floating_point():
+        if step.logging and _are_classes(output, labels):
             step.report(f"train_accuracy/{self.on}", (output.argmax(1) == labels).float().mean())
         return self.head.loss(output, labels)
+
+
+def _are_classes(output: Any, labels: Any) -> bool:
+    single = isinstance(output, Tensor) and isinstance(labels, Tensor)
+    return single and output.ndim == 2 and labels.ndim == 1 and not labels.is_floating_point()
 
 
 class LabelCheck:
@@ -60,7 +66,7 @@ class LabelCheck:
         check: raises a ValueError for wrong labels, as ``head.check`` does.
     """
 
-    def __init__(self, on: str, check: Callable[[Tensor], None]):
+    def __init__(self, on: str, check: Callable[[Any], None]):
         self.on, self.check, self.done = on, check, False
 
     def in_memory(self, streams: Mapping[str, Source], learner: str) -> Any | None:
@@ -77,16 +83,16 @@ class LabelCheck:
             )
         return stream.all_labels()
 
-    def check_all(self, labels: Tensor | None) -> None:
+    def check_all(self, labels: Any | None) -> None:
         """Check all labels before the first step; None leaves the check to the batches."""
         if labels is not None:
             self.check(labels)
             self.done = True
 
-    def check_batch(self, labels: Tensor, step: Step) -> None:
+    def check_batch(self, labels: Any, step: Step) -> None:
         """Check the labels of a batch, unless all labels were checked.
 
         On a GPU the check waits for the device and runs on logging steps alone.
         """
-        if not self.done and (labels.device.type == "cpu" or step.logging):
+        if not self.done and (step.logging or all(t.device.type == "cpu" for t in tensors(labels))):
             self.check(labels)

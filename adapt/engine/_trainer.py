@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from adapt.encoders import synchronize_batch_norm
 from adapt.engine import checkpoint, runtime
-from adapt.engine.door import check_choice, check_encoder, check_streams, check_watched, phases_of
-from adapt.engine.evaluate import Predictions, check_labelled, predict, score
+from adapt.engine.door import check_choice, check_encoder, check_passes, check_streams, check_watched, phases_of
+from adapt.engine.evaluate import Predictions, check_labelled, form_of, predict, score
 from adapt.engine.finite import FiniteCheck, check_weights
 from adapt.engine.log import Log, claim
 from adapt.engine.monitor import Speed, as_numbers, monitor
@@ -21,7 +21,7 @@ from adapt.engine.schedule import Schedule, at
 from adapt.engine.step import KeptPasses, Step
 from adapt.engine.tasks import TaskBackward
 from adapt.engine.term import Phase, Term, check_terms
-from adapt.engine.update import EncoderScale, OptimizerFactory, Update, averaged, shown, updates_of
+from adapt.engine.update import EncoderScale, OptimizerFactory, Update, averaged, described, shown, updates_of
 from adapt.heads import Score
 from adapt.protocols import MapStyle, TellsStreamsApart, expect_head, offers
 from adapt.randomness import keyed_seed, untouched_randomness
@@ -104,10 +104,11 @@ class Trainer:
         self.streams, self.watch = dict(streams or {}), dict(watch or {})
         check_encoder(encoder, self.phases)
         check_streams(self.streams)
-        check_watched(self.watch)
+        check_watched(self.watch, self.streams)
         self.terms = check_terms(self.phases, self.streams)
         self.device = runtime.start(device)
         self.rank, self.world = runtime.rank(), runtime.world_size()
+        check_passes(encoder, self.streams, passes, batch_norm)
 
         self.tasks = TaskBackward(balance, encoder, self.phases)
         modules = nn.ModuleDict({t.name: nn.ModuleList(t.modules) for t in self.terms})
@@ -133,19 +134,9 @@ class Trainer:
         self._resumed, self.finite = False, FiniteCheck(self.device, self._inputs_of)
         self.settings = {
             "encoder_scale": shown(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
-            "ema": ema, "passes": passes, "seed": seed, "balance": self.tasks.name, **self._described(),
+            "ema": ema, "passes": passes, "seed": seed, "balance": self.tasks.name,
+            **described(self.terms, self.streams, self.updates),
         }  # fmt: skip
-
-    def _described(self) -> dict[str, str]:
-        """Return the blocks of the run in words, for TensorBoard and for the comparison of a resumed run."""
-        return {
-            "terms": ", ".join(f"{t.name} ({t!r})" for t in self.terms),
-            "streams": ", ".join(f"{n} ({s!r})" for n, s in self.streams.items()),
-            "phases": ", ".join(
-                f"{u.phase.name}: {u.phase.repeat} x {len(u.parameters)} tensors" for u in self.updates
-            ),
-            "optimizers": ", ".join(f"{type(u.optimizer).__name__} {u.optimizer.defaults}" for u in self.updates),
-        }
 
     # ---- training ----
 
@@ -296,7 +287,8 @@ class Trainer:
     ) -> Predictions:
         """Return outputs, features and labels of every row, with averaged weights where the trainer keeps an average.
 
-        An encoder that treats streams differently (``encoders.task_lora``) takes the rows for rows of `stream`.
+        An encoder that treats streams differently (``encoders.task_lora``) takes the rows for rows of `stream`. Items
+        are split and collated as in `stream`; without a name, as in all streams, where all streams agree.
         """
         path = self._path(head, "`head`")
         runtime.average_buffers(self.model)
@@ -304,6 +296,7 @@ class Trainer:
         return predict(
             model.get_submodule("encoder"), model.get_submodule(path), dataset,
             stream=stream, batch_size=batch_size, device=self.device, autocast=self.autocast,
+            **vars(form_of(self.streams, stream)),
         )  # fmt: skip
 
     def evaluate(
@@ -311,7 +304,7 @@ class Trainer:
     ) -> Score:
         """Return the score of the head on a labelled dataset, with its 95 % interval; `stream` as in `predict`."""
         expect_head(head)
-        check_labelled("`dataset`", dataset)
+        check_labelled("`dataset`", dataset, form_of(self.streams, stream))
         return score(head, self.predict(head, dataset, stream, batch_size=batch_size))
 
     def _watch(self, log: Log | None, *, final: bool = False) -> None:

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from adapt.engine.evaluate import check_labelled
+from adapt.engine import runtime
+from adapt.engine.evaluate import check_labelled, form_of
 from adapt.engine.term import Phase, Term, flatten
 from adapt.protocols import Encoder, Source, expect, expect_head
+from adapt.streams import Stream
 
 
 def check_choice(option: str, value: object, known: Sequence[str]) -> None:
@@ -54,11 +57,26 @@ def check_streams(streams: Mapping[str, Any]) -> None:
         expect(stream, Source, f"`streams[{name!r}]`", "take `Stream(dataset, batch_size)`")
 
 
-def check_watched(watch: Mapping[str, Any]) -> None:
+def check_passes(encoder: nn.Module, streams: Mapping[str, Source], passes: str, batch_norm: str) -> None:
+    """Raise where ranks could run different numbers of passes, and would wait for each other in BatchNorm forever.
+
+    Joint passes depend on the shapes of the batch. Where `collate` decides about shapes, ranks may differ.
+    """
+    own = [name for name, s in streams.items() if isinstance(s, Stream) and s.form.collate is not None]
+    normed = any(isinstance(m, _BatchNorm) for m in encoder.modules())
+    several = len(streams) > 1 or any(isinstance(s, Stream) and len(s.views) > 1 for s in streams.values())
+    if runtime.world_size() > 1 and own and normed and several and (passes, batch_norm) == ("joint", "global"):
+        raise ValueError(
+            f"the shapes of stream `{own[0]}` depend on its `collate`, so ranks may run different passes and BatchNorm "
+            'over all ranks would wait forever: take `passes="separate"` or `batch_norm="rank"`.'
+        )
+
+
+def check_watched(watch: Mapping[str, Any], streams: Mapping[str, Source]) -> None:
     """Raise unless every entry is (head, labelled dataset), or (head, labelled dataset, name of a stream)."""
     for name, entry in watch.items():
         what = f"`watch[{name!r}]`"
         if not isinstance(entry, tuple | list) or not 2 <= len(entry) <= 3:
             raise TypeError(f"{what} must be (head, dataset) or (head, dataset, stream), got a {type(entry).__name__}.")
         expect_head(entry[0], what)
-        check_labelled(what, entry[1])
+        check_labelled(what, entry[1], form_of(streams, entry[2] if len(entry) == 3 else None))

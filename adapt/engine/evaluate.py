@@ -1,19 +1,20 @@
 """Outputs of a head on a whole dataset."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset, default_collate
 
 from adapt.engine import runtime
 from adapt.engine.step import Step
 from adapt.evaluating import evaluating
 from adapt.heads import Score
-from adapt.protocols import MapStyle, TellsStreamsApart, expect_head, offers
-from adapt.streams import Batch
-from adapt.streams.stream import split
+from adapt.protocols import MapStyle, Source, TellsStreamsApart, expect_head, offers
+from adapt.randomness import untouched_randomness
+from adapt.streams import Batch, Stream
+from adapt.streams.items import ItemForm, batches_of
+from adapt.streams.tree import concatenate, has_list, map_tensors
 
 UNNAMED = "<dataset>"  # the name of the stream where the caller gives no name
 
@@ -21,9 +22,9 @@ UNNAMED = "<dataset>"  # the name of the stream where the caller gives no name
 class Predictions(NamedTuple):
     """Outputs, features and labels per row, in the order of the dataset, on the CPU."""
 
-    outputs: Tensor
+    outputs: Any
     features: Tensor
-    labels: Tensor | None
+    labels: Any
 
 
 @torch.no_grad()
@@ -36,11 +37,15 @@ def predict(
     batch_size: int = 256,
     device: torch.device | str = "cpu",
     autocast: torch.autocast | None = None,
+    label: str | None = None,
+    collate: Callable[[list[Any]], Any] | None = None,
 ) -> Predictions:
     """Return features and head outputs of every row, in evaluation mode; each rank computes a share of the rows.
 
     Args:
         stream: an encoder that treats streams differently takes the rows for rows of this stream.
+        label: key of the label in items that are mappings, as in :class:`Stream`.
+        collate: from a list of items to a batch, as in :class:`Stream`.
 
     Raises:
         ValueError: an empty dataset.
@@ -51,15 +56,16 @@ def predict(
     # every rank gets the same number of rows: the last rows come twice where the number of ranks does not divide
     mine = torch.arange(rank, rank + world * -(-rows // world), world).clamp_max(rows - 1)
     name = stream or UNNAMED
-    parts: list[tuple[Tensor, ...]] = []
+    parts: list[tuple[Any, ...]] = []
     announce = offers(encoder, TellsStreamsApart)
     with evaluating(encoder, head):
-        for index, inputs, labels in _read(dataset, mine, batch_size):
-            batch = Batch(inputs, None, index).map(lambda x: x.to(device))
+        for read in batches_of(dataset, mine, batch_size, ItemForm(label, collate), name=name):
+            batch = Batch(read.inputs, None, read.index).map(lambda x: x.to(device))
             step = Step({name: batch}, encoder, autocast=autocast, announce=announce)
-            parts.append((step.output(head, name).cpu(), step[name].features.cpu(), labels))
-    columns = [torch.cat(p) if p[0] is not None else None for p in zip(*parts, strict=True)]
-    return Predictions(*(None if x is None else _in_order(x, rows, device) for x in columns))  # type: ignore[arg-type]
+            outputs = map_tensors(step.output(head, name), Tensor.cpu)
+            parts.append((outputs, step[name].features.cpu(), read.labels))
+    columns = [concatenate(p) for p in zip(*parts, strict=True)]
+    return Predictions(*(_everyone(x, rows, device) for x in columns))
 
 
 def score(head: nn.Module, predictions: Predictions) -> Score:
@@ -68,11 +74,38 @@ def score(head: nn.Module, predictions: Predictions) -> Score:
         return expect_head(head).score(predictions.outputs, predictions.labels)
 
 
-def check_labelled(what: str, dataset: MapStyle) -> None:
+def check_labelled(what: str, dataset: MapStyle, form: ItemForm = ItemForm()) -> None:
     """Raise unless `dataset` has rows with labels."""
-    if len(dataset) == 0 or split(dataset[0])[1] is None:
+    with untouched_randomness():  # a dataset may draw
+        labelled = len(dataset) > 0 and form.split(dataset[0])[1] is not None
+    if not labelled:
         found = "no rows" if len(dataset) == 0 else "inputs without labels"
         raise ValueError(f"{what} has {found}: a score needs labelled rows. For outputs alone use `Trainer.predict`.")
+
+
+def form_of(streams: Mapping[str, Source], stream: str | None) -> ItemForm:
+    """Return the form of the items of `stream`; without a name, the form of all streams where all agree, else the
+    plain form.
+    """
+    forms = {name: s.form if isinstance(s, Stream) else ItemForm() for name, s in streams.items()}
+    if stream is not None:
+        return forms.get(stream, ItemForm())
+    first = next(iter(forms.values()))
+    return first if all(form == first for form in forms.values()) else ItemForm()
+
+
+def _everyone(mine: Any, rows: int, device: torch.device | str) -> Any:
+    """Return the rows of all ranks of a tree of tensors, in the order of the dataset.
+
+    Raises:
+        ValueError: several ranks, and a list with one entry per row: ranks exchange tensors alone.
+    """
+    if runtime.world_size() > 1 and has_list(mine):
+        raise ValueError(
+            "rows of unequal size cannot be exchanged between ranks, got a list with one entry per row: predict and "
+            "evaluate on a single rank."
+        )
+    return map_tensors(mine, lambda t: _in_order(t, rows, device))
 
 
 def _in_order(mine: Tensor, rows: int, device: torch.device | str) -> Tensor:
@@ -82,14 +115,3 @@ def _in_order(mine: Tensor, rows: int, device: torch.device | str) -> Tensor:
         return mine
     everyone = runtime.gather(mine.to(device)).cpu()
     return everyone.view(world, len(mine), *mine.shape[1:]).transpose(0, 1).flatten(0, 1)[:rows]
-
-
-def _read(dataset: MapStyle, rows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Any, Any]]:
-    for index in rows.split(batch_size):
-        if isinstance(dataset, TensorDataset):
-            inputs, *rest = dataset.tensors
-            yield index, inputs[index], rest[0][index] if rest else None
-        else:
-            items = [split(dataset[int(i)]) for i in index]
-            labels = None if items[0][1] is None else default_collate([label for _, label in items])
-            yield index, default_collate([x for x, _ in items]), labels

@@ -3,14 +3,14 @@
 import functools
 import hashlib
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
 import torch
 from torch import Tensor, nn
 
-from adapt.streams.stream import Batch
+from adapt.streams import Batch
 
 TORCH = {*vars(nn.Module()), "_compiled_call_impl"}  # what every module has: its mode, its dictionaries
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")  # adapters are added so
@@ -50,7 +50,7 @@ def _take(digest: Any, value: Any, seen: dict[int, int]) -> None:
     if isinstance(value, Tensor):
         digest.update(repr((value.shape, value.dtype)).encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for key, part in value.items():
             digest.update(repr(key).encode())
             _take(digest, part, seen)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from adapt.streams.tree import tensors
+
 if TYPE_CHECKING:
     from adapt.engine.term import Term
 
@@ -67,9 +69,7 @@ class FiniteCheck:
 
 def finite(value: Any) -> bool:
     """Whether all tensors in `value` are finite."""
-    if isinstance(value, Tensor):
-        return bool(value.isfinite().all())
-    return all(finite(part) for part in (value.values() if isinstance(value, Mapping) else value))
+    return all(bool(tensor.isfinite().all()) for tensor in tensors(value))
 
 
 def check_weights(step: int, weights: Mapping[str, Tensor]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 
@@ -56,29 +55,3 @@ def _shape(value: Any) -> str:
     if value is None:
         return "nothing"
     return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
-
-
-def join(inputs: Sequence[Any], names: Sequence[str]) -> Any:
-    """Return the rows of several views behind each other.
-
-    Args:
-        inputs: of each view: a tensor, or dicts and tuples of tensors.
-        names: of the views, for the message.
-
-    Raises:
-        ValueError: rows of different shapes.
-    """
-    first = inputs[0]
-    if len(inputs) == 1:
-        return first
-    if isinstance(first, Mapping):
-        return {k: join([i[k] for i in inputs], names) for k in first}
-    if isinstance(first, tuple | list):
-        return tuple(join(part, names) for part in zip(*inputs, strict=True))
-    if any(i.shape[1:] != first.shape[1:] for i in inputs):
-        shapes = ", ".join(f"`{n}` {tuple(i.shape[1:])}" for n, i in zip(names, inputs, strict=True))
-        raise ValueError(
-            f"streams that share one encoder pass must have inputs of one shape, got {shapes}: resize them, "
-            'or ask for `passes="separate"`.'
-        )
-    return torch.cat(list(inputs))

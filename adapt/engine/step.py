@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from adapt.encoders import layer_outputs
-from adapt.engine.passes import Pass, join
+from adapt.engine.passes import Pass
 from adapt.protocols import Encoder, TellsStreamsApart, offers
 from adapt.randomness import keyed_seed
 from adapt.streams import Batch
+from adapt.streams.collate import MASKS
+from adapt.streams.tree import concatenate, map_tensors, structure
 
 KeptPasses = dict[tuple[str, ...], Pass]  # by the names of the views
 
@@ -149,13 +151,8 @@ class Step:
 
     def _pass_with(self, view: "View") -> Pass:
         if view.name not in self._pass_of:
-            views = self._asked_views() if self._joint else [view]
+            views = self._views_like(view) if self._joint else [view]
             names = tuple([v.name for v in views])
-            if view.name not in names:
-                raise ValueError(
-                    f"the features of stream `{view.name}` were asked for, and the terms of this phase declare "
-                    f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
-                )
             made = self._kept.get(names)
             if made is None or not made.serves(self._layers, with_graph=self._encoder_learns):
                 made = self._run(views, names)
@@ -168,9 +165,10 @@ class Step:
 
     def _run(self, views: list["View"], names: tuple[str, ...]) -> Pass:
         """Run the encoder, and keep the outputs of the asked layers."""
-        rows, inputs = [len(v.index) for v in views], join([v.inputs for v in views], names)
+        rows, inputs = [len(v.index) for v in views], concatenate([v.inputs for v in views])
         if self._announce:
-            self.encoder.announce_rows(list(zip(names, rows, strict=True)))  # type: ignore[operator]  # it offers that
+            parts = [(v.stream, len(v.index)) for v in views]
+            self.encoder.announce_rows(parts)  # type: ignore[operator]  # it offers that
         graph = (self._encoder_learns or self._keep_graph) and torch.is_grad_enabled()
         with torch.set_grad_enabled(graph):
             if not self._layers:
@@ -180,24 +178,36 @@ class Step:
                 features = self.call(self.encoder, inputs)
         return Pass(names, rows, features, {n: at_least_float32(outputs.get(n)) for n in self._layers})
 
-    def _asked_views(self) -> list["View"]:
-        views = [self[name] for name in (self._asked or self._batches)]
-        return views + [v.second for v in views if v.has_second]
+    def _views_like(self, view: "View") -> list["View"]:
+        """Return all asked views with inputs of the same structure and of rows of the same shape: a joint pass."""
+        first = [self[name] for name in (self._asked or self._batches)]
+        asked = first + [other for v in first for other in v.others]
+        if view not in asked:
+            raise ValueError(
+                f"the features of stream `{view.stream}` were asked for, and the terms of this phase declare "
+                f"{tuple(self._asked or ())}: add it to a term's `streams`, or leave `streams` out for all."
+            )
+        if len(asked) == 1:
+            return asked
+        kind = structure(view.inputs)
+        return [v for v in asked if structure(v.inputs) == kind]
 
 
 class View:
-    """The rows of a stream in a step: `inputs`, `labels`, `index`, `features`, and `second` where the stream has two
-    views.
+    """The rows of a stream in a step, or a further view of the rows.
+
+    A view has `inputs`, `labels`, `index`, `mask`, `features` and `views`.
     """
 
-    def __init__(self, step: Step, name: str, batch: Batch):
-        self.name, self.inputs, self.index = name, batch.inputs, batch.index
+    def __init__(self, step: Step, name: str, batch: Batch, stream: str | None = None):
+        self.name, self.stream, self.inputs, self.index = name, stream or name, batch.inputs, batch.index
         # weak: a cycle would keep the graph of every step alive until the garbage collector comes
         self._step, self._batch = weakref.ref(step), batch
-        self._second: View | None = None
+        self._others: list[View] | None = None if batch.more else []
 
     @property
-    def labels(self) -> Tensor:
+    def labels(self) -> Any:
+        """The labels, a tensor or a tree of tensors, or a list with one entry per row."""
         if self._batch.labels is None:
             raise ValueError(
                 f"stream `{self.name}` carries no labels: it was made with `labels=False`. A term on it must do "
@@ -226,19 +236,40 @@ class View:
         return step
 
     @property
-    def has_second(self) -> bool:
-        return self._batch.second is not None
+    def mask(self) -> Tensor | None:
+        """``(n, length)`` of booleans: True where the input has an entry, False where `collate` padded; None without
+        padding.
+        """
+        inputs = self.inputs if isinstance(self.inputs, Mapping) else {}
+        return next((inputs[name].bool() for name in MASKS if name in inputs), None)
 
     @property
-    def second(self) -> "View":
-        """The other view of the same rows."""
-        if self._batch.second is None:
-            raise ValueError(f"stream `{self.name}` has one view: give it `Stream(..., second=transform)`.")
-        if self._second is None:
-            self._second = View(
-                self._live_step(), f"{self.name}.second", replace(self._batch, inputs=self._batch.second, second=None)
-            )
-        return self._second
+    def views(self) -> "Views":
+        """All views of the same rows. The first is this view."""
+        return Views([self, *self.others])
+
+    @property
+    def others(self) -> list["View"]:
+        """The views behind the first."""
+        if self._others is None:
+            self._others = [
+                View(self._live_step(), f"{self.name}.views[{i}]", replace(self._batch, inputs=x, more=()), self.name)
+                for i, x in enumerate(self._batch.more, 1)
+            ]
+        return self._others
+
+
+class Views(tuple[View, ...]):
+    """The views of a stream; the error for a missing view names the remedy."""
+
+    def __getitem__(self, number: Any) -> Any:
+        try:
+            return super().__getitem__(number)
+        except IndexError:
+            raise IndexError(
+                f"`views[{number}]` was asked for, and stream `{next(iter(self)).stream}` has {len(self)} views of "
+                "each row: give the stream more, `Stream(..., views=[augment, other])`."
+            ) from None
 
 
 def unknown_stream(name: str, known: Mapping[str, Any]) -> KeyError:
@@ -246,6 +277,7 @@ def unknown_stream(name: str, known: Mapping[str, Any]) -> KeyError:
 
 
 def at_least_float32(value: Any) -> Any:
-    """Return half precision as float32, and everything else unchanged."""
-    half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
-    return value.float() if half else value
+    """Return half precision as float32, inside of trees too, and everything else unchanged."""
+    if not isinstance(value, Tensor):
+        return map_tensors(value, at_least_float32)
+    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value

@@ -1,13 +1,14 @@
 """The optimizer and the parameters of a phase."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from adapt.engine.description import describe
 from adapt.engine.schedule import Schedule
-from adapt.engine.term import Phase
+from adapt.engine.term import Phase, Term
 from adapt.protocols import Encoder, expect
 
 OptimizerFactory = Callable[[list[dict]], torch.optim.Optimizer]
@@ -136,6 +137,16 @@ def updates_of(
 def shown(scale: EncoderScale) -> str:
     """Return the scales as text, for the comparison of a resumed run."""
     return describe(dict(scale) if isinstance(scale, Mapping) else scale)
+
+
+def described(terms: Sequence[Term], streams: Mapping[str, Any], updates: Sequence[Update]) -> dict[str, str]:
+    """Return the blocks of a run in words, for TensorBoard and for the comparison of a resumed run."""
+    return {
+        "terms": ", ".join(f"{t.name} ({t!r})" for t in terms),
+        "streams": ", ".join(f"{n} ({s!r})" for n, s in streams.items()),
+        "phases": ", ".join(f"{u.phase.name}: {u.phase.repeat} x {len(u.parameters)} tensors" for u in updates),
+        "optimizers": ", ".join(f"{type(u.optimizer).__name__} {u.optimizer.defaults}" for u in updates),
+    }
 
 
 def averaged(model: nn.Module, decay: float | None) -> torch.optim.swa_utils.AveragedModel | None:

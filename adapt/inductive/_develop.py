@@ -16,7 +16,7 @@ from adapt.inductive._doors import expect_encoder, labels_of, number_of_rows
 from adapt.inductive._transfer import Model, take_average
 from adapt.protocols import MapStyle, expect_head
 from adapt.streams import Stream
-from adapt.streams.stream import split
+from adapt.streams.items import split
 
 
 @dataclass

@@ -17,7 +17,7 @@ from adapt.inductive._doors import expect_adaptable, labels_of, number_of_rows
 from adapt.inductive._probe import folds_of
 from adapt.inductive._transfer import Model, transfer
 from adapt.protocols import MapStyle, expect_head
-from adapt.streams.stream import split
+from adapt.streams.items import split
 
 Strategy = str | int | Sequence[str]
 

@@ -61,6 +61,7 @@ class SupervisedContrastive(nn.Module):
     def forward(self, step: Step) -> Tensor:
         view = step[self.on]
         features, labels = view.features, view.labels
-        if view.has_second:
-            features, labels = torch.cat([features, view.second.features]), labels.repeat(2)
+        if view.others:
+            features = torch.cat([v.features for v in view.views])
+            labels = labels.repeat(len(view.views))
         return losses.supervised_contrastive(step.call(self.project, features), labels, temperature=self.temperature)

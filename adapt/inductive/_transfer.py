@@ -51,7 +51,7 @@ def transfer(
     batch_size: int = 32,
     rate: float = 1e-3,
     encoder_scale: Any = None,
-    transform: Callable | None = None,
+    augment: Callable | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     **options: Any,
@@ -77,7 +77,7 @@ def transfer(
         encoder_scale: ratio of the encoder's rate to the head's rate. None is 0.1, and 1 for ``"bias"``, ``"norm"`` and
             ``"adapters"``: the usual choices. Or a dict with a ratio for each layer (:func:`layer_decay`,
             :func:`gradual`).
-        transform: random augmentation of a single input, in training.
+        augment: random augmentation of a single input, in training.
         seed: of order, augmentation, dropout, folds and the random head.
         device: where the model is computed.
         options: more for :class:`Trainer`, such as ``log="runs/first"``.
@@ -128,7 +128,7 @@ def transfer(
         trainer = Trainer(
             encoder,
             [supervised(head, on="target")],
-            {"target": Stream(train, batch_size, transform=transform)},
+            {"target": Stream(train, batch_size, augment=augment)},
             seed=seed,
             device=device,
             **settings | options,

@@ -1,8 +1,11 @@
 """Named sources of batches, with order and augmentation as functions of (seed, stream, epoch, index)."""
 
-from adapt.streams.stream import Batch, Stream
+from adapt.streams import collate
+from adapt.streams.batch import Batch
+from adapt.streams.stream import Stream
 
 __all__ = [
     "Batch",
     "Stream",
+    "collate",
 ]

@@ -1,57 +1,56 @@
 """A named source of batches of fixed size, in an order that is a function of the step."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from inspect import isfunction
 from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader
 
 from adapt.protocols import MapStyle
-from adapt.randomness import keyed_seed, permutation, seed_cpu, untouched_randomness
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of one stream: `inputs`, `labels` or None, `index`, and `second`, another view of the same rows."""
-
-    inputs: Any
-    labels: Tensor | None
-    index: Tensor
-    second: Any = None
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
-        """Return a batch with `function` applied to every tensor, inside dicts and tuples too."""
-        return Batch(*(_map(part, function) for part in (self.inputs, self.labels, self.index, self.second)))
-
-    def pin_memory(self) -> "Batch":
-        return self.map(Tensor.pin_memory)
+from adapt.randomness import permutation, untouched_randomness
+from adapt.streams.batch import Batch
+from adapt.streams.items import Augmentation, ItemForm, KeyedRows
+from adapt.streams.memory import Chain, Columns, Part, columns
 
 
 class Stream:
     """Batches of a map-style dataset, in an order keyed by (seed, stream, epoch).
 
     An epoch is ``len(dataset) // batch_size`` batches of a new permutation. The rows left over are not read in the
-    epoch: every batch is full and holds no row twice. Augmentation is keyed by (seed, stream, epoch, index). The state
-    of a stream is therefore the number of the step, for any number of workers and of ranks.
+    epoch: every batch is full and holds no row twice. Augmentation is keyed by (seed, stream, epoch, index, view), and
+    so is randomness inside of the dataset. The state of a stream is therefore the number of the step, for any number of
+    workers and of ranks.
+
+    Inputs and labels are any trees of tensors: mappings, tuples, namedtuples. A dataset in memory (a
+    ``TensorDataset``, and a ``Subset`` or ``ConcatDataset`` of such datasets) without augmentation and `collate` is
+    read by whole batches.
 
     Args:
-        dataset: map-style; items are ``(input, label)``, or the input alone where ``labels=False``. The dataset
-            prepares an item without randomness; random augmentation is `transform`.
+        dataset: map-style; items are ``(input, label)``, mappings or namedtuples (see `label`), or the input alone
+            where ``labels=False``. The dataset prepares an item, in training and in evaluation alike; random
+            augmentation in training is `augment`.
         batch_size: rows per step over all ranks together: each of W ranks reads 1 / W of the rows.
         labels: ``False`` hides the labels: a term that asks for labels gets an error.
-        transform: random augmentation of one input, called as ``transform(input)``. The transform may draw from the
+        label: key of the label in items that are mappings, say ``"labels"`` for rows of Hugging Face's datasets, or
+            name of the field in items that are namedtuples. The rest of the item is the input, a dict.
+        collate: from a list of items to a batch of the same form, as the ``collate_fn`` of a ``DataLoader``:
+            ``collate.pad()``, ``collate.as_lists``, a data collator of transformers. None stacks inputs and labels of
+            one shape. In a batch of your own, a list holds one entry per row.
+        augment: random augmentation of one input, called as ``augment(input)``. The augmentation may draw from the
             global generators of torch, numpy and python: a key seeds the generators before each call, and the
             generators get the old state back after the batch.
-        second: another transform, for a second view of the same rows.
+        views: in place of `augment`, the augmentation of each of several views of the same rows, of any size; None for
+            an input as the dataset gives the input. The first view is the input of the stream:
+            ``step["target"].inputs``; a term reads the others as ``step["target"].views[1]``.
         shuffle: ``False`` keeps the order of the dataset.
         workers: processes that read and augment. With 0 the training process reads and augments.
 
     Raises:
-        ValueError: the dataset is empty, a batch is larger than the data, or items have no labels where
-            ``labels=True``.
+        ValueError: the dataset is empty, a batch is larger than the data, items have no labels where ``labels=True``,
+            or options that do not fit together.
     """
 
     def __init__(
@@ -60,14 +59,17 @@ class Stream:
         batch_size: int,
         *,
         labels: bool = True,
-        transform: Callable | None = None,
-        second: Callable | None = None,
+        label: str | None = None,
+        collate: Callable[[list[Any]], Any] | None = None,
+        augment: Augmentation | None = None,
+        views: Sequence[Augmentation | None] | None = None,
         shuffle: bool = True,
         workers: int = 0,
     ):
         self.dataset, self.batch_size, self.labels = dataset, batch_size, labels
-        self.transform, self.second, self.shuffle, self.workers = transform, second, shuffle, workers
-        self.rows = len(dataset)  # torch declares no length for a dataset
+        self.form = ItemForm(label, collate)
+        self.views, self.shuffle, self.workers = _views_of(augment, views), shuffle, workers
+        self.rows = len(dataset)
         if self.rows == 0:
             raise ValueError("`dataset` is empty: a stream needs at least one batch of rows.")
         if not 1 <= batch_size <= self.rows:
@@ -75,15 +77,24 @@ class Stream:
                 f"`batch_size` must be between 1 and the {self.rows} rows of `dataset`, got {batch_size}; "
                 "take a smaller batch."
             )
-        if labels and split(dataset[0])[1] is None:
-            raise ValueError("`dataset` gives inputs without labels; pass `labels=False` for an unlabelled stream.")
+        with untouched_randomness():  # a dataset may draw
+            _, label_of_first = self.form.split(dataset[0])
+        if labels and label_of_first is None:
+            raise ValueError(
+                "`dataset` gives inputs without labels; pass `labels=False` for an unlabelled stream, or "
+                '`label="labels"` where an item is a mapping with the label under this key.'
+            )
 
     def __repr__(self) -> str:
-        return f"Stream({self.rows} rows, batch_size={self.batch_size}, labels={self.labels})"
+        label = "" if self.form.label is None else f", label={self.form.label!r}"
+        collate = "" if self.form.collate is None else f", collate={_shown(self.form.collate)}"
+        views = "" if len(self.views) == 1 else f", {len(self.views)} views"
+        return f"Stream({self.rows} rows, batch_size={self.batch_size}, labels={self.labels}{label}{collate}{views})"
 
     def all_labels(self) -> Tensor | None:
         """Return all labels where the dataset lies in memory, to be checked before training; else None."""
-        return self.dataset.tensors[1] if self.labels and isinstance(self.dataset, TensorDataset) else None
+        memory = columns(self.dataset) if self.labels and self.form.label is None else None
+        return None if memory is None or len(memory.kinds) < 2 else memory.take(1, torch.arange(self.rows))
 
     def indices(self, name: str, seed: int, start: int, rank: int, world: int) -> Iterator[tuple[int, Tensor]]:
         """Yield (epoch, row numbers of this rank) of batch `start`, `start` + 1, ..., without end."""
@@ -108,9 +119,10 @@ class Stream:
                 "`batch_size` counts the rows of all ranks together."
             )
         indices = self.indices(name, seed, start, rank, world)
-        if isinstance(self.dataset, TensorDataset) and not (self.transform or self.second):
-            return self._in_memory(self.dataset.tensors, indices)
-        rows = _KeyedRows(self, name, seed)
+        memory = columns(self.dataset) if self.form == ItemForm() and self.views == (None,) else None
+        if memory is not None:
+            return self._in_memory(memory, indices)
+        rows = KeyedRows(self.dataset, self.form, labels=self.labels, views=self.views, name=name, seed=seed)
         keys = ([(epoch, int(i)) for i in index] for epoch, index in indices)
         if self.workers == 0:
             return (rows.read(batch) for batch in keys)
@@ -124,59 +136,31 @@ class Stream:
         )
         return iter(loader)
 
-    def _in_memory(self, tensors: tuple[Tensor, ...], indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
-        inputs, *rest = tensors
-        labels = rest[0] if self.labels else None
+    def _in_memory(self, memory: Columns | Part | Chain, indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
         for _, index in indices:
-            # index_select, not inputs[index]: 2 to 4 times faster on the CPU
-            rows = inputs.index_select(0, index)
-            yield Batch(rows, None if labels is None else labels.index_select(0, index), index)
+            yield Batch(memory.take(0, index), memory.take(1, index) if self.labels else None, index)
 
 
-def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, dict):
-        return {k: _map(v, function) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return tuple(_map(v, function) for v in value)
-    return value
+def _shown(function: Callable) -> str:
+    """Return a text about a function that is the same in every process."""
+    if isfunction(function):
+        return function.__qualname__
+    text = repr(function)
+    return type(function).__qualname__ if " at 0x" in text else text
 
 
-def split(item: Any) -> tuple[Any, Any]:
-    """Return (input, label or None) of an item of a dataset."""
-    if isinstance(item, tuple | list):
-        return (item[0], item[1]) if len(item) > 1 else (item[0], None)
-    return item, None
+def _views_of(
+    augment: Augmentation | None, views: Sequence[Augmentation | None] | None
+) -> tuple[Augmentation | None, ...]:
+    """Return the augmentation of each view.
 
-
-class _KeyedRows(Dataset):
-    """The rows of a stream by (epoch, index), augmented with randomness keyed by epoch and index."""
-
-    def __init__(self, stream: Stream, name: str, seed: int):
-        self.dataset, self.labels, self.name, self.seed = stream.dataset, stream.labels, name, seed
-        self.transform, self.second = stream.transform, stream.second
-
-    def __getitem__(self, epoch_and_index: tuple[int, int]) -> tuple[int, Any, Any, Any]:
-        epoch, index = epoch_and_index
-        inputs, label = split(self.dataset[index])
-        views = [inputs, inputs]
-        for view, transform in enumerate((self.transform, self.second)):
-            if transform is not None:
-                seed_cpu(keyed_seed(self.seed, self.name, epoch, index, view))
-                views[view] = transform(inputs)
-        return index, label, *views
-
-    def read(self, keys: list[tuple[int, int]]) -> Batch:
-        """Read a batch in the training process, and put back the random states; a worker needs no such care."""
-        with untouched_randomness():
-            return self.collate([self[k] for k in keys])
-
-    def collate(self, rows: list[tuple[int, Any, Any, Any]]) -> Batch:
-        index, labels, first, second = (list(column) for column in zip(*rows, strict=True))
-        return Batch(
-            default_collate(first),
-            default_collate(labels) if self.labels else None,
-            torch.tensor(index),
-            default_collate(second) if self.second else None,
-        )
+    Raises:
+        ValueError: `augment` beside `views`, or no view.
+    """
+    if views is None:
+        return (augment,)
+    if augment is not None:
+        raise ValueError("give either `augment` or `views`: `views=[augment, other]` gives two views of each row.")
+    if not views:
+        raise ValueError("`views` must name at least one view, got none: leave `views` out for the input as it is.")
+    return tuple(views)

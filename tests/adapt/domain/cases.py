@@ -80,7 +80,7 @@ def made(name: str, *, dtype=torch.float32, network_options=None, **options) -> 
     for term in flatten_terms(parts):
         for module in term.modules:
             module.to(dtype)
-    second = {"second": jitter} if case.second else {}
+    second = {"views": [None, jitter]} if case.second else {}
     streams = {
         "source": Stream(cloud(SOURCE, dtype=dtype), 12),
         "target": Stream(cloud(TARGET, seed=1, shift=0.7, dtype=dtype), 8, labels=False, **second),

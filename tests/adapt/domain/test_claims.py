@@ -105,7 +105,7 @@ def accuracy(case, steps, make, seed, *, phases=False, rate=3e-3, momentum=0.5):
     parts = make(encoder, head)
     streams = {
         "source": Stream(case(False, 1), 64),
-        "target": Stream(case(True, 2), 64, labels=False, second=jitter if case is wheel else None),
+        "target": Stream(case(True, 2), 64, labels=False, views=[None, jitter] if case is wheel else None),
     }
     what = {"phases": parts} if phases else {"terms": [adapt.supervised(head, "source"), *parts]}
     # a momentum of 0.5, common in adversarial training: at 0.9 one start in four of DANN and CDAN keeps the shortcut

@@ -20,7 +20,7 @@ def inputs(made):
     return {
         "source": made["source"].inputs,
         "target": made["target"].inputs,
-        "second": made["target"].second.inputs,
+        "second": made["target"].views[1].inputs,
     }
 
 

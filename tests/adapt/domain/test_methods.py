@@ -23,7 +23,7 @@ def step(encoder, *, progress=0.5, n=9, m=5, dtype=torch.float32, labels=None, *
     labels = torch.arange(n) % 3 if labels is None else labels
     batches = {
         "source": Batch(x, labels, torch.arange(n)),
-        "target": Batch(y + 1, None, torch.arange(m), y + 0.9),
+        "target": Batch(y + 1, None, torch.arange(m), (y + 0.9,)),
         "few": Batch(y[:4] + 1, torch.arange(4) % 3, torch.arange(4)),
     }
     asked = ["source", "target", "few"]

@@ -127,7 +127,7 @@ def batches(seed=0, rows=6, size=16):
         x, y = torch.randn(rows, size, generator=g), torch.randint(3, (rows,), generator=g)
         x[:, : size // 2] *= name in ("source", "b")
         x[:, size // 2 :] *= name not in ("source", "b")
-        made[name] = Batch(x, None if name == "target" else y, torch.arange(rows), x + 0.1)
+        made[name] = Batch(x, None if name == "target" else y, torch.arange(rows), (x + 0.1,))
     return made
 
 
@@ -182,7 +182,7 @@ def test_two_of_a_kind_stand_side_by_side(name, tmp_path):
     kinds = [make(name, encoder, known, name=f"{n}_{name}") for n in ("first", "other")]
     terms, phases = flatten_terms(kinds), [part for kind in kinds for part in kind]
     assert {term.name.split("_")[0] for term in terms} == {"first", "other"}
-    streams = {s: Stream(cloud(40, seed=i), 6, labels=s != "target", second=lambda x: x) for i, s in enumerate(STREAMS)}
+    streams = {s: Stream(cloud(40, seed=i), 6, labels=s != "target", views=[None, None]) for i, s in enumerate(STREAMS)}
     if name == "dd":
         streams = {s: Stream(cloud(40, seed=i), 6, labels=False) for i, s in enumerate(STREAMS)}
     with_phases = isinstance(phases[0], Phase)
@@ -204,7 +204,7 @@ def test_two_of_a_kind_stand_side_by_side(name, tmp_path):
 def test_features_with_places_need_a_level(name):
     """Inputs are tokens here, and the encoder leaves them as they are; pooled tokens are the mean over places."""
     plain, places = batches(size=24), torch.tensor([0.5, 1.0, 3.0])[:, None]
-    tokens = {n: replace(b, inputs=b.inputs[:, None] * places, second=None) for n, b in plain.items()}
+    tokens = {n: replace(b, inputs=b.inputs[:, None] * places, more=()) for n, b in plain.items()}
     pooled = {n: replace(b, inputs=b.inputs.mean(1)) for n, b in tokens.items()}
     found = []
     for level, rows in ((None, tokens), ("pooled", tokens), ("places", tokens), (None, pooled)):

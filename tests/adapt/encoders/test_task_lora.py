@@ -292,7 +292,7 @@ def test_what_is_announced_is_what_comes():
         encoder.announce_rows([("tagging", rows)])
         with pytest.raises(ValueError, match="numbers must agree|expected rows first"):
             encoder(x)
-    encoder.announce_rows([("tagging.second", 4)])  # another view of its rows
+    encoder.announce_rows([("tagging", 4)])  # all views of a stream bear its name
     torch.testing.assert_close(encoder(x), merged(encoder, "tagging", x), rtol=1e-12, atol=1e-13)
     with pytest.raises(ValueError, match="the stream of these rows is not known"):
         encoder(x)

@@ -17,7 +17,7 @@ def make(folder: str, workers: int):
     made, head = trainer(
         ["dann", "dan", "mcc"],
         network_options={"dropout": 0.3, "batch_norm": True},
-        stream_options={"transform": jitter, "workers": workers, "items": True},
+        stream_options={"augment": jitter, "workers": workers, "items": True},
         ema=0.9,
         accumulate=2,
         clip=1.0,

@@ -276,14 +276,14 @@ def test_another_process_may_be_faster(tmp_path, monkeypatch):
 def test_augmented_views_are_keyed(tmp_path):
     encoder, data = nn.Identity(), cloud(10)
     state = torch.get_rng_state()
-    found = engine.features(encoder, data, transform=jitter, views=3, seed=1)
+    found = engine.features(encoder, data, augment=jitter, views=3, seed=1)
     assert torch.equal(torch.get_rng_state(), state)
     views = found.tensors[0].view(3, 10, 6)
     assert not torch.equal(views[0], views[1]) and torch.equal(found.tensors[1].view(3, 10)[2], data.tensors[1])
     assert ((views.mean(0) - data.tensors[0]).abs() < 0.5).all()
-    again = engine.features(encoder, data, tmp_path, transform=jitter, views=3, seed=1, batch_size=3)
+    again = engine.features(encoder, data, tmp_path, augment=jitter, views=3, seed=1, batch_size=3)
     assert torch.equal(again.tensors[0], found.tensors[0])
-    assert not torch.equal(engine.features(encoder, data, transform=jitter, seed=2).tensors[0], views[0])
+    assert not torch.equal(engine.features(encoder, data, augment=jitter, seed=2).tensors[0], views[0])
 
 
 @pytest.mark.parametrize(

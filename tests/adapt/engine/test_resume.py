@@ -199,9 +199,7 @@ def test_only_the_newest_are_kept(tmp_path):
 def test_dropout_and_augmentation_do_not_depend_on_workers():
     options = {"network_options": {"dropout": 0.3}}
     runs = [
-        weights(
-            trainer(["dann"], stream_options={"transform": jitter, "workers": w, "items": True}, **options)[0].fit(6)
-        )
+        weights(trainer(["dann"], stream_options={"augment": jitter, "workers": w, "items": True}, **options)[0].fit(6))
         for w in (0, 2)
     ]
     assert torch.equal(*runs)

@@ -45,10 +45,10 @@ def network(*, dropout=0.0, batch_norm=False, dtype=torch.float32, seed=0) -> tu
     return encoders.Encoder(body, 8).to(dtype), heads.Classifier(8, 3, dropout=dropout).to(dtype)
 
 
-def streams(*, dtype=torch.float32, transform=None, workers=0, items=False):
+def streams(*, dtype=torch.float32, augment=None, workers=0, items=False):
     wrap = Items if items else (lambda data: data)
     source, target = wrap(cloud(dtype=dtype)), wrap(cloud(40, seed=1, shift=0.7, dtype=dtype))
-    options = {"transform": transform, "workers": workers}
+    options = {"augment": augment, "workers": workers}
     return {
         "source": Stream(source, 12, **options),
         "target": Stream(target, 8, labels=False, **options),

@@ -33,7 +33,7 @@ def trainer_of(name, dtype, batch_norm="follow"):
     inductive.strategy(encoder, "full", batch_norm=batch_norm)
     head, term = heads.Classifier(4, 3).to(dtype), TERMS[name](encoder)
     term.loss.to(dtype) if isinstance(term.loss, nn.Module) else None
-    stream = Stream(cloud(dtype=dtype), 12, transform=jitter, second=jitter)
+    stream = Stream(cloud(dtype=dtype), 12, views=[jitter, jitter])
     return Trainer(
         encoder, [adapt.supervised(head, on="target"), term], {"target": stream}, progress=False, device="cpu",
         optimizer=partial(torch.optim.SGD, lr=0.1),

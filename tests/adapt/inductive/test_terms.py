@@ -190,7 +190,7 @@ def test_supervised_contrastive_takes_both_views():
     encoder = network()
     term = inductive.supervised_contrastive(4, on="target", projection=None)
     x, y = cloud(8).tensors
-    step = Step({"target": Batch(x, y, torch.arange(8), x + 0.1)}, encoder)
+    step = Step({"target": Batch(x, y, torch.arange(8), (x + 0.1,))}, encoder)
     z = F.normalize(torch.cat([encoder(x), encoder(x + 0.1)]).double()).detach()
     both, total, rows = y.repeat(2), 0.0, 0
     for i in range(16):

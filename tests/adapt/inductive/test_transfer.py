@@ -25,13 +25,13 @@ def test_every_strategy_in_one_line(learn):
     if learn == "adapters":
         encoders.lora(pretrained, 2)
     before = copy.deepcopy(pretrained.state_dict())
-    model = inductive.transfer(pretrained, train, learn, classes=["x", "y", "z"], epochs=3, transform=jitter)
+    model = inductive.transfer(pretrained, train, learn, classes=["x", "y", "z"], epochs=3, augment=jitter)
     assert model.evaluate(test).value > 0.7, "three classes"
     assert model.head.names == ["x", "y", "z"] and not model.encoder.training
     assert all(torch.equal(v, before[k]) for k, v in pretrained.state_dict().items()), "the pretrained one stays"
     moved = any(not torch.equal(v, before[k]) for k, v in model.encoder.state_dict().items())
     assert moved == (learn != "probe")
-    again = inductive.transfer(pretrained, train, learn, classes=3, epochs=3, transform=jitter)
+    again = inductive.transfer(pretrained, train, learn, classes=3, epochs=3, augment=jitter)
     assert torch.equal(again.head.linear.weight, model.head.linear.weight)
 
 

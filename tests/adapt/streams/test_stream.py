@@ -52,14 +52,14 @@ def test_unshuffled_keeps_the_order():
     assert torch.equal(torch.cat([b.index for b in take(Stream(DATA, 5, shuffle=False), 4)]), torch.arange(20))
 
 
-@pytest.mark.parametrize("options", [{}, {"transform": noisy}, {"transform": noisy, "workers": 2}])
+@pytest.mark.parametrize("options", [{}, {"augment": noisy}, {"augment": noisy, "workers": 2}])
 def test_starting_later_gives_the_same_batches(options):
     stream = Stream(DATA, 6, **options)
     whole = take(stream, 8)
     assert all(same(a, b) for a, b in zip(whole[5:], take(stream, 3, start=5), strict=True))
 
 
-@pytest.mark.parametrize("options", [{}, {"transform": noisy}])
+@pytest.mark.parametrize("options", [{}, {"augment": noisy}])
 def test_ranks_divide_the_batch(options):
     stream = Stream(DATA, 6, **options)
     shares = [take(stream, 4, rank=r, world=3) for r in range(3)]
@@ -77,7 +77,7 @@ def test_seed_and_name_give_other_orders():
 
 
 def test_augmentation_is_keyed_by_epoch_and_index_and_leaves_the_global_states():
-    stream = Stream(DATA, 20, transform=noisy)
+    stream = Stream(DATA, 20, augment=noisy)
     states = torch.get_rng_state(), numpy.random.get_state()[1].copy(), random.getstate()
     one, two = take(stream, 2)
     assert torch.equal(states[0], torch.get_rng_state()) and states[2] == random.getstate()
@@ -88,15 +88,15 @@ def test_augmentation_is_keyed_by_epoch_and_index_and_leaves_the_global_states()
     torch.manual_seed(99)
     assert same(one, take(stream, 1)[0])
     # another batch size, the same draws for the same (epoch, index)
-    (five,) = take(Stream(DATA, 5, transform=noisy), 1)
+    (five,) = take(Stream(DATA, 5, augment=noisy), 1)
     torch.testing.assert_close(by_index(one)[five.index], five.inputs[:, 0] - five.index)
 
 
 def test_a_second_view_is_another_draw_of_the_same_rows():
-    batch = take(Stream(DATA, 6, transform=noisy, second=noisy), 1)[0]
-    assert not torch.equal(batch.inputs, batch.second)
-    assert ((batch.inputs - batch.second).abs() < 3).all()
-    plain = take(Stream(DATA, 6, second=noisy), 1)[0]
+    batch = take(Stream(DATA, 6, views=[noisy, noisy]), 1)[0]
+    assert not torch.equal(batch.inputs, batch.more[0])
+    assert ((batch.inputs - batch.more[0]).abs() < 3).all()
+    plain = take(Stream(DATA, 6, views=[None, noisy]), 1)[0]
     assert torch.equal(plain.inputs[:, 0], plain.index.float())
 
 
@@ -111,7 +111,7 @@ def test_items_with_structure_are_collated(workers):
 
 def test_hidden_labels_stay_hidden():
     assert take(Stream(DATA, 4, labels=False), 1)[0].labels is None
-    assert take(Stream(DATA, 4, labels=False, transform=noisy), 1)[0].labels is None
+    assert take(Stream(DATA, 4, labels=False, augment=noisy), 1)[0].labels is None
     assert Stream(DATA, 4, labels=False).all_labels() is None
 
 

@@ -1,0 +1,162 @@
+"""The form of the items of a dataset, and rows read item by item with keyed randomness."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from adapt.protocols import MapStyle
+from adapt.randomness import keyed_seed, seed_cpu, untouched_randomness
+from adapt.streams.batch import Batch
+from adapt.streams.memory import columns
+from adapt.streams.tree import field_names, is_namedtuple, stack
+
+Augmentation = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class ItemForm:
+    """Which part of an item is the label, and how items become a batch.
+
+    Args:
+        label: key of the label in items that are mappings, or name of the field in items that are namedtuples; the rest
+            of the item is the input. None: items are ``(input, label)``, or the input alone.
+        collate: from a list of items to a batch of the same form; None stacks inputs and labels.
+    """
+
+    label: str | None = None
+    collate: Callable[[list[Any]], Any] | None = None
+
+    def split(self, item: Any) -> tuple[Any, Any]:
+        """Return (input, label or None) of an item.
+
+        Raises:
+            ValueError: an item without the label that `label` names.
+        """
+        if self.label is not None:
+            parts = _named_parts(item)
+            if self.label not in parts:
+                found = f"the keys {sorted(map(str, parts))}" if parts else f"a {type(item).__name__}"
+                raise ValueError(
+                    f"`label` names {self.label!r}, and an item of `dataset` has {found}: name the key of the label."
+                )
+            return {k: v for k, v in parts.items() if k != self.label}, parts[self.label]
+        if isinstance(item, tuple | list) and not is_namedtuple(item):
+            return (item[0], item[1]) if len(item) > 1 else (item[0], None)
+        return item, None
+
+    def with_input(self, item: Any, inputs: Any) -> Any:
+        """Return an item in the form of the dataset with another input."""
+        if self.label is not None:
+            if not isinstance(inputs, Mapping):
+                raise ValueError(
+                    f"an augmentation of mappings must return a mapping, got a {type(inputs).__name__}: return "
+                    "`{**item, key: value}`."
+                )
+            return {**inputs, self.label: _named_parts(item)[self.label]}
+        if isinstance(item, tuple | list) and not is_namedtuple(item):
+            return (inputs, *item[1:]) if len(item) > 1 else inputs
+        return inputs
+
+    def batch(self, items: Sequence[Any], inputs: Sequence[Any], *, labels: bool = True) -> tuple[Any, Any]:
+        """Return (inputs, labels or None) of a batch.
+
+        Args:
+            items: of the dataset, in the form of the dataset.
+            inputs: of the items, augmented.
+            labels: whether labels are wanted.
+        """
+        _, label = self.split(items[0])
+        if self.collate is None:
+            return stack(inputs), stack([self.split(i)[1] for i in items]) if labels and label is not None else None
+        found = self.collate([self.with_input(i, x) for i, x in zip(items, inputs, strict=True)])
+        together, found_labels = (found, None) if label is None else self.split(found)
+        if label is not None and found_labels is None:
+            raise ValueError(
+                "`collate` must return a batch in the form of the items, (inputs, labels), got a "
+                f"{type(found).__name__}."
+            )
+        return together, found_labels if labels else None
+
+
+def split(item: Any) -> tuple[Any, Any]:
+    """Return (input, label or None) of an item ``(input, label)``, or of an input alone."""
+    return ItemForm().split(item)
+
+
+def _named_parts(item: Any) -> Mapping[str, Any]:
+    if is_namedtuple(item):
+        return dict(zip(field_names(item), item, strict=True))
+    return item if isinstance(item, Mapping) else {}
+
+
+class KeyedRows(Dataset):
+    """Rows by (epoch, index). The global generators are seeded by a key before every item and every augmentation.
+
+    Args:
+        dataset: map-style.
+        form: of the items.
+        labels: whether batches have labels.
+        views: the augmentation of each view; None leaves the input as the dataset gives the input.
+        name: of the stream, in the key.
+        seed: in the key.
+    """
+
+    def __init__(
+        self,
+        dataset: MapStyle,
+        form: ItemForm,
+        *,
+        labels: bool,
+        views: Sequence[Augmentation | None] = (None,),
+        name: str,
+        seed: int,
+    ):
+        self.dataset, self.form, self.labels, self.views = dataset, form, labels, tuple(views)
+        self.name, self.seed = name, seed
+
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> tuple[int, Any, list[Any]]:
+        epoch, index = epoch_and_index
+        seed_cpu(keyed_seed(self.seed, self.name, epoch, index))
+        item = self.dataset[index]
+        inputs, _ = self.form.split(item)
+        views = [inputs] * len(self.views)
+        for view, augment in enumerate(self.views):
+            if augment is not None:
+                seed_cpu(keyed_seed(self.seed, self.name, epoch, index, view))
+                views[view] = augment(inputs)
+        return index, item, views
+
+    def read(self, keys: list[tuple[int, int]]) -> Batch:
+        """Read a batch in the training process, and put back the random states; a worker needs no such care."""
+        with untouched_randomness():
+            return self.collate([self[k] for k in keys])
+
+    def collate(self, rows: list[tuple[int, Any, list[Any]]]) -> Batch:
+        """Return the batch of some rows."""
+        index, items, views = zip(*rows, strict=True)
+        first, *others = zip(*views, strict=True)
+        inputs, labels = self.form.batch(items, first, labels=self.labels)
+        more = tuple(self.form.batch(items, other, labels=False)[0] for other in others)
+        return Batch(inputs, labels, torch.tensor(index), more)
+
+
+def batches_of(
+    dataset: MapStyle, rows: Tensor, batch_size: int, form: ItemForm, *, views: Sequence[Augmentation | None] = (None,),
+    name: str, epoch: int = 0, seed: int = 0,
+) -> Iterator[Batch]:  # fmt: skip
+    """Yield the rows `rows` of a dataset in order, with labels where the items have labels.
+
+    Args:
+        name, epoch, seed: key of the randomness inside of the dataset and of the augmentation.
+    """
+    memory = columns(dataset) if form == ItemForm() and not any(views) else None
+    keyed = KeyedRows(dataset, form, labels=True, views=views, name=name, seed=seed)
+    for index in rows.split(batch_size):
+        if memory is None:
+            yield keyed.read([(epoch, int(i)) for i in index])
+        else:
+            yield Batch(memory.take(0, index), memory.take(1, index) if len(memory.kinds) > 1 else None, index)

@@ -1,0 +1,140 @@
+"""Small runs on batches of every form: crops of two sizes, padded sound, boxes, mappings, namedtuples, views."""
+
+from collections import namedtuple
+
+import numpy
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import Dataset
+
+import adapt
+import losses
+from adapt import Stream, Term, Trainer, encoders, heads
+from adapt.streams import collate
+
+Pair = namedtuple("Pair", ["left", "right", "side"])
+ROWS = 24
+
+
+class Items(Dataset):
+    """Items made from the number of the row alone."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __len__(self):
+        return ROWS
+
+    def __getitem__(self, index):
+        return self.make(index, torch.Generator().manual_seed(index))
+
+
+def image(i, g):
+    return torch.randn(1, 12, 12, generator=g), i % 3
+
+
+def sound(i, g):
+    return torch.randn(3 + i % 5, generator=g) + i % 3, i % 3
+
+
+def boxes(i, g):
+    k = i % 4  # also none
+    return torch.randn(1, 12, 12, generator=g), {"boxes": torch.rand(k, 4, generator=g), "classes": torch.arange(k)}
+
+
+def words(i, g):
+    return {"input_ids": list(range(1, 3 + i % 5)), "attention_mask": [1] * (2 + i % 5), "labels": i % 3}
+
+
+def pair(i, g):
+    return Pair(torch.randn(4, generator=g), torch.randn(4, generator=g), i % 2)
+
+
+def crop(size):
+    def cropped(x):
+        top, left = (int(torch.randint(13 - size, ())) for _ in range(2))
+        return x[:, top : top + size, left : left + size]
+
+    return cropped
+
+
+def noise(x):
+    return x + 0.1 * torch.randn_like(x) + 0.1 * numpy.random.rand()
+
+
+class Net(nn.Module):
+    """An encoder of images, of padded sound, of padded words and of pairs."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.embed, self.pair = nn.Conv2d(1, 8, 3), nn.Embedding(16, 8), nn.Linear(8, 8)
+        self.wave = nn.Linear(1, 8)
+        self.seen: list = []
+
+    def forward(self, x):
+        self.seen.append(x)
+        if isinstance(x, torch.Tensor):
+            return self.conv(x).mean((2, 3))
+        if "input_ids" in x:
+            return mean(self.embed(x["input_ids"]), x["attention_mask"])
+        if "values" in x:
+            return mean(self.wave(x["values"][..., None]), x["mask"])
+        return self.pair(torch.cat([x["left"], x["right"]], 1))
+
+
+def mean(values, mask):
+    m = mask.to(values.dtype)[..., None]
+    return (values * m).sum(1) / m.sum(1)
+
+
+class Counting(nn.Module):
+    """A head on images: how many boxes, by their mean area."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 1)
+
+    def forward(self, z):
+        return self.layer(z)[:, 0]
+
+    def loss(self, output, labels):
+        return losses.reduce.mean((output - torch.tensor([float(len(y["boxes"])) for y in labels])).square())
+
+    def check(self, labels):
+        if not isinstance(labels, list) or any(y["boxes"].shape[1:] != (4,) for y in labels):
+            raise ValueError("boxes must be (k, 4)")
+
+    def score(self, output, labels):
+        return heads.average(
+            "error", (output - torch.tensor([float(len(y["boxes"])) for y in labels])).abs(), higher_is_better=False
+        )
+
+
+def consistency(step):
+    views = [step.call(HEAD[0], v.features) for v in step["rows"].views]
+    return sum(F.mse_loss(v, views[0].detach()) for v in views[1:])
+
+
+HEAD: list = []  # of the present run
+FORMS = {
+    "crops": (image, {"views": [crop(10), crop(10), crop(6), crop(6)]}),
+    "three": (image, {"views": [None, noise, noise]}),
+    "sound": (sound, {"collate": collate.pad(), "augment": noise}),
+    "boxes": (boxes, {"collate": collate.as_lists}),
+    "words": (words, {"label": "labels", "collate": collate.pad(value={"input_ids": 0})}),
+    "pair": (pair, {"label": "side"}),
+}
+
+
+def make(name, *, workers=0, dtype=torch.float32, **options):
+    torch.manual_seed(0)
+    item, how = FORMS[name]
+    encoder = encoders.wrap(Net(), 8).to(dtype)
+    head = (Counting() if name == "boxes" else heads.Classifier(8, 3)).to(dtype)
+    HEAD[:] = [head]
+    terms = [adapt.supervised(head, on="rows")]
+    if name in ("crops", "three"):
+        terms.append(Term("views", consistency, modules=[head]))
+    stream = Stream(Items(item), 8, workers=workers, **how)
+    return Trainer(encoder, terms, {"rows": stream}, progress=False, device="cpu", **options), head

@@ -1,0 +1,150 @@
+"""Batches of every form train: with workers, on two ranks, and resumed bit for bit."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from adapt import Stream, Term, Trainer, encoders, engine
+from adapt.engine import Step
+from adapt.streams import Batch, collate
+from tests.adapt.engine.any_batch import FORMS, ROWS, Items, Net, image, make, words
+from tests.adapt.engine.tiny import weights
+from tests.ranks import run_ranks
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_trains_with_workers_and_resumes_bit_for_bit(name, tmp_path):
+    made, head = make(name)
+    start = weights(made)
+    whole = weights(made.fit(5))
+    assert whole.isfinite().all() and not torch.equal(start, whole)
+    made.evaluate(head, Items(FORMS[name][0]))  # reads the items in the form of the stream
+    path = make(name)[0].fit(3).save(tmp_path / "half")
+    assert torch.equal(weights(make(name, workers=2)[0].resume(path).fit(5)), whole)
+
+
+def on_a_rank(rank, world):
+    return {name: weights(make(name, dtype=torch.float32)[0].fit(3)) for name in FORMS}
+
+
+def test_two_ranks_equal_one():
+    first, second = run_ranks(on_a_rank, 2)
+    for name in FORMS:
+        assert torch.equal(first[name], second[name]), "the ranks drifted apart"
+        torch.testing.assert_close(first[name], weights(make(name)[0].fit(3)), rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_crops_of_one_size_share_a_pass():
+    made, _ = make("crops")
+    made.fit(1)
+    assert [tuple(x.shape) for x in made.encoder.body.seen] == [(16, 1, 10, 10), (16, 1, 6, 6)]
+
+
+def seen_by(batches):
+    encoder = encoders.wrap(Net(), 8)
+    step = Step(batches, encoder)
+    features = {name: step[name].features for name in batches}
+    assert len(encoder.body.seen) == len(step.passes)
+    for name, batch in batches.items():
+        torch.testing.assert_close(features[name], encoder(batch.inputs), msg=name)
+    return encoder.body.seen, step
+
+
+def test_a_mask_of_one_stream_alone_is_not_dropped():
+    ids, mask = torch.arange(1, 7).view(2, 3), torch.tensor([[1, 1, 0], [1, 0, 0]])
+    image_rows = Batch(torch.randn(2, 1, 6, 6), None, torch.arange(2))
+    full = Batch({"attention_mask": mask, "input_ids": ids}, None, torch.arange(2))
+    other = Batch({"input_ids": ids + 1, "attention_mask": mask}, None, torch.arange(2))  # the order of keys is free
+    seen, step = seen_by({"full": full, "images": image_rows, "other": other})
+    assert [p.views for p in step.passes] == [("full", "other"), ("images",)]
+    assert torch.equal(step["full"].mask, mask.bool()) and step["images"].mask is None
+
+    class Both(nn.Module):
+        def forward(self, x):
+            mask = x.get("attention_mask", torch.ones_like(x["input_ids"]))
+            return (x["input_ids"] * mask).float()
+
+    bare = Batch({"input_ids": ids}, None, torch.arange(2))
+    for names in (("bare", "full"), ("full", "bare")):
+        batches = {n: {"bare": bare, "full": full}[n] for n in names}
+        step = Step(batches, Both())
+        assert torch.equal(step["full"].features, (ids * mask).float())
+        assert torch.equal(step["bare"].features, ids.float()) and len(step.passes) == 2
+
+
+def test_streams_of_unequal_shape_have_a_pass_each():
+    class Total(nn.Module):
+        def forward(self, x):
+            return x.sum(1, keepdim=True)
+
+    rows = {"a": (4, 6), "b": (3, 5), "c": (2, 6)}
+    batches = {n: Batch(torch.randn(*s), None, torch.arange(s[0])) for n, s in rows.items()}
+    step = Step(batches, Total())
+    for name, batch in batches.items():
+        torch.testing.assert_close(step[name].features[:, 0], batch.inputs.sum(1))
+    assert [p.views for p in step.passes] == [("a", "c"), ("b",)]
+    torch.testing.assert_close(step.features("a", "b"), torch.cat([step["a"].features, step["b"].features]))
+
+
+def test_predictions_and_features_read_mappings():
+    made, head = make("words")
+    made.fit(2)
+    data = Items(words)
+    found = made.predict(head, data, batch_size=5)
+    options = {"label": "labels", "collate": FORMS["words"][1]["collate"]}
+    assert found.labels.tolist() == [i % 3 for i in range(ROWS)]
+    encoder = encoders.wrap(made.encoder.eval(), 8)
+    torch.testing.assert_close(engine.features(encoder, data, **options).tensors[0], found.features)
+    again = engine.predict(encoder, head, data, batch_size=ROWS, **options)
+    torch.testing.assert_close(again.outputs, found.outputs)
+
+
+def test_predictions_may_be_trees_and_labels_lists():
+    made, head = make("boxes")
+    found = made.predict(head, Items(FORMS["boxes"][0]), batch_size=5)
+    assert [len(y["boxes"]) for y in found.labels] == [i % 4 for i in range(ROWS)]
+
+    class Two(nn.Module):
+        def forward(self, z):
+            return {"first": z[:, 0], "both": (z, z[:, 1:])}
+
+    tree = engine.predict(made.encoder, Two(), Items(image), batch_size=5).outputs
+    assert tree["first"].shape == (ROWS,) and tree["both"][1].shape == (ROWS, 7)
+
+
+class Random(TensorDataset):
+    """Its items are random: the fast path must not skip them."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + torch.rand(()), y
+
+
+def test_evaluation_of_random_items_is_the_same_every_time_and_takes_the_items():
+    encoder, data = encoders.wrap(nn.Identity(), 1), Random(torch.zeros(50, 1), torch.arange(50))
+    one, other = (engine.predict(encoder, nn.Identity(), data, batch_size=b).outputs for b in (50, 7))
+    assert torch.equal(one, other) and len(one.unique()) > 40
+    assert len(engine.features(encoder, data).tensors[0].unique()) > 40
+
+
+def test_a_missing_view_names_the_remedy():
+    term = Term("t", lambda step: step["rows"].views[2].features.mean())
+    streams = {"rows": Stream(Items(image), 4, views=[None, None])}
+    made = Trainer(encoders.wrap(Net(), 8), [term], streams, progress=False, device="cpu")
+    with pytest.raises(IndexError, match=r"`views\[2\]` was asked for, and stream `rows` has 2 views"):
+        made.fit(1)
+
+
+def refused_on_ranks(rank, world):
+    body = nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4))
+    streams = {n: Stream(Items(image), 4, collate=collate.pad()) for n in ("a", "b")}
+    term = Term("t", lambda step: step["a"].features.mean())
+    with pytest.raises(ValueError, match='ranks may run different passes.*take `passes="separate"`'):
+        Trainer(encoders.wrap(body, 4), [term], streams, progress=False, device="cpu")
+    Trainer(encoders.wrap(body, 4), [term], streams, progress=False, device="cpu", batch_norm="rank")
+    return True
+
+
+def test_ranks_that_could_wait_forever_in_batch_norm_are_refused():
+    assert run_ranks(refused_on_ranks, 2) == [True, True]

@@ -5,6 +5,7 @@ training loop. Losses that are not a mean over rows gather the rows of all ranks
 eight ranks with 16 rows each give the gradient of one rank with 128.
 """
 
+from losses._gather import gather
 from losses.adversarial import (
     RandomMultilinearMap,
     classifier_discrepancy,
@@ -81,7 +82,6 @@ from losses.fine_tuning import (
     relational_distillation,
     stepwise_feature_norm,
 )
-from losses.gather import gather
 from losses.regression import gaussian_likelihood, quantile
 from losses.supervised import (
     balanced_class_weights,

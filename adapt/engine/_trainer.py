@@ -124,8 +124,7 @@ class Trainer:
             self._path(head, f"`watch[{name!r}]`")
         self.ema = averaged(self.model, ema)
         self.updates = updates_of(self.phases, self.model, optimizer, encoder_scale, accumulate)
-        for update in self.updates:
-            update.weighs = self.tasks.weighs(update)
+        self.tasks.mark(self.updates)
         self.schedule, self.accumulate, self.clip, self.passes, self.seed = schedule, accumulate, clip, passes, seed
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else None
         self.folder = None if log is None else Path(log)

@@ -44,7 +44,6 @@ def _take(digest: Any, value: Any, seen: dict[int, int]) -> None:
     their ``repr``, dicts and sequences part by part, any other object by the name of the class. `seen` numbers the
     added modules, classes and functions.
     """
-    name = getattr(value, "__qualname__", None)  # functions of torch, of C and of Python share no class
     if isinstance(value, numpy.ndarray) and value.dtype.kind in "biufc":
         value = torch.from_numpy(numpy.ascontiguousarray(value))
     if isinstance(value, Tensor):
@@ -60,13 +59,20 @@ def _take(digest: Any, value: Any, seen: dict[int, int]) -> None:
             _take(digest, part, seen)
     elif isinstance(value, functools.partial):
         _take(digest, [value.func, value.args, value.keywords], seen)
-    elif isinstance(value, nn.Module) or name is not None:
-        digest.update(repr((name or type(value).__qualname__, seen.get(id(value)))).encode())
-        if id(value) not in seen:
-            seen[id(value)] = len(seen)
-            _take(digest, _module(value) if isinstance(value, nn.Module) else _function(value), seen)
     else:
+        _take_code(digest, value, seen)
+
+
+def _take_code(digest: Any, value: Any, seen: dict[int, int]) -> None:
+    """Add a module, a class or a function with its content, or any other value without parts."""
+    name = getattr(value, "__qualname__", None)  # functions of torch, of C and of Python share no class
+    if not isinstance(value, nn.Module) and name is None:
         digest.update(repr(value if isinstance(value, PLAIN) else type(value).__qualname__).encode())
+        return
+    digest.update(repr((name or type(value).__qualname__, seen.get(id(value)))).encode())
+    if id(value) not in seen:
+        seen[id(value)] = len(seen)
+        _take(digest, _module(value) if isinstance(value, nn.Module) else _function(value), seen)
 
 
 def _module(module: nn.Module) -> list[Any]:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import (
     at_least_float32,
     check_label_smoothing,
@@ -12,7 +13,6 @@ from losses.checks import (
     counted_logits,
     one_hot,
 )
-from losses.gather import gather
 
 
 def multi_domain_adversarial(

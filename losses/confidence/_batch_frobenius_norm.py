@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_logits
-from losses.gather import gather
 
 
 def batch_frobenius_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:

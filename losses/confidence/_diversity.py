@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_logits
 from losses.confidence._entropy import row_entropy
-from losses.gather import gather
 
 
 def diversity(logits: Tensor, *, global_batch: bool = True) -> Tensor:

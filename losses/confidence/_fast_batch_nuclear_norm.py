@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_logits
-from losses.gather import gather
 
 
 def fast_batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:

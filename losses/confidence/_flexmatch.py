@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_logits
 from losses.confidence._fixmatch import fixmatch
 from losses.confidence.memory import write
-from losses.gather import gather
 
 
 class FlexMatch(nn.Module):

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_logits
 from losses.confidence._diversity import entropy_of_mean
 from losses.confidence._entropy import row_entropy
-from losses.gather import gather
 
 
 def information_maximization(logits: Tensor, *, global_batch: bool = True) -> Tensor:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_logits, check_positive
-from losses.gather import gather
 
 
 def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5, global_batch: bool = True) -> Tensor:

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features, check_logits, check_positive
 from losses.confidence.memory import write
-from losses.gather import gather
 from losses.reduce import mean
 
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features, check_same_shape
 from losses.contrastive._vicreg import centre_rows
-from losses.gather import gather
 
 
 def barlow_twins(

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from losses._gather import first_row, gather
 from losses.checks import at_least_float32, check_features, check_positive, check_same_shape
 from losses.contrastive.pairs import similarities, unit_rows
-from losses.gather import first_row, gather
 
 
 def info_nce(

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features, check_labels, check_positive
 from losses.contrastive.pairs import mean_where, positives_and_negatives, without_self
 from losses.distances import squared_distances
-from losses.gather import gather
 
 
 def neighbourhood_components(

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features, check_positive, check_same_shape
 from losses.contrastive.pairs import similarities, unit_rows, without_self
-from losses.gather import gather
 
 
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5, global_batch: bool = True) -> Tensor:

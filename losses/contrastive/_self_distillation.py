@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_logits, check_positive, check_same_shape
-from losses.gather import gather
 from losses.reduce import mean
 
 

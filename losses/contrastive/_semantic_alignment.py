@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_labels, check_positive
 from losses.contrastive.pairs import square_root
 from losses.distances import squared_distances
-from losses.gather import gather
 
 
 def semantic_alignment(

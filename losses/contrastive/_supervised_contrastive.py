@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features, check_labels, check_positive
 from losses.contrastive.pairs import mean_where, positives_and_negatives, similarities, unit_rows, without_self
-from losses.gather import gather
 
 
 def supervised_contrastive(

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_logits, check_positive, check_same_shape
-from losses.gather import gather
 
 
 def sinkhorn_assignment(

@@ -4,10 +4,10 @@ import math
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features, check_positive
 from losses.contrastive.pairs import unit_rows, without_self
 from losses.distances import squared_distances
-from losses.gather import gather
 
 
 def uniformity(features: Tensor, *, scale: float = 2.0, global_batch: bool = True) -> Tensor:

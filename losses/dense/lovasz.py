@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import check_binary, counted, one_hot
 from losses.dense.masks import Classes, Over, anything_counts, check_mask, mean_over_classes, places
-from losses.gather import gather
 from losses.reduce import mean
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
-from losses.gather import gather
 
 
 def batch_spectral_penalization(source: Tensor, target: Tensor, *, count: int = 1, global_batch: bool = True) -> Tensor:

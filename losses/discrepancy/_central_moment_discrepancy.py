@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
-from losses.gather import gather
 
 
 def central_moment_discrepancy(

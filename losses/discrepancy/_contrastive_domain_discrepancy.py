@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_labels
 from losses.discrepancy._local_mmd import class_weights, gaussian_kernels
 from losses.discrepancy.kernels import Bandwidth
-from losses.gather import gather
 
 
 def contrastive_domain_discrepancy(

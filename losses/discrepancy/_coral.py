@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.batching import one_by_one
 from losses.checks import at_least_float32, check_clouds, check_rows
-from losses.gather import gather
 
 
 def coral(

@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_rows
 from losses.discrepancy._mmd import check_estimator
 from losses.discrepancy.kernels import (
@@ -15,7 +16,6 @@ from losses.discrepancy.kernels import (
     fast_discrepancy,
     linear_time_discrepancy,
 )
-from losses.gather import gather
 
 
 def joint_mmd(

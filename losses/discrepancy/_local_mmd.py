@@ -6,9 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_labels, check_logits, one_hot
 from losses.discrepancy.kernels import Bandwidth, bandwidth_of, check_bandwidth, check_scales, matrix
-from losses.gather import gather
 
 
 def local_mmd(

@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_rows
 from losses.discrepancy.kernels import (
     Bandwidth,
@@ -15,7 +16,6 @@ from losses.discrepancy.kernels import (
     linear_time_discrepancy,
 )
 from losses.distances import centred
-from losses.gather import gather
 
 
 def mmd(

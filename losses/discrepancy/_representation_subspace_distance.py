@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
-from losses.gather import gather
 
 
 def representation_subspace_distance(

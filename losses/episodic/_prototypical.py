@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features, check_labels, check_positive, one_hot
 from losses.fine_tuning.norm import unit
-from losses.gather import gather
 from losses.reduce import mean
 
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features, check_labels, check_positive, one_hot
 from losses.episodic._prototypical import check_episode, cross_entropy_of_present, without_padding
-from losses.gather import gather
 
 
 def ridge(

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features
 from losses.distances import squared_distances
 from losses.fine_tuning.norm import unit
-from losses.gather import gather
 
 
 def relational_distillation(

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_features
 from losses.fine_tuning.norm import norm
-from losses.gather import gather
 from losses.reduce import mean
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_class_numbers, check_dense_logits, check_labels, counted
-from losses.gather import gather
 from losses.reduce import mean
 
 

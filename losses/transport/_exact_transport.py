@@ -5,8 +5,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
-from losses.gather import gather
 from losses.transport.weights import row_weights
 
 

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_rows
-from losses.gather import gather
 from losses.transport.first_order import with_gradient
 
 

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_labels, check_logits
-from losses.gather import gather
 from losses.transport._exact_transport import exact_plan
 from losses.transport.entropic import log_weights, row_plan, solve
 

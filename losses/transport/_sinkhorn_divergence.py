@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_positive
-from losses.gather import gather
 from losses.transport.entropic import log_weights, own_kernel, row_plan, solve
 from losses.transport.first_order import with_gradient
 from losses.transport.weights import row_weights

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from losses._gather import gather
 from losses.checks import at_least_float32
-from losses.gather import gather
 
 
 def row_weights(name: str, weights: Tensor | None, x: Tensor, global_batch: bool) -> tuple[Tensor, Tensor]:

@@ -67,9 +67,10 @@ class TaskBackward(nn.Module):
         """The balance with its settings: a resumed run must have the same."""
         return None if self.balance is None else describe(self.balance)
 
-    def weighs(self, update: "Update") -> bool:
-        """Whether the tasks of this phase are weighed."""
-        return self.balance is not None and self._shared_by(update)
+    def mark(self, updates: Sequence["Update"]) -> None:
+        """Tell every update whether the balance weighs tasks there."""
+        for update in updates:
+            update.weighs = self.balance is not None and self._shared_by(update)
 
     def _shared_by(self, update: "Update") -> bool:
         return update.phase.name == self._phase and update.encoder_learns

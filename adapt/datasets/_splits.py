@@ -1,42 +1,56 @@
 """Preparation of whole domains, without a look at labels: split, standardize, choose pairs."""
 
 from collections.abc import Mapping, Sized
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
+from adapt.datasets.rows import Rows
+from adapt.protocols import MapStyle
 from adapt.randomness import permutation
 
 Name = TypeVar("Name", int, str)
 
 
 class Splits(NamedTuple):
-    """Disjoint parts of one domain; each part is a ``TensorDataset`` of inputs and labels."""
+    """Disjoint parts of one domain: a ``TensorDataset`` of inputs and labels each, or a ``Subset`` of other data."""
 
-    train: TensorDataset
-    validation: TensorDataset
-    test: TensorDataset
+    train: Any
+    validation: Any
+    test: Any
 
 
-def splits(dataset: TensorDataset, name: str, *, validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Splits:
+def splits(
+    dataset: MapStyle,
+    name: str,
+    *,
+    groups: Tensor | None = None,
+    validation: float = 0.2,
+    test: float = 0.2,
+    seed: int = 0,
+) -> Splits:
     """Split a domain into disjoint parts for training, validation and test.
 
-    The split is a function of (seed, name), the same on every machine. Rows with equal inputs stay in one part: a text
-    or a window with two copies is never both in training and in the test. The sizes of the parts may therefore differ
-    from the asked sizes, by at most the largest group of equal rows. Labels are not read: a rare class may be absent
-    from a small part.
+    The split is a function of (seed, name), the same on every machine. Rows of one group stay in one part, and so do
+    rows in memory with equal inputs where there are no groups: a text or a window with two copies is never both in
+    training and in the test. The sizes of the parts may therefore differ from the asked sizes, by at most the largest
+    group. Labels are not read: a rare class may be absent from a small part.
 
     Args:
-        dataset: inputs first, ``(n, ...)``; further tensors of the dataset are split alike.
+        dataset: a ``TensorDataset`` with inputs first, ``(n, ...)``; further tensors are split alike. Of any other
+            data set no row is read, and the parts are ``Subset``.
         name: of the domain; two domains of equal size get different orders.
+        groups: ``(n,)`` integers: the person or the recording of each row. None takes the groups of
+            :func:`datasets.windows`, where there are groups.
         validation, test: shares of the rows; 0 leaves the part empty. The rest is `train`. The defaults are
             the usual 60-20-20.
         seed: another seed gives another split.
 
     Raises:
-        ValueError: shares are negative or leave no row to train on; there are fewer rows than parts.
+        ValueError: shares are negative or leave no row to train on; there are fewer rows or groups than parts; another
+            number of `groups` than rows.
 
     >>> parts = splits(TensorDataset(torch.arange(10.0)[:, None]), "example")
     >>> [len(part) for part in parts]
@@ -48,7 +62,7 @@ def splits(dataset: TensorDataset, name: str, *, validation: float = 0.2, test: 
             f"{validation} and {test}."
         )
     rows = len(dataset)
-    group = _groups(dataset.tensors[0])
+    group = _groups(dataset, groups)
     rank = permutation(int(group.max()) + 1 if rows else 0, seed, name, "splits").argsort()
     order = rank[group].argsort(stable=True)
     first = _boundary(group[order], round(rows * test))
@@ -61,7 +75,16 @@ def splits(dataset: TensorDataset, name: str, *, validation: float = 0.2, test: 
     ]
     if empty:
         raise ValueError(f"{rows} rows of `{name}` are too few for {' and '.join(empty)}: take another share.")
-    return Splits(*(TensorDataset(*(t[parts[part]] for t in dataset.tensors)) for part in Splits._fields))
+    return Splits(*(_part(dataset, parts[part]) for part in Splits._fields))
+
+
+def _part(dataset: MapStyle, index: Tensor) -> MapStyle:
+    """Return some rows: in memory where the rows lie in memory."""
+    if isinstance(dataset, Rows):
+        return dataset.part(index)
+    if isinstance(dataset, TensorDataset):
+        return TensorDataset(*(t[index] for t in dataset.tensors))
+    return Subset(dataset, index.tolist())  # type: ignore[arg-type]  # a list is a data set too
 
 
 def standardize(source: TensorDataset, *others: TensorDataset) -> list[TensorDataset]:
@@ -122,7 +145,20 @@ def adaptation_pairs(domains: Mapping[Name, Sized], count: int) -> list[tuple[Na
     return list(zip(chosen, chosen[1:] + chosen[:1], strict=True))
 
 
-def _groups(inputs: Tensor) -> Tensor:
+def _groups(dataset: MapStyle, groups: Tensor | None) -> Tensor:
+    """Return the number of the group of each row, without gaps."""
+    if groups is None and isinstance(dataset, Rows):
+        groups = dataset.groups
+    if groups is not None:
+        if groups.shape != (len(dataset),):
+            raise ValueError(f"`groups` must be one per row, ({len(dataset)},), got {tuple(groups.shape)}.")
+        return groups.unique(return_inverse=True)[1]
+    if isinstance(dataset, TensorDataset):
+        return _equal_rows(dataset.tensors[0])
+    return torch.arange(len(dataset))
+
+
+def _equal_rows(inputs: Tensor) -> Tensor:
     """Return ``(n,)`` numbers, equal for rows with the same bytes, in order of appearance."""
     seen: dict[bytes, int] = {}
     rows = inputs.flatten(1) if inputs.ndim > 1 else inputs[:, None]

@@ -47,6 +47,17 @@ class Rows(TensorDataset):
     def labels(self) -> Tensor | None:
         return self.tensors[1] if len(self.tensors) > 1 else None
 
+    def part(self, index: Tensor) -> "Rows":
+        """Return the rows with the numbers `index`, with the same names."""
+        return Rows(
+            *(tensor[index] for tensor in self.tensors),
+            names=self.names,
+            columns=self.columns,
+            groups=None if self.groups is None else self.groups[index],
+            group_names=self.group_names,
+            preparation=self.preparation,
+        )
+
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.inputs.shape[1:]))
         return f"{type(self).__name__}({len(self)} rows of {shape}, {describe(self.labels, self.names)})"

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from adapt import Stream, Trainer, datasets, encoders, heads, supervised
+from adapt.streams.memory import columns
 
 X = numpy.arange(12.0).reshape(4, 3)
 WORDS = ["dog", "cat", "dog", "bird"]
@@ -40,6 +41,11 @@ def test_measured_inputs_become_float32(inputs):
     assert torch.stack(rows).dtype == torch.float32 and torch.stack(rows).tolist() == X.tolist()
     assert torch.stack(labels).tolist() == [2, 1, 2, 0] and data.names == ["bird", "cat", "dog"]
     assert isinstance(data, torch.utils.data.TensorDataset) != scipy.sparse.issparse(inputs)
+
+
+def test_dense_rows_are_read_by_whole_batches():
+    assert columns(datasets.arrays(X, WORDS)) is not None and columns(datasets.arrays(X)) is not None
+    assert columns(datasets.splits(datasets.arrays(X, WORDS), "rows").train) is not None
 
 
 def test_integers_stay_integers():

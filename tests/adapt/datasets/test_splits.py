@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from adapt import datasets
 from adapt.datasets import adaptation_pairs, splits, standardize
 
 nan = float("nan")
@@ -99,3 +100,37 @@ def test_ring_of_the_largest():
     for count in (1, 6):
         with pytest.raises(ValueError, match="between 2 and the 5 domains"):
             adaptation_pairs(sizes, count)
+
+
+def test_rows_of_one_group_stay_in_one_part():
+    data = datasets.windows(torch.arange(120.0), 2, groups=[f"person {i // 12}" for i in range(120)])
+    parts = splits(data, "walks")
+    seen = [set(part.groups.tolist()) for part in parts]
+    assert [len(groups) for groups in seen] == [6, 2, 2] and set.union(*seen) == set(range(10))
+    assert parts.test.group_names == data.group_names and parts.test.inputs.shape == (12, 1, 2)
+    given = splits(list(range(12)), "list", groups=torch.tensor([7, 7, 7, 9, 9, 9, 3, 3, 3, 5, 5, 5]))
+    assert sorted(len(part) for part in given) == [3, 3, 6] and sorted(i for part in given for i in part) == [
+        *range(12)
+    ]
+    assert all(len({i // 3 for i in part}) * 3 == len(part) for part in given)
+    with pytest.raises(ValueError, match=r"`groups` must be one per row, \(12,\), got \(3,\)"):
+        splits(list(range(12)), "list", groups=torch.tensor([1, 2, 3]))
+
+
+def test_other_data_sets_are_split_without_reading_a_row():
+    class Unread(torch.utils.data.Dataset):
+        def __len__(self):
+            return 10
+
+        def __getitem__(self, index):
+            raise AssertionError("read")
+
+    parts = splits(Unread(), "files")
+    assert [len(part) for part in parts] == [6, 2, 2]
+    assert sorted(i for part in parts for i in part.indices) == list(range(10))
+
+
+def test_the_names_stay():
+    data = datasets.arrays(torch.arange(20.0).view(10, 2), list("abababcaba"))
+    parts = splits(data, "letters")
+    assert all(part.names == ["a", "b", "c"] for part in parts) and len(parts.test.labels) == 2

@@ -21,6 +21,7 @@ was taken from them.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -65,11 +66,13 @@ def development_pair() -> Digits:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="default: OMP_NUM_THREADS, else 2")
     parser.add_argument("--methods", nargs="+", default=list(example.METHODS), choices=list(example.METHODS))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    if arguments.threads or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(arguments.threads or 2)
+    print(f"threads: {torch.get_num_threads()}")
     pair = development_pair()
     grid = [(m, top) for m in arguments.methods for top in (GRID if m in example.TOPS else (0.0,))]
     found: dict[str, dict[float, list[float]]] = {}

@@ -411,7 +411,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.seeds, options.steps, options.folder = 2, 20, options.folder.with_name("quick")
-    torch.set_num_threads(1)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     {"run": run_all, "study": study}[options.what](options)
 
 

@@ -14,6 +14,7 @@ MNIST's digits over photographs: benchmarks/domain_adaptation.md tells that.
 
 import argparse
 import math
+import os
 import sys
 import time
 from functools import partial
@@ -192,7 +193,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--methods", nargs="+", default=[m for m in METHODS if m != ORACLE], choices=METHODS)
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     pairs = development()
     print(f"| method | {' | '.join(pairs)} |\n|---|{'---:|' * len(pairs)}")
     for method in options.methods:

@@ -55,7 +55,7 @@ from adapt.randomness import permutation
 class Settings:
     rounds: int = 15
     cases: tuple[str, ...] = ("mlp", "cnn", "resnet18")
-    threads: int = 2
+    threads: int | None = None  # OMP_NUM_THREADS, else 2
     peers: bool = True
     json: Path | None = None
     classes: int = 10
@@ -282,7 +282,7 @@ def parse() -> Settings:
     parser = argparse.ArgumentParser(description="Milliseconds of one DANN training step.")
     parser.add_argument("--rounds", type=int, default=default.rounds)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=default.cases)
-    parser.add_argument("--threads", type=int, default=default.threads)
+    parser.add_argument("--threads", type=int, help="default: OMP_NUM_THREADS, else 2")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=default.peers)
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     return replace(default, **vars(parser.parse_args()))
@@ -291,7 +291,8 @@ def parse() -> Settings:
 def main(settings: Settings) -> None:
     if settings.peers:
         check_peers()
-    torch.set_num_threads(settings.threads)
+    if settings.threads or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(settings.threads or 2)
     results = {}
     print("| case | loop | ms a step | ratio to plain | ms more than plain |\n|---|---|---:|---:|---:|")
     for case in (CASES[name] for name in settings.cases):
@@ -302,8 +303,9 @@ def main(settings: Settings) -> None:
         for name, m in medians.items():
             row = f"| {case.title} | {name} | {m['milliseconds']:.3f} | {m['ratio']:.2f} | {m['difference']:+.3f} |"
             print(row, flush=True)
-    machine = {"torch": torch.__version__, "processor": processor(), "load": os.getloadavg()}
-    print(f"\ntorch {machine['torch']}, threads: {settings.threads}, {machine['processor']}")
+    threads = torch.get_num_threads()
+    machine = {"torch": torch.__version__, "threads": threads, "processor": processor(), "load": os.getloadavg()}
+    print(f"\ntorch {machine['torch']}, threads: {threads}, {machine['processor']}")
     if settings.json:
         content = {**machine, "settings": asdict(settings), "results": results}
         settings.json.write_text(json.dumps(content, indent=1, default=str) + "\n")

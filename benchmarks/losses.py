@@ -11,6 +11,7 @@ tllib's MMD, whose (2n, 2n, d) tensor takes 130 ms at n = 128 and disturbs the o
 """
 
 import argparse
+import os
 import platform
 import resource
 import statistics
@@ -373,7 +374,8 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--memory-of", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(2)
     if options.memory_of:
         group, n, d, name = options.memory_of
         memory_of(group, int(n), int(d), name)

@@ -17,6 +17,7 @@ Before the clock starts, three float64 steps of trainer and plain loop from the 
 """
 
 import argparse
+import os
 import random
 import statistics
 import sys
@@ -564,12 +565,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=methods, default=methods)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="default: OMP_NUM_THREADS, else 2")
     parser.add_argument(
         "--busy", action="store_true", help="processor time of one thread: for a machine that is shared"
     )
     options = parser.parse_args()
-    torch.set_num_threads(1 if options.busy else options.threads)
+    if options.busy or options.threads or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1 if options.busy else options.threads or 2)
+    print(f"threads: {torch.get_num_threads()}")
     clock = time.process_time if options.busy else time.perf_counter
     for name in options.networks:
         print(f"\n### {name}\n\n| method | ours, ms | by hand (ratio) | pytorch-adapt (ratio) | skada (ratio) |")

@@ -16,6 +16,7 @@ One file a run under `--folder`: stopped, it goes on where it was; two processes
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import OrderedDict
@@ -281,7 +282,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.seeds, options.folder = 2, options.folder.with_name(f"{options.folder.name}_quick")
-    torch.set_num_threads(1)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     part, of = (int(n) for n in options.share.split("/"))
     jobs = [(t, s, n) for t in options.targets for s in range(options.seeds) for n in ("scores", *CANDIDATES)]
     for target, seed, name in (

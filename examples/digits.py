@@ -11,6 +11,7 @@ and the test split is looked at once a run, at the end. Writes a table, results.
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Settings:
     batch_size: int = 64  # of each domain
     learning_rate: float = 3e-3
     out: str = "runs/digits"
-    threads: int = 2
+    threads: int = 2  # where OMP_NUM_THREADS sets no other number
 
 
 BASELINE = "source only"
@@ -111,7 +112,10 @@ def main() -> None:
     out = Path(settings.out)
     if out.exists() and any(out.iterdir()):
         sys.exit(f"`{out}` holds the results of another run: move it away, or choose another folder with --out.")
-    torch.set_num_threads(settings.threads)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(settings.threads)
+    print(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS sets another number)")
+    settings.threads = torch.get_num_threads()
 
     digits = datasets.digits()
     accuracy: dict[str, list[float]] = {method: [] for method in METHODS}

@@ -20,6 +20,7 @@ Each run writes a file: a stopped script goes on where it was, and two processes
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import OrderedDict
@@ -227,7 +228,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="2 seeds of 3 labels per class: does everything run?")
     parser.add_argument("--labels", nargs="+", type=int, default=[10, 50, 400], help="only some of 10, 50 and 400")
     parser.add_argument("--share", default="0/1", help="this process's share of the runs")
-    parser.add_argument("--threads", type=int, default=2, help="1 where two processes share (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="1 where two processes share (default: OMP_NUM_THREADS, else 2)")
     parser.add_argument("--out", default="runs/inductive", help="folder for what is written (default: %(default)s)")
     arguments = parser.parse_args()
     settings, out = Settings(), arguments.out
@@ -237,7 +238,9 @@ def main() -> None:
     if notes.exists() and json.loads(notes.read_text()) != json.loads(json.dumps(asdict(settings))):
         sys.exit(f"`{out}` holds runs of other settings: move it away, or choose another folder with --out.")
     write(notes, asdict(settings))
-    torch.set_num_threads(arguments.threads)
+    if arguments.threads or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(arguments.threads or 2)
+    print(f"threads: {torch.get_num_threads()}")
 
     part, parts = (int(n) for n in arguments.share.split("/"))
     seeds = range(settings.seeds)

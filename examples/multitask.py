@@ -8,6 +8,7 @@ random weights and uncertainty are alike; the smooth maximum over 139 noisy loss
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -190,6 +191,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two splits of a few steps")
     parser.add_argument("--data", choices=["school", "sarcos", "both"], default="both")
     flags = parser.parse_args()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)  # the networks are small
+    print(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS sets another number)")
     settings = Settings()
     if flags.quick:
         settings = replace(settings, splits=2, school_steps=5, sarcos_steps=5)

@@ -9,6 +9,7 @@ to 7.2, but 3.8 where the task of the drawers is left out.
 """
 
 import argparse
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -172,6 +173,9 @@ def main() -> None:
     parser.add_argument("--data", choices=["speech", "characters", "both"], default="both")
     parser.add_argument("--log", type=Path, help="a folder for TensorBoard: the first split of each method")
     flags = parser.parse_args()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)  # the networks are small
+    print(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS sets another number)")
     settings = Settings()
     if flags.quick:
         settings = replace(settings, splits=2, speech_steps=11, characters_steps=11)

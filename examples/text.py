@@ -116,7 +116,9 @@ def main() -> None:
     out = Path(settings.out)
     if out.exists() and any(out.iterdir()):
         sys.exit(f"`{out}` holds the results of another run: move it away, or choose another folder with --out.")
-    torch.set_num_threads(1)  # the networks are small
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)  # the networks are small
+    print(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS sets another number)")
 
     vectors = word_vectors()
     runs: dict[int, dict[str, list[list[float]]]] = {

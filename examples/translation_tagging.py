@@ -11,6 +11,7 @@ cross-entropy per known word.
 """
 
 import argparse
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -309,7 +310,9 @@ def main() -> None:
     settings = Settings()
     if flags.quick:
         settings = replace(settings, seeds=(0, 1), tagged=(16,), steps=3, dim=16, captions_batch=8, test_captions=20)
-    torch.set_num_threads(1)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    print(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS sets another number)")
     print(f"\n{len(settings.seeds)} seeds\n\n{table(compare(Data(settings), settings))}")
 
 

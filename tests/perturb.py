@@ -155,7 +155,7 @@ def main() -> None:
             output = process.communicate()[0].decode()
             if process.returncode not in (0, 1):  # 1: a test failed, which the table tells
                 sys.exit(f"Run {run} stopped:\n{output[-2000:]}")
-            print(f"run {run + 1} of {options.runs} is done", flush=True)
+            print(f"run {run + 1} of {options.runs}: {output.strip().splitlines()[-1]}", flush=True)
         lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     sys.exit("No test was run." if not lines else 0 if table(lines, options.runs) else 1)
 

@@ -139,9 +139,10 @@ def test_bf16_runs_losses_in_float32_and_stays_close():
 
 
 def test_compiled_encoder_equals_the_eager_one():
-    compiled, _ = trainer(["dan"], compile={"backend": "aot_eager", "fullgraph": True})
-    eager, _ = trainer(["dan"])
-    torch.testing.assert_close(weights(compiled.fit(4)), weights(eager.fit(4)), rtol=1e-5, atol=1e-7)
+    f64 = {"dtype": torch.float64}  # in float32 Adam makes a step out of the rounding of a gradient near zero
+    compiled, _ = trainer(["dan"], compile={"backend": "aot_eager", "fullgraph": True}, **f64)
+    eager, _ = trainer(["dan"], **f64)
+    torch.testing.assert_close(weights(compiled.fit(4)), weights(eager.fit(4)), rtol=1e-9, atol=1e-11)
 
 
 def test_ema_is_an_average_and_evaluation_uses_it():

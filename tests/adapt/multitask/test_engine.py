@@ -87,8 +87,8 @@ def test_a_step_is_what_separate_backward_passes_give(at, norm):
 
 
 def test_weights_of_one_are_the_plain_sum():
-    one, other = trainer(multitask.equal()), trainer()
-    torch.testing.assert_close(weights(one.fit(5)), weights(other.fit(5)), rtol=1e-5, atol=1e-7)
+    one, other = trainer(multitask.equal(), dtype=torch.float64), trainer(dtype=torch.float64)
+    torch.testing.assert_close(weights(one.fit(5)), weights(other.fit(5)), rtol=1e-9, atol=1e-11)
 
 
 class Twice(nn.Module):

@@ -111,7 +111,7 @@ def test_a_batch_that_does_not_divide(ranks):
 
 def half_way(folder):
     """Ten steps that are interrupted after five."""
-    made, _ = trainer(["dann", "dan"], log=folder, save_every=5)
+    made, _ = trainer(["dann", "dan"], log=folder, save_every=5, dtype=torch.float64)
     step = made._step
 
     def interrupted(*arguments):
@@ -127,10 +127,10 @@ def half_way(folder):
 
 def test_two_ranks_resume_on_one(ranks, folder):
     assert [found["half_way"] for found in ranks] == [5, 5]
-    made, _ = trainer(["dann", "dan"], log=folder, save_every=5)
-    whole, _ = trainer(["dann", "dan"])
+    made, _ = trainer(["dann", "dan"], log=folder, save_every=5, dtype=torch.float64)
+    whole, _ = trainer(["dann", "dan"], dtype=torch.float64)
     resumed = weights(made.resume().fit(10))
-    torch.testing.assert_close(resumed, weights(whole.fit(10)), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(resumed, weights(whole.fit(10)), rtol=1e-9, atol=1e-11)
 
 
 def test_one_rank_needs_no_group():

@@ -41,32 +41,33 @@ def test_equals_a_plain_loop():
 
 
 def test_adding_a_term_of_weight_zero_changes_nothing():
-    alone, _ = trainer([])
-    encoder, head = network()
+    alone, _ = trainer([], dtype=torch.float64)
+    encoder, head = network(dtype=torch.float64)
     more = Trainer(
         encoder,
         [adapt.supervised(head, "source"), Term("spread", lambda s: s["source"].features.var(), 0.0)],
-        streams(),
+        streams(dtype=torch.float64),
         progress=False,
     )
     # both streams in one pass: other matrix sizes, so equal to rounding only
-    torch.testing.assert_close(weights(more.fit(5)), weights(alone.fit(5)), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(weights(more.fit(5)), weights(alone.fit(5)), rtol=1e-9, atol=1e-11)
 
 
 def test_accumulation_averages_the_gradients_of_the_micro_batches():
-    encoder, head = network()
+    data = cloud(dtype=torch.float64)
+    encoder, head = network(dtype=torch.float64)
     one = Trainer(
-        encoder, [adapt.supervised(head, "source")], {"source": Stream(cloud(), 24, shuffle=False)}, progress=False
+        encoder, [adapt.supervised(head, "source")], {"source": Stream(data, 24, shuffle=False)}, progress=False
     )
-    encoder2, head2 = network()
+    encoder2, head2 = network(dtype=torch.float64)
     two = Trainer(
         encoder2,
         [adapt.supervised(head2, "source")],
-        {"source": Stream(cloud(), 12, shuffle=False)},
+        {"source": Stream(data, 12, shuffle=False)},
         accumulate=2,
         progress=False,
     )
-    torch.testing.assert_close(weights(one.fit(4)), weights(two.fit(4)), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(weights(one.fit(4)), weights(two.fit(4)), rtol=1e-9, atol=1e-11)
 
 
 def test_phases_update_only_what_they_name_and_restore_nothing_of_the_users():

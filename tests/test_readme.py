@@ -50,7 +50,16 @@ def test_links_lead_somewhere():
 
 def test_tables_of_losses_and_methods_are_complete():
     table = (ROOT / "docs" / "losses.md").read_text()
-    assert all(f"`{name}`" in table for name in losses.__all__)
+    missing = [name for name in losses.__all__ if f"`{name}`" not in table]
+    assert not missing, "add a row to docs/losses.md"
     methods = (ROOT / "docs" / "methods.md").read_text()
     for room in ("inductive", "domain"):
-        assert all(f"`{room}.{name}`" in methods for name in getattr(adapt, room).__all__)
+        missing = [name for name in getattr(adapt, room).__all__ if f"`{room}.{name}`" not in methods]
+        assert not missing, "add a row to docs/methods.md"
+
+
+def test_the_counts_on_the_front_page():
+    page, changes = ((ROOT / name).read_text() for name in ("README.md", "CHANGELOG.md"))
+    methods = len(adapt.domain.__all__)
+    assert f" {methods} methods of domain adaptation" in page and f"{methods} methods" in changes
+    assert f"{len(losses.__all__)} public names" in changes

@@ -86,7 +86,7 @@ def arrays(X: Any, y: Any = None, *, names: Sequence[str] | None = None, missing
             f"`X` and `y` must have the same number of rows, got {inputs.shape[0]} and {tuple(labels.shape)}: give one "
             "label per row."
         )
-    if from_package(X, "pandas") and from_package(y, "pandas") and not X.index.equals(y.index):
+    if _has_index(X) and _has_index(y) and not X.index.equals(y.index):
         raise ValueError(
             "`X` and `y` must have the same pandas index, got two different ones: align them "
             "(`y = y.loc[X.index]`), or pass `y.to_numpy()` where the order is the same."
@@ -94,6 +94,10 @@ def arrays(X: Any, y: Any = None, *, names: Sequence[str] | None = None, missing
     if sparse:
         return SparseRows(inputs, labels, found)
     return Rows(inputs, labels, names=found, columns=columns)
+
+
+def _has_index(value: Any) -> bool:
+    return from_package(value, "pandas") and type(value).__name__ in ("DataFrame", "Series")
 
 
 def _csr(X: Any) -> Any:

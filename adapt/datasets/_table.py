@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import torch
 
-from adapt.datasets.labels import Labels, from_package, to_labels
+from adapt.datasets.labels import Labels, categories_of, from_package, to_labels
 from adapt.datasets.records import column_of, read_columns, typed
 from adapt.datasets.rows import Rows
 
@@ -137,9 +137,7 @@ def _labels(column: Any, names: list[str] | None, regression: bool, missing: boo
         return to_labels(numbers, missing=missing, what="`label`")
     if names is not None and not set(names) <= {str(i) for i in range(len(names))}:
         target = numpy.array([None if v is None or v != v else str(v) for v in target.tolist()], object)
-    elif names is None and from_package(column, "pandas") and str(column.dtype) == "category":
-        names = [str(value) for value in column.cat.categories]
-    return to_labels(target, names, missing=missing, what="`label`")
+    return to_labels(target, names or categories_of(column), missing=missing, what="`label`")
 
 
 def _is_number(name: str, column: numpy.ndarray, categories: Sequence[str]) -> bool:

@@ -83,9 +83,25 @@ def _numpy(y: Any) -> tuple[numpy.ndarray, list[str] | None]:
         return numpy.asarray(y, dtype=object if texts else None), None  # numpy would turn NaN into the text "nan"
     if y.ndim == 2:
         return _plain(y), [str(column) for column in y.columns]
-    if str(y.dtype) == "category":
-        return y.astype("str").where(y.notna(), None).to_numpy(dtype=object), [str(c) for c in y.cat.categories]
-    return _plain(y), None
+    categories = categories_of(y)
+    return (_plain(y), None) if categories is None else (categorical(y), categories)
+
+
+def categories_of(column: Any) -> list[str] | None:
+    """Return the names of a categorical of pandas in their order; None for any other column."""
+    if not from_package(column, "pandas") or str(column.dtype) != "category":
+        return None
+    return [str(category) for category in _codes(column).categories]
+
+
+def categorical(column: Any) -> numpy.ndarray:
+    """Return the names in a categorical of pandas, row by row; None where there is no value."""
+    known = numpy.array([*map(str, _codes(column).categories), None], object)
+    return known[numpy.asarray(_codes(column).codes)]  # -1, the code of no value, is the last place
+
+
+def _codes(column: Any) -> Any:
+    return column.cat if type(column).__name__ == "Series" else column  # pandas' own two forms of a categorical
 
 
 def _plain(y: Any) -> numpy.ndarray:
@@ -93,7 +109,7 @@ def _plain(y: Any) -> numpy.ndarray:
     if y.ndim == 1 and isinstance(y.dtype, numpy.dtype) and y.dtype.kind in "biuf":
         return y.to_numpy()
     values = y.to_numpy(dtype=object, copy=True)  # pandas makes floats of integers that may be missing
-    values[y.isna().to_numpy()] = None
+    values[numpy.asarray(y.isna())] = None
     return values
 
 

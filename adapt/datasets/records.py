@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from adapt.datasets.folders import naming
-from adapt.datasets.labels import from_package
+from adapt.datasets.labels import categorical, categories_of, from_package
 
 ABSENT = ("", "NA", "N/A", "NaN", "nan", "null")  # texts that mean: no value
 
@@ -66,10 +66,10 @@ def typed(column: Any, *, label: bool = False) -> numpy.ndarray:
     if from_package(column, "pandas"):
         if isinstance(column.dtype, numpy.dtype) and column.dtype.kind in "biuf":
             return column.to_numpy()
-        if str(column.dtype) == "category":
-            return column.astype(str).where(column.notna(), None).to_numpy(dtype=object)
+        if categories_of(column) is not None:
+            return categorical(column)
         objects = column.to_numpy(dtype=object, copy=True)
-        objects[column.isna().to_numpy()] = None
+        objects[numpy.asarray(column.isna())] = None
         column = objects
     elif isinstance(column, numpy.ndarray) and column.dtype.kind in "biuf":
         return column

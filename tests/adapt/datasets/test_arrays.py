@@ -79,11 +79,11 @@ def test_read_only_inputs_are_copied():
     ],
 )
 def test_labels_of_classes(y, values, names):
-    if isinstance(y, pandas.Categorical):
-        y = pandas.Series(y)
-    data = datasets.arrays(X, y)
-    assert data.labels.dtype == torch.int64 and data.labels.tolist() == values
-    assert data.names == names
+    forms = [y, pandas.Series(y), pandas.Index(y)] if isinstance(y, pandas.Categorical) else [y]
+    for form in forms:
+        data = datasets.arrays(pandas.DataFrame(X), form)
+        assert data.labels.dtype == torch.int64 and data.labels.tolist() == values
+        assert data.names == names
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,7 @@ def test_labels_of_several_tasks_have_the_names_of_their_columns():
         (pandas.Series(["a", None, None, "b"]), [0, -1, -1, 1]),
         (pandas.Series(["a", None, None, "b"], dtype="category"), [0, -1, -1, 1]),
         (pandas.Series([0, None, None, 1], dtype="Int64"), [0, -1, -1, 1]),
+        (pandas.array([0, None, None, 1], dtype="Int64"), [0, -1, -1, 1]),
         (numpy.array([0.5, numpy.nan, numpy.nan, 1]), [0.5, None, None, 1]),
     ],
 )

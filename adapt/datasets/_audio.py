@@ -18,7 +18,7 @@ def audio(
 ) -> FileRows:
     """Return the recordings below a folder, one subfolder for each class.
 
-    A recording is read when the row is asked for. Recordings may have unequal lengths: `prepare` cuts or fills them to
+    A recording is read at the moment of use. Recordings may have unequal lengths: `prepare` cuts or fills them to
     one length, or the stream pads them.
 
     Args:
@@ -35,8 +35,8 @@ def audio(
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: a rate below 1; recordings beside subfolders, a subfolder without recordings, a subfolder that is
-            not in `names`. When a row is read: a file that is no complete recording.
+        ValueError: a rate below 1; recordings beside subfolders, a subfolder without recordings, a subfolder outside
+            of `names`. When a row is read: a file that is no complete recording.
     """
     if not isinstance(rate, int) or rate < 1:
         raise ValueError(f"`rate` must be a whole number of samples per second, got {rate!r}.")

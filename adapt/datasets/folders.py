@@ -1,4 +1,4 @@
-"""Files of a user: a folder with one subfolder for each class, and errors that name the file."""
+"""Files of a user: a folder with one subfolder for each class, and errors with the name of the file."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ class Files(NamedTuple):
 
 
 class FileRows(Dataset):
-    """Rows that are read from one file each, when the row is asked for.
+    """Rows from files: a row is read from one file at the moment of use.
 
     Attributes:
         paths: of the files.
@@ -48,7 +48,7 @@ class FileRows(Dataset):
 
 
 def class_files(folder: str | Path, endings: Iterable[str], kind: str, names: Sequence[str] | None = None) -> Files:
-    """Return the files below `folder`, sorted by path, with the subfolder of each file as its class.
+    """Return the files below `folder`, sorted by path; the subfolder of a file is the class.
 
     A folder without subfolders has no classes. Hidden files and folders are left out.
 
@@ -60,8 +60,8 @@ def class_files(folder: str | Path, endings: Iterable[str], kind: str, names: Se
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: files beside subfolders, a subfolder without files of `kind`, a subfolder that `names` does not
-            have, no file at all.
+        ValueError: files beside subfolders, a subfolder without files of `kind`, a subfolder outside of `names`, no
+            file at all.
     """
     root, endings = Path(folder), tuple(endings)
     chosen, others = files_below(root, endings, kind)

@@ -1,4 +1,4 @@
-"""Rows in memory: what the builders of data sets return for dense data."""
+"""Rows in memory: the result of the builders of data sets for dense data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,12 @@ class Rows(TensorDataset):
 
     Args:
         inputs: ``(n, ...)``.
-        labels: ``(n, ...)``, or None.
+        labels: ``(n, ...)``; None for inputs alone.
         names: of the classes, or of the columns of ``(n, k)`` labels.
         columns: names of the ``(n, d)`` inputs.
         groups: ``(n,)`` int64: rows of one group (windows of one person) belong together.
         group_names: of the groups.
-        preparation: how a table was made into numbers: see :func:`datasets.table`.
+        preparation: of a table, see :func:`datasets.table`.
 
     Items are ``(input, label)``, or ``(input,)`` without labels.
     """
@@ -64,7 +64,7 @@ class Rows(TensorDataset):
 
 
 def describe(labels: Tensor | None, names: Sequence[str] | None) -> str:
-    """Return what the labels are, in words."""
+    """Return a description of the labels, in words."""
     if labels is None:
         return "no labels"
     if names is not None and labels.ndim == 1:

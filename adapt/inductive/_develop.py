@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset, default_collate
+from torch.utils.data import default_collate
 
 from adapt.engine import Trainer, score
 from adapt.engine._supervised import supervised
@@ -17,6 +17,7 @@ from adapt.inductive._transfer import Model, take_average
 from adapt.protocols import MapStyle, expect_head
 from adapt.streams import Stream
 from adapt.streams.items import split
+from adapt.streams.memory import columns
 
 
 @dataclass
@@ -130,8 +131,9 @@ def _naive_predictions(source: MapStyle, held_out: MapStyle) -> dict[str, Tensor
 
 def _inputs_and_labels(dataset: MapStyle) -> tuple[Any, Tensor]:
     """Return all inputs and all labels. The inputs are None where they cannot be stacked."""
-    if isinstance(dataset, TensorDataset):
-        return dataset.tensors[0], dataset.tensors[1]
+    if (memory := columns(dataset)) is not None:
+        rows = torch.arange(len(dataset))
+        return memory.take(0, rows), memory.take(1, rows)
     items = [split(dataset[i]) for i in range(number_of_rows(dataset, "the dataset"))]
     together = all(isinstance(x, Tensor) and x.shape == items[0][0].shape for x, _ in items)
     return default_collate([x for x, _ in items]) if together else None, default_collate([y for _, y in items])

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Subset, TensorDataset
+from torch.utils.data import Subset
 
 from adapt.encoders import Encoder, interpolate
 from adapt.engine import Predictions
@@ -18,6 +18,7 @@ from adapt.inductive._probe import folds_of
 from adapt.inductive._transfer import Model, transfer
 from adapt.protocols import MapStyle, expect_head
 from adapt.streams.items import split
+from adapt.streams.memory import columns
 
 Strategy = str | int | Sequence[str]
 
@@ -145,12 +146,10 @@ def _modules(model: Model) -> tuple[nn.Module, nn.Module]:
 
 def _labels(dataset: MapStyle) -> Tensor:
     check_labelled("`train`", dataset)
-    if isinstance(dataset, TensorDataset):
-        return dataset.tensors[1]
+    if (memory := columns(dataset)) is not None:
+        return memory.take(1, torch.arange(len(dataset)))
     return torch.tensor([int(split(dataset[i])[1]) for i in range(number_of_rows(dataset, "`train`"))])
 
 
 def _rows(dataset: MapStyle, keep: Tensor) -> MapStyle:
-    if isinstance(dataset, TensorDataset):
-        return TensorDataset(*(part[keep] for part in dataset.tensors))
     return Subset(dataset, keep.nonzero().flatten().tolist())  # type: ignore[arg-type]  # torch asks for its own base class

@@ -60,12 +60,12 @@ def columns(dataset: Any) -> Columns | Part | Chain | None:
     In memory are a ``TensorDataset``, a ``Subset`` of rows in memory, and a ``ConcatDataset`` of parts in memory with
     rows of one shape. A subclass with its own ``__getitem__`` or ``__len__`` is not in memory: it prepares its items.
     """
-    if isinstance(dataset, TensorDataset) and _reads_as(dataset, TensorDataset):
+    if _reads_as(dataset, TensorDataset):
         return Columns(dataset.tensors)
-    if isinstance(dataset, Subset) and _reads_as(dataset, Subset):
+    if _reads_as(dataset, Subset):
         whole = columns(dataset.dataset)
         return None if whole is None else Part(whole, torch.as_tensor(dataset.indices, dtype=torch.long))
-    if isinstance(dataset, ConcatDataset) and _reads_as(dataset, ConcatDataset):
+    if _reads_as(dataset, ConcatDataset):
         parts = [columns(d) for d in dataset.datasets]
         known = [p for p in parts if p is not None]
         if len(known) == len(parts) and all(p.kinds == known[0].kinds for p in known):
@@ -75,4 +75,4 @@ def columns(dataset: Any) -> Columns | Part | Chain | None:
 
 def _reads_as(dataset: Any, kind: Any) -> bool:
     own: Any = type(dataset)
-    return own.__getitem__ is kind.__getitem__ and own.__len__ is kind.__len__
+    return isinstance(dataset, kind) and own.__getitem__ is kind.__getitem__ and own.__len__ is kind.__len__

@@ -10,19 +10,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from adapt.protocols import MapStyle
-from adapt.randomness import permutation, untouched_randomness
+from adapt.randomness import untouched_randomness
 from adapt.streams.batch import Batch
 from adapt.streams.items import Augmentation, ItemForm, KeyedRows
 from adapt.streams.memory import Chain, Columns, Part, columns
+from adapt.streams.sampling import Order, describe_weights, weights_of
 
 
 class Stream:
     """Batches of a map-style dataset, in an order keyed by (seed, stream, epoch).
 
     An epoch is ``len(dataset) // batch_size`` batches of a new permutation. The rows left over are not read in the
-    epoch: every batch is full and holds no row twice. Augmentation is keyed by (seed, stream, epoch, index, view), and
-    so is randomness inside of the dataset. The state of a stream is therefore the number of the step, for any number of
-    workers and of ranks.
+    epoch: every batch is full and holds no row twice. `sampling` and `last` say otherwise.
+
+    Augmentation is keyed by (seed, stream, epoch, index, view), and so is randomness inside of the dataset. The state
+    of a stream is therefore the number of the step, for any number of workers and of ranks.
 
     Inputs and labels are any trees of tensors: mappings, tuples, namedtuples. A dataset in memory (a
     ``TensorDataset``, and a ``Subset`` or ``ConcatDataset`` of such datasets) without augmentation and `collate` is
@@ -46,6 +48,12 @@ class Stream:
             an input as the dataset gives the input. The first view is the input of the stream:
             ``step["target"].inputs``; a term reads the others as ``step["target"].views[1]``.
         shuffle: ``False`` keeps the order of the dataset.
+        sampling: ``"uniform"`` shows each row once in an epoch. ``"balanced"`` draws rows with replacement, so that all
+            classes, or all groups of `by`, come equally often; rows with the missing label -1 are not drawn. A weight
+            for each row, ``(n,)``, draws rows with replacement by the weights. An epoch keeps its number of batches.
+        by: group of each row for ``"balanced"``, ``(n,)`` whole numbers, say domains; None takes the labels in memory.
+        last: ``"drop"`` leaves out the rows that do not fill a batch; ``"keep"`` makes a last, smaller batch
+            of these rows: each of the rows then weighs more in the mean of a step.
         workers: processes that read and augment. With 0 the training process reads and augments.
 
     Raises:
@@ -64,11 +72,14 @@ class Stream:
         augment: Augmentation | None = None,
         views: Sequence[Augmentation | None] | None = None,
         shuffle: bool = True,
+        sampling: str | Tensor | Sequence[float] = "uniform",
+        by: Tensor | Sequence[int] | None = None,
+        last: str = "drop",
         workers: int = 0,
     ):
         self.dataset, self.batch_size, self.labels = dataset, batch_size, labels
         self.form = ItemForm(label, collate)
-        self.views, self.shuffle, self.workers = _views_of(augment, views), shuffle, workers
+        self.views, self.workers = _views_of(augment, views), workers
         self.rows = len(dataset)
         if self.rows == 0:
             raise ValueError("`dataset` is empty: a stream needs at least one batch of rows.")
@@ -85,11 +96,31 @@ class Stream:
                 '`label="labels"` where an item is a mapping with the label under this key.'
             )
 
+        if last not in ("drop", "keep"):
+            raise ValueError(f"`last` must be 'drop' or 'keep', got {last!r}.")
+        weights = weights_of(sampling, by, self.all_labels(), self.rows)
+        if weights is not None and not shuffle:
+            raise ValueError(
+                "`shuffle=False` keeps the order of the dataset, and `sampling` draws: leave one of them out."
+            )
+        self.order, self.last, self._drawn = Order(self.rows, weights, shuffle), last, describe_weights(sampling, by)
+
+    @property
+    def per_epoch(self) -> int:
+        """Number of batches of an epoch."""
+        full, left = divmod(self.rows, self.batch_size)
+        return full + (self.last == "keep" and left > 0)
+
     def __repr__(self) -> str:
-        label = "" if self.form.label is None else f", label={self.form.label!r}"
-        collate = "" if self.form.collate is None else f", collate={_shown(self.form.collate)}"
-        views = "" if len(self.views) == 1 else f", {len(self.views)} views"
-        return f"Stream({self.rows} rows, batch_size={self.batch_size}, labels={self.labels}{label}{collate}{views})"
+        parts = {
+            "label": self.form.label and repr(self.form.label),
+            "collate": self.form.collate and _shown(self.form.collate),
+            "views": len(self.views) if len(self.views) > 1 else None,
+            "sampling": None if self._drawn == "'uniform'" else self._drawn,
+            "last": None if self.last == "drop" else repr(self.last),
+        }
+        extra = "".join(f", {name}={text}" for name, text in parts.items() if text is not None)
+        return f"Stream({self.rows} rows, batch_size={self.batch_size}, labels={self.labels}{extra})"
 
     def all_labels(self) -> Tensor | None:
         """Return all labels where the dataset lies in memory, to be checked before training; else None."""
@@ -98,25 +129,30 @@ class Stream:
 
     def indices(self, name: str, seed: int, start: int, rank: int, world: int) -> Iterator[tuple[int, Tensor]]:
         """Yield (epoch, row numbers of this rank) of batch `start`, `start` + 1, ..., without end."""
-        share, per_epoch = self.batch_size // world, self.rows // self.batch_size
-        order, order_epoch = torch.arange(self.rows), -1
+        order, order_epoch, per_epoch = torch.arange(self.rows), -1, self.per_epoch
         for number in count(start):
             epoch, batch = divmod(number, per_epoch)
-            if self.shuffle and epoch != order_epoch:
-                order, order_epoch = permutation(self.rows, seed, name, epoch), epoch
-            first = batch * self.batch_size + rank * share
-            yield epoch, order[first : first + share]
+            if epoch != order_epoch:
+                order, order_epoch = self.order.of_epoch(seed, name, epoch), epoch
+            whole = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            share = len(whole) // world
+            yield epoch, whole[rank * share : (rank + 1) * share]
 
     def batches(self, name: str, seed: int, start: int = 0, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Yield the batches from number `start` on, without end.
 
         Raises:
-            ValueError: `batch_size` does not divide by the number of ranks.
+            ValueError: `batch_size`, or the last batch of an epoch, does not divide by the number of ranks.
         """
         if self.batch_size % world:
             raise ValueError(
                 f"`batch_size` of stream `{name}` must divide by the {world} ranks, got {self.batch_size}: "
                 "`batch_size` counts the rows of all ranks together."
+            )
+        if self.last == "keep" and (left := self.rows % self.batch_size) % world:
+            raise ValueError(
+                f"the last batch of stream `{name}` must divide by the {world} ranks, got {left} rows: take another "
+                '`batch_size`, or `last="drop"`.'
             )
         indices = self.indices(name, seed, start, rank, world)
         memory = columns(self.dataset) if self.form == ItemForm() and self.views == (None,) else None

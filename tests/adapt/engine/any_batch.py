@@ -124,6 +124,8 @@ FORMS = {
     "boxes": (boxes, {"collate": collate.as_lists}),
     "words": (words, {"label": "labels", "collate": collate.pad(value={"input_ids": 0})}),
     "pair": (pair, {"label": "side"}),
+    "balanced": (sound, {"collate": collate.pad(), "sampling": "balanced", "by": [i % 3 == 0 for i in range(ROWS)]}),
+    "keep": (sound, {"collate": collate.pad(), "batch_size": 10, "last": "keep"}),  # 10, 10 and 4 rows
 }
 
 
@@ -136,5 +138,5 @@ def make(name, *, workers=0, dtype=torch.float32, **options):
     terms = [adapt.supervised(head, on="rows")]
     if name in ("crops", "three"):
         terms.append(Term("views", consistency, modules=[head]))
-    stream = Stream(Items(item), 8, workers=workers, **how)
+    stream = Stream(Items(item), workers=workers, **{"batch_size": 8} | how)
     return Trainer(encoder, terms, {"rows": stream}, progress=False, device="cpu", **options), head

@@ -119,7 +119,7 @@ def test_a_batch_without_a_label_of_the_task():
     data, balance = sentences(), Weigh("features")
     data.tensors[1][:8, 1] = -1
     made = make(balance, dataset=data)
-    made.streams["rows"].shuffle = False
+    made.streams["rows"].order.shuffle = False
     made.fit(1)
     ((losses, gram),) = balance.seen
     assert losses[0].isfinite() and losses[1].isnan() and gram[1].eq(0).all()

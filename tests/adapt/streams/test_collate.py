@@ -74,3 +74,9 @@ def test_lists_have_one_entry_per_row():
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_mask_is_padded_with_zeros_whatever_the_value():
+    rows = [{"x": torch.ones(n), "attention_mask": torch.ones(n).long()} for n in (1, 3)]
+    batch = collate.pad(value=7.0)(rows)
+    assert batch["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]] and batch["x"].tolist()[0] == [1, 7, 7]

@@ -1,0 +1,105 @@
+"""The order of the rows of an epoch: each row once, or rows drawn by weights."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adapt.randomness import keyed_seed, permutation
+
+
+class Order:
+    """The rows of each epoch, as a function of a key.
+
+    Args:
+        rows: number of rows of the dataset.
+        weights: ``(rows,)`` float64, relative chances of the rows to be drawn, with replacement; None shows each row
+            once.
+        shuffle: whether the order of each epoch is random.
+    """
+
+    def __init__(self, rows: int, weights: Tensor | None, shuffle: bool):
+        self.rows, self.weights, self.shuffle = rows, weights, shuffle
+        self.bounds = None if weights is None else weights.cumsum(0) / weights.cumsum(0)[-1]
+
+    def of_epoch(self, *key: int | str) -> Tensor:
+        """Return ``(rows,)`` row numbers for the epoch of `key`."""
+        if self.bounds is not None:
+            generator = torch.Generator().manual_seed(keyed_seed(*key))
+            drawn = torch.rand(self.rows, dtype=torch.float64, generator=generator)
+            # the first bound above the draw: a row of weight 0 has the bound of the row before
+            return torch.searchsorted(self.bounds, drawn, right=True)
+        return permutation(self.rows, *key) if self.shuffle else torch.arange(self.rows)
+
+
+def weights_of(sampling: Any, by: Any, labels: Tensor | None, rows: int) -> Tensor | None:
+    """Return the weights of the rows; None for uniform sampling.
+
+    Args:
+        sampling: ``"uniform"``, ``"balanced"`` or weights.
+        by: group of each row for ``"balanced"``; None takes `labels`.
+        labels: of all rows, where they lie in memory and the stream shows them.
+        rows: number of rows.
+
+    Raises:
+        ValueError: unknown words, weights that are no weights, or no groups to balance.
+    """
+    if by is not None and not (isinstance(sampling, str) and sampling == "balanced"):
+        raise ValueError('`by` names the groups of `sampling="balanced"`, got another `sampling`: leave `by` out.')
+    if not isinstance(sampling, str):
+        return _checked_weights(sampling, rows)
+    if sampling == "uniform":
+        return None
+    if sampling != "balanced":
+        raise ValueError(f"`sampling` must be 'uniform', 'balanced' or a weight per row, got {sampling!r}.")
+    return _balanced(_groups(by, labels, rows), missing=by is None)
+
+
+def describe_weights(sampling: Any, by: Any) -> str:
+    """Return a text that differs between different weights, for the comparison of a resumed run."""
+    given = by if isinstance(sampling, str) else sampling
+    word = repr(sampling) if isinstance(sampling, str) else "weights"
+    if given is None:
+        return word
+    mark = hashlib.blake2b(torch.as_tensor(given).contiguous().numpy().tobytes(), digest_size=4).hexdigest()
+    return f"{word} {mark}"
+
+
+def _checked_weights(sampling: Sequence[float] | Tensor, rows: int) -> Tensor:
+    weights = torch.as_tensor(sampling, dtype=torch.float64)
+    if weights.shape != (rows,):
+        raise ValueError(f"`sampling` must have a weight for each of {rows} rows, got shape {tuple(weights.shape)}.")
+    if not weights.isfinite().all() or weights.min() < 0 or weights.sum() == 0:
+        raise ValueError(
+            f"`sampling` must have finite weights of 0 or more, with one above 0, got weights from {weights.min():.3g} "
+            f"to {weights.max():.3g}."
+        )
+    return weights
+
+
+def _groups(by: Any, labels: Tensor | None, rows: int) -> Tensor:
+    groups = labels if by is None else torch.as_tensor(by)
+    if groups is None:
+        raise ValueError(
+            '`sampling="balanced"` needs the class of every row, and this stream shows no labels in memory: give the '
+            "groups, `by=` with a number for each row."
+        )
+    if groups.shape != (rows,) or groups.is_floating_point():
+        what = "the labels" if by is None else "`by`"
+        raise ValueError(
+            f'`sampling="balanced"` needs one whole number for each of {rows} rows, got {what} of shape '
+            f"{tuple(groups.shape)} and {groups.dtype}: give the groups, `by=...`."
+        )
+    return groups
+
+
+def _balanced(groups: Tensor, *, missing: bool) -> Tensor:
+    """Return 1 / (rows of the group) for each row; 0 where a label of -1 says that the class is missing."""
+    _, number, counts = groups.unique(return_inverse=True, return_counts=True)
+    weights = 1 / counts[number].double()
+    weights[groups < 0] *= 0.0 if missing else 1.0
+    if weights.sum() == 0:
+        raise ValueError('`sampling="balanced"` needs rows with a class, got missing labels alone.')
+    return weights

@@ -17,7 +17,7 @@ from adapt.engine.finite import FiniteCheck, check_weights
 from adapt.engine.log import Log, claim
 from adapt.engine.monitor import Speed, as_numbers, monitor
 from adapt.engine.objective import Objective, evaluate
-from adapt.engine.schedule import Schedule, at
+from adapt.engine.schedule import Schedule, at, planned_steps
 from adapt.engine.step import KeptPasses, Step
 from adapt.engine.tasks import TaskBackward
 from adapt.engine.term import Phase, Term, check_terms
@@ -139,17 +139,21 @@ class Trainer:
 
     # ---- training ----
 
-    def fit(self, steps: int) -> "Trainer":
-        """Train until `steps` steps of the run are done. Progress is the finished share of `steps`.
+    def fit(self, steps: int | None = None, *, epochs: int | None = None) -> "Trainer":
+        """Train until `steps` steps, or `epochs` epochs, of the run are done. Progress is the finished share of them.
+
+        An epoch of the run is an epoch of the stream with the most batches.
 
         Global random states are the same afterwards as before. With a `log` folder, checkpoints are written on the way
         and at the end.
 
         Raises:
+            ValueError: both `steps` and `epochs`, or neither; numbers below 1.
             FileExistsError: the `log` folder holds a run, and the trainer does not continue the run.
             FloatingPointError: a term, or a weight before saving, is not finite. The CPU notices before the
                 update, a GPU at the next reading of scalars. Files on disk are older than the error.
         """
+        steps = planned_steps(steps, epochs, self.streams, self.accumulate)
         if self.steps and self.step < self.steps != steps:
             warnings.warn(f"the run was planned for {self.steps} steps; schedules now follow {steps}.", stacklevel=2)
         self.steps = steps

@@ -62,10 +62,12 @@ def check_passes(encoder: nn.Module, streams: Mapping[str, Source], passes: str,
 
     Joint passes depend on the shapes of the batch. Where `collate` decides about shapes, ranks may differ.
     """
-    own = [name for name, s in streams.items() if isinstance(s, Stream) and s.form.collate is not None]
-    normed = any(isinstance(m, _BatchNorm) for m in encoder.modules())
-    several = len(streams) > 1 or any(isinstance(s, Stream) and len(s.views) > 1 for s in streams.values())
-    if runtime.world_size() > 1 and own and normed and several and (passes, batch_norm) == ("joint", "global"):
+    if runtime.world_size() == 1 or (passes, batch_norm) != ("joint", "global"):
+        return
+    known = {name: s for name, s in streams.items() if isinstance(s, Stream)}
+    own = [name for name, s in known.items() if s.form.collate is not None]
+    views = len(streams) + sum(len(s.views) - 1 for s in known.values())
+    if own and views > 1 and any(isinstance(m, _BatchNorm) for m in encoder.modules()):
         raise ValueError(
             f"the shapes of stream `{own[0]}` depend on its `collate`, so ranks may run different passes and BatchNorm "
             'over all ranks would wait forever: take `passes="separate"` or `batch_norm="rank"`.'

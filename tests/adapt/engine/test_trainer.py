@@ -364,3 +364,25 @@ def test_a_torchvision_encoder_trains():
     data = TensorDataset(torch.randn(8, 3, 32, 32), torch.arange(8) % 2)
     Trainer(encoder, [adapt.supervised(head, "source")], {"source": Stream(data, 4)}, progress=False).fit(1)
     assert encoder.dim == 512 and list(encoder.layers)[-1] == "layer4"
+
+
+@pytest.mark.parametrize(("options", "steps"), [({}, 10), ({"accumulate": 3}, 4)])
+def test_epochs_are_those_of_the_stream_with_the_most_batches(options, steps):
+    by_epochs, _ = trainer(**options)  # 4 batches of the source, 5 of the target
+    by_steps, _ = trainer(**options)
+    assert by_epochs.fit(epochs=2).step == steps
+    assert torch.equal(weights(by_epochs), weights(by_steps.fit(steps)))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({}, "either `steps` or `epochs`, got steps=None and epochs=None"),
+        ({"steps": 3, "epochs": 1}, "got steps=3 and epochs=1"),
+        ({"epochs": 0}, "at least 1, got 0"),
+        ({"epochs": 0.5}, "got 0.5: for less give `steps`"),
+    ],
+)
+def test_fit_takes_steps_or_epochs(numbers, message):
+    with pytest.raises(ValueError, match=message):
+        trainer()[0].fit(**numbers)

@@ -45,7 +45,10 @@ class MapStyle(Protocol):
 
 
 class Head(Protocol):
-    """Maps features to outputs, and knows the loss, the score and the labels of the task."""
+    """Maps features to outputs, and knows the loss, the score and the labels of the task.
+
+    An evaluation calls `measure` batch by batch, keeps the measures of all rows, and calls `score` once.
+    """
 
     def __call__(self, features: Tensor) -> Any: ...
 
@@ -53,8 +56,20 @@ class Head(Protocol):
         """Return a scalar: the mean loss over the labelled rows of all ranks."""
         ...
 
-    def score(self, output: Any, labels: Any) -> Any:
-        """Return a :class:`adapt.heads.Score`: a value with its 95 % interval."""
+    def measure(self, output: Any, labels: Any) -> Any:
+        """Return the measures of each row of a batch, enough for `score` and smaller than the outputs.
+
+        A tensor with rows as first axis, a list with one entry per row, or a tuple or mapping of tensors and lists.
+        """
+        ...
+
+    def score(self, measures: Any, units: Any = None) -> Any:
+        """Return a :class:`adapt.heads.Score` of the measures of all rows: a value with its 95 % interval.
+
+        Args:
+            units: ``(n,)``, the number of the unit of each row where rows belong together, or None. The interval is
+                then an interval over units.
+        """
         ...
 
     def check(self, labels: Any) -> None:
@@ -74,10 +89,14 @@ class HasClasses(Protocol):
     classes: int
 
 
-class NamesClasses(HasClasses, Protocol):
-    """A head with logits of exclusive classes, and their names."""
+class CountsPairs(Protocol):
+    """A head with a confusion matrix."""
 
     names: list[str]
+
+    def confusion(self, measures: Any) -> Tensor:
+        """Return ``(classes, classes)`` counts from the measures of all rows; the row is the true class."""
+        ...
 
 
 class Source(Protocol):
@@ -171,7 +190,7 @@ def expect(value: object, protocol: type[P], what: str, remedy: str) -> P:
 
 
 def expect_head(head: object, what: str = "`head`") -> Head:
-    """Return `head`, after a look at its `loss`, `score` and `check`.
+    """Return `head`, after a look at its `loss`, `measure`, `score` and `check`.
 
     Raises:
         TypeError: a member is missing; the message has the line for a plain module.
@@ -180,7 +199,7 @@ def expect_head(head: object, what: str = "`head`") -> Head:
     plain = (
         f"`heads.Classifier(encoder, classes=...)` instead of the {name}, or " if isinstance(head, nn.Linear) else ""
     )
-    return expect(head, Head, what, f"take {plain}`heads.wrap(module, loss=..., score=...)`")
+    return expect(head, Head, what, f"take {plain}`heads.wrap(module, loss=..., measure=...)`")
 
 
 def dim_of(encoder: HasDim | int, what: str = "`encoder`") -> int:

@@ -114,15 +114,19 @@ class Decoder(nn.Module):
         logits, y, _ = self.forced(memory, labels)
         return heads.token_cross_entropy(logits, y)
 
-    def score(self, memory: Tensor, labels: Tensor) -> heads.Score:
-        """Cross-entropy per known word and sentence end; its exponential is the perplexity."""
+    def measure(self, memory: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy summed over the known words of each sentence, and their number."""
         totals, counts = [], []
         for m, y in zip(memory.split(100), labels.split(100), strict=True):
             logits, known, sentence = self.forced(m, y)
             costs = F.cross_entropy(logits, known, reduction="none").double()
             totals.append(torch.zeros(len(m)).double().index_add(0, sentence, costs))
             counts.append((y != self.missing).sum(1))
-        return heads.ratio("cross-entropy", torch.cat(totals), torch.cat(counts), higher_is_better=False)
+        return torch.cat(totals), torch.cat(counts)
+
+    def score(self, measures: tuple[Tensor, Tensor], units: Tensor | None = None) -> heads.Score:
+        """Cross-entropy per known word and sentence end; its exponential is the perplexity."""
+        return heads.ratio("cross-entropy", *measures, higher_is_better=False, units=units)
 
     def check(self, labels: Tensor) -> None:
         if labels.ndim != 2 or labels.max() >= self.classes:
@@ -251,7 +255,7 @@ def train(
         found["accuracy"] = trainer.evaluate(tagger, TensorDataset(data.news[test], data.tags[test])).value
     if "captions" in tasks:
         memory, _, labels = trainer.predict(decoder, data.test)
-        found["cross-entropy"] = decoder.score(memory, labels).value
+        found["cross-entropy"] = decoder.score(decoder.measure(memory, labels)).value
         found["chrF"] = chrf(decoder.translate(memory), data.references)
     return found
 

@@ -4,7 +4,7 @@ from adapt.engine._features import features
 from adapt.engine._supervised import supervised
 from adapt.engine._trainer import Trainer
 from adapt.engine.checkpoint import CheckpointError, TornCheckpoint
-from adapt.engine.evaluate import Predictions, predict, score
+from adapt.engine.evaluate import Measured, Predictions, measure, predict, score
 from adapt.engine.runtime import gather, rank, world_size
 from adapt.engine.schedule import cosine, inverse, ramp, switch
 from adapt.engine.step import Step, View
@@ -12,6 +12,7 @@ from adapt.engine.term import Outcome, Phase, Term
 
 __all__ = [
     "CheckpointError",
+    "Measured",
     "Outcome",
     "Phase",
     "Predictions",
@@ -24,6 +25,7 @@ __all__ = [
     "features",
     "gather",
     "inverse",
+    "measure",
     "predict",
     "ramp",
     "rank",

@@ -18,7 +18,8 @@ def supervised(head: nn.Module, on: str, *, weight: float | Schedule = 1.0, name
     The loss is cross-entropy for a classifier and squared error for a regressor.
 
     Args:
-        head: a module with ``loss(output, labels)``, ``score(output, labels)`` and ``check(labels)``.
+        head: a module with ``loss(output, labels)``, ``measure(output, labels)``, ``score(measures)`` and
+            ``check(labels)``.
         on: the stream.
         weight: of the term.
         name: of the term; default ``"supervised_<stream>"``.

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from adapt.encoders import synchronize_batch_norm
 from adapt.engine import checkpoint, runtime
 from adapt.engine.door import check_choice, check_encoder, check_passes, check_streams, check_watched, phases_of
-from adapt.engine.evaluate import Predictions, check_labelled, form_of, predict, score
+from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, measure, predict, score
 from adapt.engine.finite import FiniteCheck, check_weights
-from adapt.engine.log import Log, claim
+from adapt.engine.log import PROJECTED, Log, claim
 from adapt.engine.monitor import Speed, as_numbers, monitor
 from adapt.engine.objective import Objective, evaluate
 from adapt.engine.schedule import Schedule, at, planned_steps
@@ -286,44 +286,46 @@ class Trainer:
     # ---- measuring ----
 
     def predict(
-        self, head: nn.Module, dataset: MapStyle, stream: str | None = None, *, batch_size: int = 256
-    ) -> Predictions:
+        self, head: nn.Module, dataset: MapStyle, stream: str | None = None, *, features: bool = True,
+        batch_size: int = 256, workers: int = 0,
+    ) -> Predictions:  # fmt: skip
         """Return outputs, features and labels of every row, with averaged weights where the trainer keeps an average.
 
         An encoder that treats streams differently (``encoders.task_lora``) takes the rows for rows of `stream`. Items
         are split and collated as in `stream`; without a name, as in all streams, where all streams agree.
+        ``features=False`` leaves the features out. `workers` processes read the dataset.
         """
-        path = self._path(head, "`head`")
-        runtime.average_buffers(self.model)
-        model = self.model if self.ema is None else self.ema.module
-        return predict(
-            model.get_submodule("encoder"), model.get_submodule(path), dataset,
-            stream=stream, batch_size=batch_size, device=self.device, autocast=self.autocast,
-            **vars(form_of(self.streams, stream)),
-        )  # fmt: skip
+        return predict(dataset=dataset, features=features, **self._of(head, stream, batch_size, workers))
 
     def evaluate(
-        self, head: nn.Module, dataset: MapStyle, stream: str | None = None, *, batch_size: int = 256
-    ) -> Score:
-        """Return the score of the head on a labelled dataset, with its 95 % interval; `stream` as in `predict`."""
+        self, head: nn.Module, dataset: MapStyle, stream: str | None = None, *, unit: Unit | None = None,
+        batch_size: int = 256, workers: int = 0,
+    ) -> Score:  # fmt: skip
+        """Return the score of the head on a labelled dataset, with its 95 % interval; other arguments as in `predict`.
+
+        `unit`, one entry per row, such as the person of each window, makes the interval an interval over units.
+        """
         expect_head(head)
-        check_labelled("`dataset`", dataset, form_of(self.streams, stream))
-        return score(head, self.predict(head, dataset, stream, batch_size=batch_size))
+        check_labelled("`dataset`", dataset, form_of(self.streams, stream), unit)
+        return score(head, measure(dataset=dataset, **self._of(head, stream, batch_size, workers)).measures, unit)
+
+    def _of(self, head: nn.Module, stream: str | None, batch_size: int = 256, workers: int = 0) -> dict[str, Any]:
+        """Return encoder and head with the weights of the evaluation, and how rows are read and computed."""
+        path, model = self._path(head, "`head`"), self.model if self.ema is None else self.ema.module
+        runtime.average_buffers(self.model)
+        return {
+            "encoder": model.get_submodule("encoder"), "head": model.get_submodule(path), "stream": stream,
+            "batch_size": batch_size, "workers": workers, "device": self.device, "autocast": self.autocast,
+            **vars(form_of(self.streams, stream)),
+        }  # fmt: skip
 
     def _watch(self, log: Log | None, *, final: bool = False) -> None:
-        if self.folder is None:
-            return
-        found = {name: (self.predict(*of), of[0]) for name, of in self.watch.items()}
-        if not log:  # another rank than 0
-            return
-        scores = {n: score(head, p) for n, (p, head) in found.items()}
-        log.scalars({f"{s.metric.replace(' ', '_')}/{n}": s.value for n, s in scores.items()}, self.step)
-        if self.step == 0:
-            log.text("settings", self.settings, 0)
-        log.tasks(self.tasks.conflicts, self.step)
-        if final:
-            log.final(found, self.step)
-            log.hparams(self.settings, {f"final/{n}": s.value for n, s in scores.items()})
+        first, found = PROJECTED if final else 0, {}
+        for name, (head, dataset, *stream) in (self.watch if self.folder else {}).items():
+            found[name] = measure(dataset=dataset, first=first, **self._of(head, stream[0] if stream else None)), head
+        if log:  # rank 0
+            log.watched(found, self.settings, self.step, final=final)
+            log.tasks(self.tasks.conflicts, self.step)
 
     # ---- state ----
 

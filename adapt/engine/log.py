@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adapt.engine import runtime
+from adapt.engine.evaluate import Measured, score
 from adapt.engine.pictures import affinity_figure, confusion_figure
 from adapt.engine.tasks.conflicts import Conflicts
-from adapt.heads import confusion
-from adapt.protocols import NamesClasses, offers
+from adapt.protocols import CountsPairs, offers
+
+PROJECTED = 300  # first rows of each watched set on the PROJECTOR page
 
 
 class Log:
@@ -55,19 +57,34 @@ class Log:
         rows = [list(pair) for pair in zip(domains, classes, strict=True)]
         self.writer.add_embedding(features, metadata=rows, metadata_header=["domain", "class"], global_step=step)
 
-    def final(self, found: Mapping, step: int, *, rows: int = 300) -> None:
-        """Write confusion matrices, and the first `rows` features of all watched sets, together, for the projector.
+    def watched(
+        self, found: Mapping[str, tuple[Measured, nn.Module]], settings: Mapping[str, object], step: int, *, final: bool
+    ) -> None:
+        """Write the scores of all watched sets; in the first step the settings; after the last step the pictures.
 
         Args:
-            found: (predictions, head) by name of the watched set.
+            found: (measured rows, head) by name of the watched set.
+            settings: of the run.
+            final: after the last step: write confusion matrices, projector and the row of the HPARAMS page.
         """
+        scores = {name: score(head, measured.measures) for name, (measured, head) in found.items()}
+        self.scalars({f"{s.metric.replace(' ', '_')}/{n}": s.value for n, s in scores.items()}, step)
+        if step == 0:
+            self.text("settings", settings, 0)
+        if final:
+            self._pictures(found, step)
+            self.hparams(settings, {f"final/{n}": s.value for n, s in scores.items()})
+
+    def _pictures(self, found: Mapping[str, tuple[Measured, nn.Module]], step: int) -> None:
+        """Write confusion matrices, and the first features of all watched sets, together, for the projector."""
         features, domains, classes = [], [], []
-        for name, (predictions, head) in found.items():
-            names = head.names if offers(head, NamesClasses) else None
-            labels = predictions.labels[:rows].tolist()
-            if names is not None:
-                self.confusion(f"confusion/{name}", confusion(predictions.outputs, predictions.labels), names, step)
-            features.append(predictions.features[:rows].flatten(1))
+        for name, (measured, head) in found.items():
+            names = head.names if offers(head, CountsPairs) else None
+            if offers(head, CountsPairs):
+                self.confusion(f"confusion/{name}", head.confusion(measured.measures), head.names, step)
+            features.append(measured.features.flatten(1))
+            single = isinstance(measured.labels, Tensor)
+            labels = measured.labels.tolist() if single else ["several"] * len(features[-1])
             domains += [name] * len(labels)
             classes += [names[y] if names and isinstance(y, int) else str(y) for y in labels]
         if len({f.shape[1] for f in features}) == 1:

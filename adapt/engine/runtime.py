@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,12 +16,15 @@ __all__ = [
     "average_gradients",
     "broadcast",
     "gather",
+    "gather_objects",
     "rank",
     "seed_dropout",
     "start",
     "wait",
     "world_size",
 ]
+
+T = TypeVar("T")
 
 
 def start(device: str | torch.device | None = None) -> torch.device:
@@ -68,6 +72,15 @@ def average(vector: Tensor) -> Tensor:
     vector = vector.clone()
     dist.all_reduce(vector)
     return vector / world_size()
+
+
+def gather_objects(value: T) -> list[T]:
+    """Return the values of all ranks, in the order of the ranks. Values are pickled; tensors lie on the CPU."""
+    if world_size() == 1:
+        return [value]
+    found: list[Any] = [None] * world_size()
+    dist.all_gather_object(found, value)
+    return found
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Heads: modules that map the encoder's features to the outputs of a task.
 
-A head that :func:`adapt.supervised` and ``Trainer.evaluate`` take has three methods beside `forward`: ``loss(output,
-labels)``, ``score(output, labels)`` and ``check(labels)``. :func:`wrap` makes a head of any module.
+A head that :func:`adapt.supervised` and ``Trainer.evaluate`` take has four methods beside `forward`: ``loss(output,
+labels)``, ``measure(output, labels)``, ``score(measures)`` and ``check(labels)``. An evaluation keeps the measures, one
+entry per row, and never the outputs of all rows. :func:`wrap` makes a head of any module.
 
 A head with several labels per row may have an attribute `missing`: the value that marks a missing label. The loss of
 the head is then the mean over the labels that are present, on all ranks."""

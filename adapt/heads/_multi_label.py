@@ -45,9 +45,18 @@ class MultiLabel(nn.Module):
         """Return the mean binary cross-entropy over rows and labels."""
         return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
 
-    def score(self, logits: Tensor, labels: Tensor) -> Score:
-        """Return the share of right labels per row, averaged over rows, with the normal 95 % interval."""
-        return average("label accuracy", ((logits > 0) == (labels > 0.5)).double().mean(1), higher_is_better=True)
+    def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return ``(n,)``, the share of right labels per row, after a check of the labels."""
+        self.check(labels)
+        return ((logits > 0) == (labels > 0.5)).double().mean(1)
+
+    def score(self, measures: Tensor, units: Tensor | None = None) -> Score:
+        """Return the share of right labels per row, averaged over rows, with the normal 95 % interval.
+
+        Args:
+            units: the unit of each row where rows belong together, as in :meth:`Classifier.score`.
+        """
+        return average("label accuracy", measures, higher_is_better=True, units=units)
 
     def check(self, labels: Tensor) -> None:
         """Raise a ValueError unless `labels` are ``(n, labels)`` of 0 and 1. A host synchronisation on a GPU."""

@@ -1,13 +1,14 @@
 """Classes from features, or none of the classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapt.heads.classifier import Classifier
-from adapt.heads.score import Score, proportion
+from adapt.heads.class_values import count_pairs
+from adapt.heads.classifier import Classifier, accuracy, expect_integers
+from adapt.heads.score import Score
 from adapt.protocols import HasDim
 
 
@@ -61,9 +62,24 @@ class OneVsAll(nn.Module):
         yes = o.gather(1, label[:, None]).squeeze(1) > 0
         return torch.where(yes, label, self.classes)
 
-    def score(self, output: Tensor, labels: Tensor) -> Score:
-        """Return the accuracy over the K + 1 classes with Wilson's 95 % interval; unknown rows have the label K."""
-        return proportion("accuracy", self.predict(output) == labels)
+    def measure(self, output: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return ``(n,)`` labels and predicted classes; unknown rows have the label K."""
+        expect_integers(labels)
+        return {"label": labels, "predicted": self.predict(output)}
+
+    def score(self, measures: Mapping[str, Tensor], units: Tensor | None = None) -> Score:
+        """Return the accuracy over the K + 1 classes with Wilson's 95 % interval, and further values.
+
+        Further values: balanced accuracy, macro F1, the accuracy of each class. A row with the label -1 does not count.
+
+        Args:
+            units: the unit of each row where rows belong together, as in :meth:`Classifier.score`.
+        """
+        return accuracy(measures, self.names, units)
+
+    def confusion(self, measures: Mapping[str, Tensor]) -> Tensor:
+        """Return ``(K + 1, K + 1)`` counts: the row is the true class, the column the predicted class."""
+        return count_pairs(measures["label"], measures["predicted"], self.classes + 1)
 
     def check(self, labels: Tensor) -> None:
         """Raise a ValueError unless `labels` are integers in [0, K): the head learns from known classes only."""

@@ -1,5 +1,8 @@
 """Numbers from features."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,10 +41,26 @@ class Regressor(nn.Module):
         """Return the mean squared error over rows and outputs."""
         return F.mse_loss(predicted, labels.to(predicted.dtype))
 
-    def score(self, predicted: Tensor, labels: Tensor) -> Score:
-        """Return the mean absolute error over outputs, averaged over rows, with the normal 95 % interval."""
-        errors = (predicted - labels).abs().reshape(len(labels), -1).mean(1)
-        return average("mean absolute error", errors, higher_is_better=False)
+    def measure(self, predicted: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return labels and errors, prediction minus label, ``(n, outputs)``, after a check of the labels."""
+        self.check(labels)
+        rows = len(labels)
+        return {"label": labels.reshape(rows, -1), "error": (predicted - labels).reshape(rows, -1)}
+
+    def score(self, measures: Mapping[str, Tensor], units: Tensor | None = None) -> Score:
+        """Return the mean absolute error over outputs, averaged over rows, with the normal 95 % interval.
+
+        Further value: R2, see :func:`r2`. A label of NaN is missing and does not count.
+
+        Args:
+            units: the unit of each row where rows belong together, as in :meth:`Classifier.score`.
+        """
+        there = ~measures["label"].isnan()
+        rows, counts = there.any(1), there.sum(1)
+        errors = measures["error"].abs().where(there, 0).sum(1)[rows] / counts[rows]
+        units = None if units is None else units[rows]
+        found = average("mean absolute error", errors, higher_is_better=False, units=units)
+        return replace(found, further=r2(measures["label"], measures["error"]))
 
     def check(self, labels: Tensor) -> None:
         """Raise a ValueError unless `labels` have the shape of the predictions; a loss would broadcast in silence."""
@@ -51,3 +70,23 @@ class Regressor(nn.Module):
                 f"`labels` of a regressor with {self.outputs} output(s) must be {expected}, got {tuple(labels.shape)}: "
                 "reshape the labels."
             )
+
+
+def r2(labels: Tensor, errors: Tensor) -> dict[str, float]:
+    r"""Return the share of explained variance, the mean over outputs, under the name ``"R2"``.
+
+    .. math:: 1 - \frac{\sum_i (p_i - y_i)^2}{\sum_i (y_i - \bar y)^2}
+
+    Undefined, and empty, where the labels of every output are constant; an output with constant labels does not count.
+
+    Args:
+        labels: y ``(n, outputs)``; NaN where missing.
+        errors: p - y ``(n, outputs)``.
+    """
+    values = []
+    for y, e in zip(labels.double().T, errors.double().T, strict=True):
+        there = ~y.isnan()
+        total = (y[there] - y[there].mean()).square().sum()
+        if total > 0:
+            values.append(1 - (e[there].square().sum() / total).item())
+    return {"R2": sum(values) / len(values)} if values else {}

@@ -8,12 +8,18 @@ from torch import Tensor, nn
 
 from adapt.heads.score import Score, average, proportion
 
+REMEDY = (
+    "for a number per row give `score=lambda m, units=None: "
+    'heads.average("error", m, higher_is_better=False, units=units)`'
+)
+
 
 def wrap(
     module: nn.Module,
     *,
     loss: Callable[[Any, Any], Tensor],
-    score: Callable[[Any, Any], Score | Tensor] | None = None,
+    measure: Callable[[Any, Any], Any] | None = None,
+    score: Callable[..., Score] | None = None,
     check: Callable[[Any], None] | None = None,
 ) -> nn.Module:
     """Make a head of any module.
@@ -22,43 +28,57 @@ def wrap(
         module: maps features to outputs. The parameters of the module are trained and saved with the head.
         loss: ``loss(output, labels)`` returns a scalar, the mean over the rows: ``F.cross_entropy``, or an
             ``nn.Module`` such as ``nn.HuberLoss()``.
-        score: ``score(output, labels)`` returns a :class:`Score`, or a boolean tensor ``(n,)`` with the rows that are
-            right: the score is then the accuracy with Wilson's 95 % interval. ``None`` takes the mean loss, lower is
-            better: one call of `loss` per row gives the interval.
+        measure: ``measure(output, labels)`` returns the measures of each row of a batch, enough for `score`: a tensor
+            ``(n, ...)``, a list with one entry per row, or a tuple or mapping of such parts. ``None`` takes the loss of
+            each row: one call of `loss` per row.
+        score: ``score(measures)`` returns a :class:`Score` of the measures of all rows; where the caller gives units,
+            ``score(measures, units=units)`` does. ``None`` takes the accuracy with Wilson's 95 % interval where
+            `measure` returns a boolean tensor ``(n,)`` with the rows that are right. Without a `measure`, ``None``
+            takes the mean loss, lower is better.
         check: ``check(labels)`` raises a ValueError for labels that the head cannot learn from. ``None`` accepts all
             labels.
 
     Returns:
-        A module with `forward`, `loss`, `score` and `check`.
+        A module with `forward`, `loss`, `measure`, `score` and `check`.
 
     Raises:
-        TypeError: `module` is no ``nn.Module``; `loss`, `score` or `check` cannot be called; `score` returns something
-            else.
-        ValueError: `loss` returns no scalar; without `score`, a loss that is no mean over the rows.
+        TypeError: `module` is no ``nn.Module``; `loss`, `measure`, `score` or `check` cannot be called; `score` returns
+            something else; without `score`, a `measure` that returns something else than booleans.
+        ValueError: `loss` returns no scalar; without `measure`, a loss that is no mean over the rows.
 
-    >>> head = wrap(nn.Linear(8, 3), loss=nn.functional.cross_entropy, score=lambda z, y: z.argmax(1) == y)
-    >>> head.score(torch.eye(3), torch.tensor([0, 1, 1])).value.__round__(2)
+    >>> head = wrap(nn.Linear(8, 3), loss=nn.functional.cross_entropy, measure=lambda z, y: z.argmax(1) == y)
+    >>> head.score(head.measure(torch.eye(3), torch.tensor([0, 1, 1]))).value.__round__(2)
     0.67
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"`module` must be an nn.Module, got {type(module).__name__}: write a module with `forward`.")
-    for what, function in (("loss", loss), ("score", score), ("check", check)):
+    for what, function in (("loss", loss), ("measure", measure), ("score", score), ("check", check)):
         if not callable(function) and (function is not None or what == "loss"):
             raise TypeError(
                 f"`{what}` must be a function, got {type(function).__name__}: pass the function without calling it."
             )
-    return WrappedHead(module, loss, score, check)
+    return WrappedHead(module, loss, measure, score, check)
 
 
 class WrappedHead(nn.Module):
-    def __init__(self, module: nn.Module, loss: Callable, score: Callable | None, check: Callable | None):
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Callable,
+        measure: Callable | None,
+        score: Callable[..., Score] | None,
+        check: Callable | None,
+    ):
         super().__init__()
-        self.module, self.loss_function, self.score_function, self.check_function = module, loss, score, check
+        self.module, self.loss_function, self.measure_function = module, loss, measure
+        self.score_function, self.check_function = score, check
 
     def extra_repr(self) -> str:
-        score = "the mean loss" if self.score_function is None else _shown(self.score_function)
+        measure = "the loss" if self.measure_function is None else _shown(self.measure_function)
+        default = "the mean loss" if self.measure_function is None else "the accuracy"
+        score = default if self.score_function is None else _shown(self.score_function)
         check = "nothing" if self.check_function is None else _shown(self.check_function)
-        return f"loss={_shown(self.loss_function)}, score={score}, check={check}"
+        return f"loss={_shown(self.loss_function)}, measure={measure}, score={score}, check={check}"
 
     def forward(self, features: Tensor) -> Any:
         return self.module(features)
@@ -71,19 +91,24 @@ class WrappedHead(nn.Module):
             raise ValueError(f"`loss` of a wrapped head must return a scalar tensor, got {found}: take the mean.")
         return value
 
-    def score(self, output: Any, labels: Any) -> Score:
-        """Return the score of the user's function, or the mean loss."""
-        if self.score_function is None:
-            return self._mean_loss(output, labels)
-        found = self.score_function(output, labels)
-        if isinstance(found, Score):
-            return found
-        if isinstance(found, Tensor) and found.dtype == torch.bool and found.ndim == 1:
-            return proportion("accuracy", found)
-        shown = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+    def measure(self, output: Any, labels: Any) -> Any:
+        """Return the measures of the user's function, or the loss of each row."""
+        return self._losses(output, labels) if self.measure_function is None else self.measure_function(output, labels)
+
+    def score(self, measures: Any, units: Tensor | None = None) -> Score:
+        """Return the score of the user's function, the accuracy, or the mean loss."""
+        if self.score_function is not None:
+            found = self.score_function(measures) if units is None else self.score_function(measures, units=units)
+            if isinstance(found, Score):
+                return found
+            raise TypeError(f"`score` of a wrapped head must return a heads.Score, got {_kind(found)}: {REMEDY}.")
+        if self.measure_function is None:
+            return average("loss", measures, higher_is_better=False, units=units)
+        if isinstance(measures, Tensor) and measures.dtype == torch.bool and measures.ndim == 1:
+            return proportion("accuracy", measures, units=units)
         raise TypeError(
-            f"`score` of a wrapped head must return a heads.Score or a boolean tensor (n,), got {shown}: "
-            'for a number per row return `heads.average("error", values, higher_is_better=False)`.'
+            "`measure` of a wrapped head without `score` must return a boolean tensor (n,), got "
+            f"{_kind(measures)}: {REMEDY}."
         )
 
     def check(self, labels: Any) -> None:
@@ -91,15 +116,19 @@ class WrappedHead(nn.Module):
         if self.check_function is not None:
             self.check_function(labels)
 
-    def _mean_loss(self, output: Tensor, labels: Tensor) -> Score:
+    def _losses(self, output: Tensor, labels: Tensor) -> Tensor:
         rows = torch.stack([self.loss(output[i : i + 1], labels[i : i + 1]).detach() for i in range(len(labels))])
         whole = self.loss(output, labels)
         if not torch.isclose(rows.mean(), whole, rtol=1e-3, atol=1e-6):
             raise ValueError(
                 f"the mean loss of single rows is {rows.mean():.4g} and the loss of all rows is {whole:.4g}: "
-                "`loss` is no mean over the rows, so give `heads.wrap` a `score`."
+                "`loss` is no mean over the rows, so give `heads.wrap` a `measure`."
             )
-        return average("loss", rows, higher_is_better=False)
+        return rows
+
+
+def _kind(value: Any) -> str:
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
 def _shown(function: Callable) -> str:

@@ -1,11 +1,12 @@
 """Classes from features."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapt.heads.class_values import calibration_error, class_values, confidence_of, count_pairs
 from adapt.heads.score import Score, proportion
 from adapt.heads.sizes import check_dropout, check_features, names_of
 from adapt.protocols import HasDim, dim_of
@@ -47,18 +48,35 @@ class Classifier(nn.Module):
         """Return the mean cross-entropy of ``(n, classes)`` logits with ``(n,)`` labels."""
         return F.cross_entropy(logits, labels)
 
-    def score(self, logits: Tensor, labels: Tensor) -> Score:
-        """Return the accuracy with Wilson's 95 % interval."""
-        return proportion("accuracy", logits.argmax(1) == labels)
+    def measure(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return ``(n,)`` labels, predicted classes, and confidences, the probabilities of the predicted classes.
+
+        Raises:
+            ValueError: labels that are not ``(n,)`` integers.
+        """
+        expect_integers(labels)
+        return {"label": labels, "predicted": logits.argmax(1), "confidence": confidence_of(logits)}
+
+    def score(self, measures: Mapping[str, Tensor], units: Tensor | None = None) -> Score:
+        """Return the accuracy with Wilson's 95 % interval, and further values.
+
+        Further values: balanced accuracy, macro F1, the calibration error in 15 bins, the accuracy of each class. A row
+        with the label -1 has no label and does not count. A label of no class of the head, such as an unknown class,
+        counts as an error.
+
+        Args:
+            units: ``(n,)``, the number of the unit of each row where rows belong together: the interval is then an
+                interval over units, see :func:`adapt.heads.ratio`.
+        """
+        return accuracy(measures, self.names, units)
+
+    def confusion(self, measures: Mapping[str, Tensor]) -> Tensor:
+        """Return ``(classes, classes)`` counts: the row is the true class, the column the predicted class."""
+        return count_pairs(measures["label"], measures["predicted"], self.classes)
 
     def check(self, labels: Tensor) -> None:
         """Raise a ValueError unless `labels` are ``(n,)`` integers in [0, classes). A host synchronisation on a GPU."""
-        if labels.is_floating_point() or labels.ndim != 1:
-            tokens = "; for a class per token take heads.TokenClassifier" if labels.ndim == 2 else ""
-            raise ValueError(
-                "`labels` of a classifier must be (n,) integers, "
-                f"got shape {tuple(labels.shape)} of {labels.dtype}{tokens}."
-            )
+        expect_integers(labels)
         low, high = (int(v) for v in labels.aminmax())
         if low < 0 or high >= self.classes:
             raise ValueError(
@@ -67,12 +85,38 @@ class Classifier(nn.Module):
             )
 
 
+def expect_integers(labels: Tensor) -> None:
+    """Raise a ValueError unless `labels` are ``(n,)`` integers."""
+    if labels.is_floating_point() or labels.ndim != 1:
+        tokens = "; for a class per token take heads.TokenClassifier" if labels.ndim == 2 else ""
+        raise ValueError(
+            "`labels` of a classifier must be (n,) integers, "
+            f"got shape {tuple(labels.shape)} of {labels.dtype}{tokens}."
+        )
+
+
+def accuracy(measures: Mapping[str, Tensor], names: Sequence[str], units: Tensor | None = None) -> Score:
+    """Return the accuracy of the rows with a label, and further values.
+
+    Args:
+        measures: ``label`` and ``predicted``, and ``confidence`` for the calibration error.
+        names: of the classes.
+        units: the unit of each row, or None.
+    """
+    there = measures["label"] != -1
+    label, predicted = measures["label"][there], measures["predicted"][there]
+    hits = label == predicted
+    found = proportion("accuracy", hits, units=None if units is None else units[there])
+    calibration = {}
+    if "confidence" in measures:
+        calibration["calibration error"] = calibration_error(hits, measures["confidence"][there])
+    return replace(found, further=calibration | class_values(label, predicted, names))
+
+
 def confusion(logits: Tensor, labels: Tensor) -> Tensor:
     """Return ``(classes, classes)`` counts of rows or tokens: the row is the true class, the column the predicted
     class.
 
     Labels outside of the classes, such as -1 for padding, are not counted.
     """
-    classes = logits.shape[-1]
-    pairs = (labels * classes + logits.argmax(-1))[(labels >= 0) & (labels < classes)]
-    return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
+    return count_pairs(labels.flatten(), logits.argmax(-1).flatten(), logits.shape[-1])

@@ -1,5 +1,6 @@
 """Layers of one task between the shared features and the head of the task."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from adapt.protocols import HasDim, dim_of, expect_head
 class WithTaskLayers(nn.Module):
     """A head behind layers of its task: ``WithTaskLayers(Bottleneck(encoder), heads.Classifier(encoder, 10))``.
 
-    The head gives loss, score and check.
+    The head gives loss, measures, score and check.
 
     Args:
         before: maps features ``(n, dim)`` to the input of the head.
@@ -22,7 +23,7 @@ class WithTaskLayers(nn.Module):
     For a trainer's `balance` all these layers count as head, with the gradient of the plain sum of the losses.
 
     Raises:
-        TypeError: `head` lacks `loss`, `score` or `check`.
+        TypeError: `head` lacks `loss`, `measure`, `score` or `check`.
     """
 
     def __init__(self, before: nn.Module, head: nn.Module):
@@ -37,8 +38,15 @@ class WithTaskLayers(nn.Module):
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
         return self.head.loss(output, labels)
 
-    def score(self, output: Tensor, labels: Tensor) -> Score:
-        return self.head.score(output, labels)
+    def measure(self, output: Tensor, labels: Tensor) -> Any:
+        return self.head.measure(output, labels)
+
+    def score(self, measures: Any, units: Tensor | None = None) -> Score:
+        return self.head.score(measures, units)
+
+    @property
+    def confusion(self) -> Callable[[Any], Tensor]:
+        return self.head.confusion
 
     def check(self, labels: Tensor) -> None:
         self.head.check(labels)

@@ -1,10 +1,14 @@
 """A class for each token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapt.heads.class_values import BINS, bin_of, class_values, confidence_of, count_pairs
 from adapt.heads.score import Score, ratio
 from adapt.heads.sizes import check_dropout, check_features, names_of
 from adapt.protocols import HasDim, dim_of
@@ -59,14 +63,52 @@ class TokenClassifier(nn.Module):
         """Return the mean cross-entropy of the labelled tokens; 0 where no token has a label."""
         return token_cross_entropy(logits, labels, self.missing)
 
-    def score(self, logits: Tensor, labels: Tensor) -> Score:
+    def measure(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
+        """Return counts per sentence, after a check of the labels.
+
+        Returns:
+            ``hits`` and ``counts`` ``(n,)``; ``gaps`` ``(n, 15)``, the sum of hit minus confidence over the tokens in
+            each bin of confidence; ``pairs``, a list with a table ``(m, 3)`` for each sentence: true class, predicted
+            class, number of tokens.
+        """
+        self.check(labels)
+        # sixteen sentences at once: a softmax of all logits would double the memory of a batch
+        parts = [self._measure(z, y) for z, y in zip(logits.split(16), labels.split(16), strict=True)]
+        found: dict[str, Any] = {k: torch.cat([p[k] for p in parts]) for k in ("hits", "counts", "gaps")}
+        return found | {"pairs": [table for p in parts for table in p["pairs"]]}
+
+    def _measure(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
+        there, predicted, confidence = labels != self.missing, logits.argmax(-1), confidence_of(logits)
+        hits = (predicted == labels) & there
+        gaps = confidence.new_zeros(len(labels), BINS, dtype=torch.float64)
+        gaps.scatter_add_(1, bin_of(confidence), (hits.double() - confidence.double()) * there)
+        row = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
+        pairs, counts = ((row * self.classes + labels) * self.classes + predicted)[there].unique(return_counts=True)
+        table = torch.stack([pairs // self.classes % self.classes, pairs % self.classes, counts], 1).int()
+        per_row = torch.bincount(pairs // self.classes**2, minlength=len(labels))
+        return {
+            "hits": hits.sum(1), "counts": there.sum(1), "gaps": gaps, "pairs": list(table.split(per_row.tolist())),
+        }  # fmt: skip
+
+    def score(self, measures: Mapping[str, Any], units: Tensor | None = None) -> Score:
         """Return the accuracy over tokens with a 95 % interval over sentences, since tokens of a sentence are alike.
 
-        The score's `n` counts sentences.
+        The score's `n` counts sentences. Further values, over tokens: balanced accuracy, macro F1, the calibration
+        error in 15 bins, the accuracy of each class.
+
+        Args:
+            units: the unit of each sentence where sentences belong together, as in :meth:`Classifier.score`.
         """
-        present = labels != self.missing
-        hits = (logits.argmax(-1) == labels) & present
-        return ratio("token accuracy", hits.sum(1), present.sum(1))
+        found = ratio("token accuracy", measures["hits"], measures["counts"], units=units)
+        label, predicted, counts = torch.cat(list(measures["pairs"])).long().T
+        error = measures["gaps"].sum(0).abs().sum().item() / int(measures["counts"].sum())
+        values = class_values(label, predicted, self.names, weights=counts)
+        return replace(found, further={"calibration error": error} | values)
+
+    def confusion(self, measures: Mapping[str, Any]) -> Tensor:
+        """Return ``(classes, classes)`` counts of tokens: the row is the true class, the column the predicted class."""
+        label, predicted, counts = torch.cat(list(measures["pairs"])).long().T
+        return count_pairs(label, predicted, self.classes, weights=counts)
 
     def check(self, labels: Tensor) -> None:
         """Raise a ValueError unless `labels` are ``(n, length)`` integers in [0, classes), or missing.

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from adapt.engine import Trainer, score
+from adapt.engine import Trainer
 from adapt.engine._supervised import supervised
 from adapt.engine.evaluate import check_labelled
+from adapt.evaluating import evaluating
 from adapt.heads import Score, average
 from adapt.inductive._doors import expect_encoder, labels_of, number_of_rows
 from adapt.inductive._transfer import Model, take_average
@@ -87,7 +88,7 @@ def develop(
     Pan and Yang, A Survey on Transfer Learning, 2010, https://doi.org/10.1109/TKDE.2009.191
     """
     expect_encoder(encoder)
-    expect_head(head)
+    asked = expect_head(head)
     check_labelled("`held_out`", held_out)
     stream = Stream(source, min(batch_size, number_of_rows(source, "`source`")))
     trainer = Trainer(
@@ -99,7 +100,9 @@ def develop(
     labels = labels_of(found, "`held_out`")
     guesses = _naive_predictions(source, held_out)
     gains = {name: _gain(found.outputs, guess, labels) for name, guess in guesses.items()}
-    model = SourceModel(encoder.eval(), head.eval(), device, score(head, found), gains)
+    with evaluating(head):
+        reached = asked.score(asked.measure(found.outputs, labels))
+    model = SourceModel(encoder.eval(), head.eval(), device, reached, gains)
     if not model.better:
         warnings.warn(f"the source model does not beat every naive model; {model}.", stacklevel=2)
     return model

@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from adapt.encoders import Encoder, interpolate
-from adapt.engine import Predictions
+from adapt.engine import measure, score
 from adapt.engine.evaluate import check_labelled
 from adapt.heads import Score
-from adapt.inductive._doors import expect_adaptable, labels_of, number_of_rows
+from adapt.inductive._doors import expect_adaptable, number_of_rows
 from adapt.inductive._probe import folds_of
 from adapt.inductive._transfer import Model, transfer
-from adapt.protocols import MapStyle, expect_head
+from adapt.protocols import MapStyle
 from adapt.streams.items import split
 from adapt.streams.memory import columns
+from adapt.streams.tree import concatenate
 
 Strategy = str | int | Sequence[str]
 
@@ -114,15 +115,16 @@ def _held_out_scores(
     settings: dict[str, Any],
 ) -> dict[tuple[str, float], Score]:
     """Return the cross-validated score of every candidate, by strategy and share."""
-    found: dict[tuple[str, float], list[Predictions]] = {}
+    found: dict[tuple[str, float], list[Any]] = {}
     for held_out in parts:
         for strategy, share, model in _candidates(encoder, _rows(train, ~held_out), learn, shares, settings):
-            found.setdefault((str(strategy), share), []).append(model.predict(_rows(train, held_out)))
-    head = expect_head(model.head)  # the head of any candidate: scores depend on outputs and labels alone
-    return {
-        candidate: head.score(torch.cat([p.outputs for p in some]), torch.cat([labels_of(p, "`train`") for p in some]))
-        for candidate, some in found.items()
-    }
+            found.setdefault((str(strategy), share), []).append(_measures(model, _rows(train, held_out)))
+    # the head of any candidate: a score depends on the measures alone
+    return {candidate: score(model.head, concatenate(some)) for candidate, some in found.items()}
+
+
+def _measures(model: Model, dataset: MapStyle) -> Any:
+    return measure(model.encoder, model.head, dataset, device=model.device).measures
 
 
 def _candidates(

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from adapt.encoders import Encoder
-from adapt.engine import Predictions, Trainer, cosine, features, predict, score
+from adapt.engine import Predictions, Trainer, cosine, features, measure, predict, score
 from adapt.engine._supervised import supervised
+from adapt.engine.evaluate import Unit, check_labelled
 from adapt.heads import Classifier, Score
 from adapt.heads.sizes import check_count, names_of
 from adapt.inductive._direct import direct
@@ -30,13 +31,22 @@ class Model:
     head: nn.Module
     device: torch.device | str = "cpu"
 
-    def predict(self, dataset: MapStyle, *, batch_size: int = 256) -> Predictions:
-        """Return outputs, features and labels of every row."""
-        return predict(self.encoder, self.head, dataset, batch_size=batch_size, device=self.device)
+    def predict(
+        self, dataset: MapStyle, *, features: bool = True, batch_size: int = 256, workers: int = 0
+    ) -> Predictions:
+        """Return outputs, features and labels of every row; arguments as in `Trainer.predict`."""
+        return predict(
+            self.encoder, self.head, dataset,
+            features=features, batch_size=batch_size, workers=workers, device=self.device,
+        )  # fmt: skip
 
-    def evaluate(self, dataset: MapStyle, *, batch_size: int = 256) -> Score:
-        """Return the head's own score on a labelled dataset, with the 95 % interval."""
-        return score(self.head, self.predict(dataset, batch_size=batch_size))
+    def evaluate(
+        self, dataset: MapStyle, *, unit: Unit | None = None, batch_size: int = 256, workers: int = 0
+    ) -> Score:
+        """Return the head's own score on a labelled dataset, with the 95 % interval, as `Trainer.evaluate` does."""
+        check_labelled("`dataset`", dataset, unit=unit)
+        found = measure(self.encoder, self.head, dataset, batch_size=batch_size, workers=workers, device=self.device)
+        return score(self.head, found.measures, unit)
 
 
 def transfer(

@@ -49,7 +49,8 @@ def task(
 
     Args:
         name: of the term.
-        head: a module with ``loss(output, labels)``, a mean over rows, ``score(output, labels)`` and ``check(labels)``.
+        head: a module with ``loss(output, labels)``, a mean over rows, ``measure(output, labels)``,
+            ``score(measures)`` and ``check(labels)``.
         on: the stream. Several tasks may share a stream and its rows, or each task has a stream.
         label: the label of the task, where a row has several: the column of a label matrix ``(n, tasks)``, or the key
             of a dict of labels. None: each row has one label.

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from adapt.protocols import MapStyle
 from adapt.randomness import keyed_seed, seed_cpu, untouched_randomness
@@ -135,6 +135,19 @@ class KeyedRows(Dataset):
         with untouched_randomness():
             return self.collate([self[k] for k in keys])
 
+    def in_order(self, keys: Sequence[list[tuple[int, int]]], workers: int) -> Iterator[Batch]:
+        """Yield the batches of `keys` in order, read by `workers` processes; with 0, in this process."""
+        if workers == 0:
+            return map(self.read, keys)
+        loader = DataLoader(
+            self,
+            batch_sampler=keys,  # type: ignore[arg-type]  # pairs (epoch, index), where torch declares numbers
+            num_workers=workers,
+            collate_fn=self.collate,
+            generator=torch.Generator(),  # else the loader draws a seed from the global generator
+        )
+        return iter(loader)
+
     def collate(self, rows: list[tuple[int, Any, list[Any]]]) -> Batch:
         """Return the batch of some rows."""
         index, items, views = zip(*rows, strict=True)
@@ -146,17 +159,18 @@ class KeyedRows(Dataset):
 
 def batches_of(
     dataset: MapStyle, rows: Tensor, batch_size: int, form: ItemForm, *, views: Sequence[Augmentation | None] = (None,),
-    name: str, epoch: int = 0, seed: int = 0,
+    name: str, epoch: int = 0, seed: int = 0, workers: int = 0,
 ) -> Iterator[Batch]:  # fmt: skip
     """Yield the rows `rows` of a dataset in order, with labels where the items have labels.
 
     Args:
         name, epoch, seed: key of the randomness inside of the dataset and of the augmentation.
+        workers: processes that read items. Rows in memory need no processes.
     """
     memory = columns(dataset) if form == ItemForm() and not any(views) else None
     keyed = KeyedRows(dataset, form, labels=True, views=views, name=name, seed=seed)
+    if memory is None:
+        yield from keyed.in_order([[(epoch, int(i)) for i in index] for index in rows.split(batch_size)], workers)
+        return
     for index in rows.split(batch_size):
-        if memory is None:
-            yield keyed.read([(epoch, int(i)) for i in index])
-        else:
-            yield Batch(memory.take(0, index), memory.take(1, index) if len(memory.kinds) > 1 else None, index)
+        yield Batch(memory.take(0, index), memory.take(1, index) if len(memory.kinds) > 1 else None, index)

@@ -79,7 +79,7 @@ def test_loss_and_score_are_those_of_the_known_words():
                 z = made.states(memory[i : i + 1], torch.cat([torch.tensor([-1]), labels[i, :j]])[None])
                 values.append(-made.logits(z)[0, -1].log_softmax(0)[labels[i, j]])
     torch.testing.assert_close(made.loss(memory, labels), torch.stack(values).mean())
-    assert made.score(memory, labels).value == pytest.approx(torch.stack(values).mean().item(), rel=1e-5)
+    assert made.score(made.measure(memory, labels)).value == pytest.approx(torch.stack(values).mean().item(), rel=1e-5)
     assert made.loss(memory, torch.full_like(labels, -1)) == 0
 
 

@@ -53,8 +53,11 @@ class Segmenter(nn.Module):
     def check(self, labels):
         assert labels.ndim == 3
 
-    def score(self, output, labels):
-        return heads.proportion("pixel accuracy", (output.argmax(1) == labels).flatten())
+    def measure(self, output, labels):
+        return output.argmax(1) == labels
+
+    def score(self, measures, units=None):
+        return heads.proportion("pixel accuracy", measures.flatten())
 
 
 def scenes(seed, shift=0.0, rows=12):

@@ -130,7 +130,7 @@ def test_the_head_of_ovanet_says_unknown_where_its_best_class_says_no():
     head = heads.OneVsAll(4, 2)
     output = torch.tensor([[3.0, 0.0, 1.0, 9.0], [3.0, 0.0, -1.0, 9.0], [0.0, 1.0, 0.0, 0.5]])
     assert head.predict(output).tolist() == [0, 2, 1]
-    assert head.score(output, torch.tensor([0, 2, 0])).value == pytest.approx(2 / 3)
+    assert head.score(head.measure(output, torch.tensor([0, 2, 0]))).value == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match=r"must be in \[0, 2\)"):
         head.check(torch.tensor([0, 2]))
 

@@ -105,10 +105,11 @@ class Counting(nn.Module):
         if not isinstance(labels, list) or any(y["boxes"].shape[1:] != (4,) for y in labels):
             raise ValueError("boxes must be (k, 4)")
 
-    def score(self, output, labels):
-        return heads.average(
-            "error", (output - torch.tensor([float(len(y["boxes"])) for y in labels])).abs(), higher_is_better=False
-        )
+    def measure(self, output, labels):
+        return [abs(z - len(y["boxes"])) for z, y in zip(output.tolist(), labels, strict=True)]
+
+    def score(self, measures, units=None):
+        return heads.average("error", torch.tensor(measures), higher_is_better=False, units=units)
 
 
 def consistency(step):

@@ -218,7 +218,7 @@ def test_learns_and_adapts():
 
 
 class Late(heads.Classifier):
-    """Its score asks its layers."""
+    """Its measures ask its layers."""
 
     def forward(self, features):
         return features
@@ -226,12 +226,12 @@ class Late(heads.Classifier):
     def loss(self, output, labels):
         return F.cross_entropy(self.linear(self.dropout(output)), labels)
 
-    def score(self, output, labels):
+    def measure(self, output, labels):
         assert not self.training and not torch.is_grad_enabled()
-        return super().score(self.linear(self.dropout(output)), labels)
+        return super().measure(self.linear(self.dropout(output)), labels)
 
 
-def test_a_score_that_asks_layers_of_the_head_asks_them_in_evaluation_mode():
+def test_measures_that_ask_layers_of_the_head_ask_them_in_evaluation_mode():
     encoder, source, head = network()[0], cloud(60), Late(8, 3, dropout=0.9)
     made = Trainer(encoder, [adapt.supervised(head, "source")], {"source": Stream(source, 20)}, progress=False)
     made.fit(2)

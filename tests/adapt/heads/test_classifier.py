@@ -10,7 +10,7 @@ def test_classifier():
     head = heads.Classifier(3, ["cat", "dog"])
     assert head.names == ["cat", "dog"] and head(torch.zeros(5, 3)).shape == (5, 2)
     logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), torch.tensor([0, 1, 1])
-    score = head.score(logits, labels)
+    score = head.score(head.measure(logits, labels))
     assert str(score) == "accuracy 0.667 (95 % interval 0.208 to 0.939, n = 3)"
     assert heads.confusion(logits, labels).tolist() == [[1, 0], [1, 1]]
 

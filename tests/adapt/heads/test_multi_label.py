@@ -10,7 +10,7 @@ def test_multi_label():
     head = heads.MultiLabel(4, ["red", "round", "ripe"])
     assert head(torch.zeros(5, 4)).shape == (5, 3)
     logits, labels = torch.tensor([[1.0, -1.0, 2.0], [1.0, 1.0, 1.0]]), torch.tensor([[1, 0, 1], [1, 0, 0]])
-    assert head.score(logits, labels).value == pytest.approx((3 / 3 + 1 / 3) / 2)
+    assert head.score(head.measure(logits, labels)).value == pytest.approx((3 / 3 + 1 / 3) / 2)
     expected = -torch.log(torch.where(labels == 1, logits.sigmoid(), 1 - logits.sigmoid())).mean()
     torch.testing.assert_close(head.loss(logits, labels), expected)
     head.check(labels)

@@ -9,7 +9,7 @@ from adapt import heads
 def test_regressor():
     one, three = heads.Regressor(4), heads.Regressor(4, 3)
     assert one(torch.zeros(5, 4)).shape == (5,) and three(torch.zeros(5, 4)).shape == (5, 3)
-    score = one.score(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 1.0, 2.0]))
+    score = one.score(one.measure(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 1.0, 2.0])))
     assert score.value == 1 and not score.higher_is_better and score.low < 1 < score.high
 
 

@@ -51,3 +51,34 @@ def test_the_interval_of_a_ratio_holds_what_it_says():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_units_are_summed_before_the_interval():
+    t, c = torch.tensor([1.0, 0.0, 2.0, 1.0]), torch.tensor([1, 2, 2, 1])
+    units = torch.tensor([7, 3, 7, 3])
+    expected = heads.ratio("share", torch.tensor([1.0, 3.0]), torch.tensor([3, 3]))
+    assert heads.ratio("share", t, c, units=units) == expected and expected.n == 2
+    hits = torch.tensor([True, False, True, False])
+    by_hits = heads.proportion("accuracy", hits, units=units)
+    by_mean = heads.average("accuracy", hits.double(), higher_is_better=True, units=units)
+    assert by_hits == by_mean and by_hits.n == 2 and by_hits.value == 0.5
+    with pytest.raises(ValueError, match="one entry for each of the 4 rows, got 3"):
+        heads.proportion("accuracy", hits, units=units[:3])
+
+
+def test_the_interval_over_units_holds_what_it_says_and_the_interval_over_rows_does_not():
+    """Persons differ: each has a probability of a hit, 0.6 on average, and 1 to 60 windows."""
+    g = torch.Generator().manual_seed(0)
+    head, held, held_by_rows = heads.Classifier(2, 2), 0, 0
+    for _ in range(500):
+        windows = torch.randint(1, 61, (80,), generator=g)
+        person = torch.arange(80).repeat_interleave(windows)
+        chance = 0.2 + 0.8 * torch.rand(80, generator=g)
+        hits = torch.rand(len(person), generator=g) < chance[person]
+        measures = {"label": hits.long(), "predicted": torch.ones_like(person), "confidence": torch.ones(len(person))}
+        score, by_rows = head.score(measures, person), head.score(measures)
+        assert score.value == pytest.approx(by_rows.value) and score.n == 80
+        held += score.low < 0.6 < score.high
+        held_by_rows += by_rows.low < 0.6 < by_rows.high
+    assert 0.925 < held / 500 < 0.975
+    assert held_by_rows / 500 < 0.6

@@ -61,4 +61,6 @@ def test_classes_are_a_number_or_names(make):
 def test_reprs_show_what_the_layers_inside_do_not():
     assert "missing=-100" in repr(heads.TokenClassifier(8, 3, missing=-100))
     assert "labels=3" in repr(heads.MultiLabel(8, 3))
-    assert "loss=mse_loss, score=the mean loss" in repr(heads.wrap(nn.Linear(8, 1), loss=nn.functional.mse_loss))
+    assert "loss=mse_loss, measure=the loss, score=the mean loss" in repr(
+        heads.wrap(nn.Linear(8, 1), loss=nn.functional.mse_loss)
+    )

@@ -37,7 +37,8 @@ def test_token_classifier():
 
 def test_the_interval_of_tokens_is_that_of_their_sentences():
     logits, labels = tokens()
-    score = heads.TokenClassifier(6, 3).score(logits, labels)
+    head = heads.TokenClassifier(6, 3)
+    score = head.score(head.measure(logits, labels))
     there = labels != -1
     hits = (logits.argmax(2) == labels)[there].double()
     assert score.value == pytest.approx(hits.mean().item()) and score.n == 4 and score.metric == "token accuracy"

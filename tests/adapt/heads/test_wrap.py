@@ -34,14 +34,14 @@ def trainer(**options):
 
 @pytest.mark.claim
 def test_it_is_trained_evaluated_saved_and_resumed(tmp_path):
-    made, head = trainer(loss=F.cross_entropy, score=hits)
+    made, head = trainer(loss=F.cross_entropy, measure=hits)
     before = made.evaluate(head, data(1))
     made.fit(40)
     after = made.evaluate(head, data(1))
     assert after.metric == "accuracy" and after.n == 60 and after.value > 0.85 > before.value
-    half, _ = trainer(loss=F.cross_entropy, score=hits)
+    half, _ = trainer(loss=F.cross_entropy, measure=hits)
     path = half.fit(20).save(tmp_path / "half")
-    resumed, _ = trainer(loss=F.cross_entropy, score=hits)
+    resumed, _ = trainer(loss=F.cross_entropy, measure=hits)
     resumed.resume(path)
     resumed.steps = 40
     assert torch.equal(weights(resumed.fit(40)), weights(made))
@@ -49,26 +49,30 @@ def test_it_is_trained_evaluated_saved_and_resumed(tmp_path):
 
 def test_it_computes_what_the_classifier_does():
     own = heads.Classifier(4, 3)
-    made = heads.wrap(own.linear, loss=nn.CrossEntropyLoss(), score=hits)
+    made = heads.wrap(own.linear, loss=nn.CrossEntropyLoss(), measure=hits)
     z, labels = torch.randn(7, 4), torch.arange(7) % 3
     assert torch.equal(made(z), own(z)) and torch.equal(made.loss(made(z), labels), own.loss(own(z), labels))
-    assert made.score(made(z), labels) == own.score(own(z), labels)
+    assert str(made.score(made.measure(made(z), labels))) == str(own.score(own.measure(own(z), labels)))
 
 
 def test_without_a_score_it_has_the_mean_loss():
     head = heads.wrap(nn.Linear(4, 3), loss=F.cross_entropy)
     z, labels = torch.randn(7, 3), torch.arange(7) % 3
     rows = F.cross_entropy(z, labels, reduction="none")
-    assert head.score(z, labels) == heads.average("loss", rows, higher_is_better=False)
+    assert head.score(head.measure(z, labels)) == heads.average("loss", rows, higher_is_better=False)
     weighted = heads.wrap(nn.Linear(4, 3), loss=nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0, 9.0])))
-    with pytest.raises(ValueError, match="`loss` is no mean over the rows, so give `heads.wrap` a `score`"):
-        weighted.score(z, labels)
+    with pytest.raises(ValueError, match="`loss` is no mean over the rows, so give `heads.wrap` a `measure`"):
+        weighted.measure(z, labels)
 
 
 def test_a_score_of_your_own():
-    head = heads.wrap(nn.Linear(4, 1), loss=F.mse_loss, score=lambda p, y: heads.average(
-        "error", (p - y).abs().flatten(), higher_is_better=False))  # fmt: skip
-    assert head.score(torch.zeros(3, 1), torch.ones(3, 1)).value == 1.0
+    def score(errors, units=None):
+        return heads.average("error", errors, higher_is_better=False, units=units)
+
+    head = heads.wrap(nn.Linear(4, 1), loss=F.mse_loss, measure=lambda p, y: (p - y).abs().flatten(), score=score)
+    measures = head.measure(torch.zeros(3, 1), torch.ones(3, 1))
+    assert head.score(measures).value == 1.0 and head.score(measures).n == 3
+    assert head.score(measures, torch.tensor([5, 2, 5])).n == 2
 
 
 def test_labels_are_checked_where_a_check_is_given():
@@ -99,9 +103,14 @@ def test_a_plain_module_is_refused_with_the_line_that_makes_it_a_head():
             r"scalar tensor, got \(2,\): take the mean",
         ),
         (
-            lambda: heads.wrap(nn.Linear(1, 1), loss=F.mse_loss, score=F.l1_loss).score(torch.zeros(2), torch.ones(2)),
+            lambda: heads.wrap(nn.Linear(1, 1), loss=F.mse_loss, measure=F.l1_loss).score(torch.zeros(2)),
             TypeError,
-            r"boolean tensor \(n,\), got torch.float32 \(\)",
+            r"`measure`.* boolean tensor \(n,\), got torch.float32 \(2,\).*`score=lambda m",
+        ),
+        (
+            lambda: heads.wrap(nn.Linear(1, 1), loss=F.mse_loss, score=torch.mean).score(torch.zeros(2)),
+            TypeError,
+            r"`score` of a wrapped head must return a heads.Score, got torch.float32 \(\)",
         ),
     ],
 )  # fmt: skip

@@ -178,16 +178,16 @@ def test_a_candidate_lies_on_the_line_from_the_probe_to_the_tuned_model(share, m
 def prefer_the_last(score):
     calls = []
 
-    def scored(self, outputs, labels):
+    def scored(self, measures, units=None):
         calls.append(None)
-        return replace(score(self, outputs, labels), value=len(calls))
+        return replace(score(self, measures), value=len(calls))
 
     return scored
 
 
 def test_of_equal_candidates_the_nearest_to_the_probe_is_kept(monkeypatch):
     score = heads.Classifier.score
-    monkeypatch.setattr(heads.Classifier, "score", lambda self, o, y: replace(score(self, o, y), value=0.5))
+    monkeypatch.setattr(heads.Classifier, "score", lambda self, m, units=None: replace(score(self, m), value=0.5))
     chosen = inductive.interpolated_fine_tuning(encoder(), cloud(30), classes=3, epochs=1)
     assert (chosen.learn, chosen.share) == ("probe", 0.0) and len(chosen.held_out) == 5
     model = inductive.transfer(encoder(), cloud(30), "probe", classes=3)

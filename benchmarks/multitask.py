@@ -58,7 +58,7 @@ def ours(tasks: int, balance: Callable | None) -> Callable[[], None]:
         device="cpu",
     )
     made.steps = 10**9
-    made.model.train()
+    made.network.train()
     batches = {"rows": made.streams["rows"].batches("rows", 0)}
 
     def step() -> None:

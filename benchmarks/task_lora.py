@@ -75,7 +75,7 @@ def trainer(arm: str, s: Settings) -> Trainer:
 
 def kept(made: Trainer) -> float:
     """Megabytes for the backward pass, each storage once, parameters left out."""
-    own = {p.untyped_storage().data_ptr() for p in made.model.parameters()}
+    own = {p.untyped_storage().data_ptr() for p in made.network.parameters()}
     seen: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:

@@ -249,7 +249,7 @@ def train(
         optimizer=lambda groups: torch.optim.AdamW(groups, settings.learning_rate, fused=True),
     )  # fmt: skip
     trainer.fit(settings.steps)  # with a bar, it ends with a sentence on the tasks' gradients
-    trainer.model.eval()  # the decoder's score asks its dropout
+    trainer.network.eval()  # the decoder's score asks its dropout
     found = {}
     if "tags" in tasks:
         found["accuracy"] = trainer.evaluate(tagger, TensorDataset(data.news[test], data.tags[test])).value

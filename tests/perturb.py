@@ -50,7 +50,7 @@ class Perturbed:
             made(trainer, *args, **options)
             generator = torch.Generator().manual_seed(self.run)  # equal trainers stay equal, global random states too
             with torch.no_grad():
-                for p in trainer.model.parameters():
+                for p in trainer.network.parameters():
                     noise = torch.randn(p.shape, generator=generator, dtype=p.dtype)
                     p.mul_(1 + SIZE * noise.to(p.device))
 

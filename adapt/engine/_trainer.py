@@ -112,18 +112,18 @@ class Trainer:
 
         self.tasks = TaskBackward(balance, encoder, self.phases)
         modules = nn.ModuleDict({t.name: nn.ModuleList(t.modules) for t in self.terms})
-        self.model = nn.ModuleDict({"encoder": encoder, "terms": modules, "tasks": self.tasks}).to(self.device)
+        self.network = nn.ModuleDict({"encoder": encoder, "terms": modules, "tasks": self.tasks}).to(self.device)
         if batch_norm == "global" and self.world > 1:
-            synchronize_batch_norm(self.model)
-        runtime.broadcast(self.model)
+            synchronize_batch_norm(self.network)
+        runtime.broadcast(self.network)
         if compile:
             encoder.compile(**(compile if isinstance(compile, dict) else {}))
-        self.encoder, self._owned = encoder, set(self.model.modules())
+        self.encoder, self._owned = encoder, set(self.network.modules())
         self._announce = offers(encoder, TellsStreamsApart)
         for name, (head, *_) in self.watch.items():
             self._path(head, f"`watch[{name!r}]`")
-        self.ema = averaged(self.model, ema)
-        self.updates = updates_of(self.phases, self.model, optimizer, encoder_scale, accumulate)
+        self.ema = averaged(self.network, ema)
+        self.updates = updates_of(self.phases, self.network, optimizer, encoder_scale, accumulate)
         self.tasks.mark(self.updates)
         self.schedule, self.accumulate, self.clip, self.passes, self.seed = schedule, accumulate, clip, passes, seed
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else None
@@ -176,7 +176,7 @@ class Trainer:
         start = self.step * self.accumulate
         batches = {n: s.batches(n, self.seed, start, rank=self.rank, world=self.world) for n, s in self.streams.items()}
         rows = sum(s.batch_size for s in self.streams.values()) * self.accumulate
-        self.model.train()
+        self.network.train()
         speed, quiet = Speed(rows), not (self.progress and self.rank == 0)
         with tqdm(total=self.steps, initial=self.step, disable=quiet, unit="step") as bar:
             while self.step < self.steps:
@@ -219,7 +219,7 @@ class Trainer:
                     for passes in kept:
                         passes.clear()
         if self.ema is not None:
-            self.ema.update_parameters(self.model)
+            self.ema.update_parameters(self.network)
         return scalars
 
     def _update(
@@ -311,10 +311,10 @@ class Trainer:
 
     def _of(self, head: nn.Module, stream: str | None, batch_size: int = 256, workers: int = 0) -> dict[str, Any]:
         """Return encoder and head with the weights of the evaluation, and how rows are read and computed."""
-        path, model = self._path(head, "`head`"), self.model if self.ema is None else self.ema.module
-        runtime.average_buffers(self.model)
+        path, network = self._path(head, "`head`"), self.network if self.ema is None else self.ema.module
+        runtime.average_buffers(self.network)
         return {
-            "encoder": model.get_submodule("encoder"), "head": model.get_submodule(path), "stream": stream,
+            "encoder": network.get_submodule("encoder"), "head": network.get_submodule(path), "stream": stream,
             "batch_size": batch_size, "workers": workers, "device": self.device, "autocast": self.autocast,
             **vars(form_of(self.streams, stream)),
         }  # fmt: skip
@@ -342,8 +342,8 @@ class Trainer:
             FloatingPointError: a weight is not finite. Nothing is written.
         """
         self.finite.read()
-        runtime.average_buffers(self.model)
-        weights = checkpoint.tensors(self.model)
+        runtime.average_buffers(self.network)
+        weights = checkpoint.tensors(self.network)
         check_weights(self.step, weights)
         target = self._checkpoints / checkpoint.name(self.step) if path is None else Path(path)
         if self.rank == 0:
@@ -369,7 +369,7 @@ class Trainer:
         """
         found = checkpoint.newest(self._checkpoints) if path is None else (Path(path), *checkpoint.read(Path(path)))
         where, weights, state = found
-        own = checkpoint.tensors(self.model)
+        own = checkpoint.tensors(self.network)
         checkpoint.check_same(where, state["settings"], self.settings, weights, own)
         with torch.no_grad():
             for name, tensor in own.items():
@@ -390,8 +390,8 @@ class Trainer:
     # ---- what belongs to the run ----
 
     def _path(self, head: nn.Module, what: str) -> str:
-        """Return the path of `head` inside the model."""
-        for path, module in self.model.named_modules():
+        """Return the path of `head` inside the network."""
+        for path, module in self.network.named_modules():
             if module is head:
                 return path
         raise ValueError(

@@ -151,4 +151,4 @@ def transfer(
 def take_average(trainer: Trainer) -> None:
     """Give the model the weights of the evaluation: their average, where the trainer has ``ema``."""
     if trainer.ema is not None:
-        trainer.model.load_state_dict(trainer.ema.module.state_dict())
+        trainer.network.load_state_dict(trainer.ema.module.state_dict())

@@ -297,7 +297,7 @@ def test_resumes_exactly_with_the_bank(tmp_path):
     torch.manual_seed(99)
     again = with_bank(ema=0.9)
     again.resume(path).fit(6)
-    one, other = whole.model.state_dict(), again.model.state_dict()
+    one, other = whole.network.state_dict(), again.network.state_dict()
     assert any("feat_memory" in name for name in one)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -325,19 +325,19 @@ def on_a_rank(rank, world):
     twice = bridge.hook(hooks.AlignerHook(loss_fn=losses.coral), models)
     with pytest.raises(ValueError, match="gather the rows of all ranks a second time"):
         Trainer(models["G"], [twice], streams(), progress=False, device="cpu")
-    return {name: {k: v.clone() for k, v in ranked(name).fit(4).model.state_dict().items()} for name in RANKED}
+    return {name: {k: v.clone() for k, v in ranked(name).fit(4).network.state_dict().items()} for name in RANKED}
 
 
 def test_two_ranks_equal_one():
     first, second = run_ranks(on_a_rank, 2)
     for name in RANKED:
         whole = ranked(name)
-        start = copy.deepcopy(whole.model.state_dict())
+        start = copy.deepcopy(whole.network.state_dict())
         whole.fit(4)
-        for k, value in whole.model.state_dict().items():
+        for k, value in whole.network.state_dict().items():
             torch.testing.assert_close(first[name][k], value, rtol=1e-9, atol=1e-12)
             assert torch.equal(first[name][k], second[name][k])
-        assert any(not torch.equal(start[k], v) for k, v in whole.model.state_dict().items())
+        assert any(not torch.equal(start[k], v) for k, v in whole.network.state_dict().items())
 
 
 # ---- the other directions ----

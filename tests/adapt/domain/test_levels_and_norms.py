@@ -120,7 +120,7 @@ def test_advent_sees_shares_of_the_entropy_and_turns_its_gradient():
 
     torch.testing.assert_close(gradient(-1.0), -gradient(1.0))
     made, head = segmentation(lambda head: [domain.advent(head, hidden=4)])
-    assert any("discriminator" in key for key in made.model.state_dict())
+    assert any("discriminator" in key for key in made.network.state_dict())
 
 
 # ---- normalisation ----
@@ -210,7 +210,7 @@ def test_dsbn_evaluates_no_stream_that_it_does_not_know():
 def test_dsbn_resumes_and_saves(tmp_path):
     path = domain_norms()[0].fit(3).save(tmp_path / "one")
     again = domain_norms()[0].resume(path)
-    assert any("of.target.running_mean" in key for key in again.model.state_dict())
+    assert any("of.target.running_mean" in key for key in again.network.state_dict())
 
 
 def on_a_rank(rank, world):

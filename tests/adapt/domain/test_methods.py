@@ -161,7 +161,7 @@ def test_ramps_start_at_zero():
      ("mean_teacher", "teacher"), ("adda", "of_source"), ("mdd", "adversary")],
 )  # fmt: skip
 def test_what_makes_a_method_is_saved(name, buffer):
-    assert any(buffer in key for key in made(name)[0].model.state_dict())
+    assert any(buffer in key for key in made(name)[0].network.state_dict())
 
 
 def shifted(rows, angle, seed):

@@ -36,7 +36,7 @@ def test_equals_a_plain_loop():
         nn.utils.clip_grad_norm_(parameters, 0.5)
         optimizer.param_groups[0]["lr"] = 1e-3 * cosine()(step / 7)
         optimizer.step()
-    for mine, plain in zip(made.model["encoder"].parameters(), encoder.parameters(), strict=True):
+    for mine, plain in zip(made.network["encoder"].parameters(), encoder.parameters(), strict=True):
         torch.testing.assert_close(mine, plain, rtol=1e-5, atol=1e-6)
 
 
@@ -79,7 +79,7 @@ def test_phases_update_only_what_they_name_and_restore_nothing_of_the_users():
     made.fit(1)
     assert all(torch.equal(a, b) for a, b in zip(encoder_before, made.encoder.parameters(), strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(before, critic.parameters(), strict=True))
-    assert all(p.requires_grad for p in made.model.parameters())
+    assert all(p.requires_grad for p in made.network.parameters())
     assert made.updates[0].optimizer.state[next(critic.parameters())]["step"] == 2  # repeat=2
 
 
@@ -235,7 +235,7 @@ def test_measures_that_ask_layers_of_the_head_ask_them_in_evaluation_mode():
     encoder, source, head = network()[0], cloud(60), Late(8, 3, dropout=0.9)
     made = Trainer(encoder, [adapt.supervised(head, "source")], {"source": Stream(source, 20)}, progress=False)
     made.fit(2)
-    made.model.train()
+    made.network.train()
     assert made.evaluate(head, source) == made.evaluate(head, source) and head.training and head.dropout.training
 
 

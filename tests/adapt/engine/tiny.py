@@ -102,5 +102,5 @@ def two_phases(*, dtype=torch.float32, network_options=None, **options):
 
 
 def weights(made: Trainer) -> torch.Tensor:
-    values = [v.detach().double().flatten() for v in made.model.state_dict().values()]
+    values = [v.detach().double().flatten() for v in made.network.state_dict().values()]
     return torch.cat(values)

@@ -249,5 +249,5 @@ def test_a_resumed_run_compares_with_the_same_start(tmp_path, precision):
     first.fit(steps=6)
     again = trainer(tmp_path / "other", 5, precision=precision)
     again.resume(tmp_path / "part" / "checkpoints" / "step-000000003").fit(steps=6)
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, again.model.state_dict()[name]), name
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, again.network.state_dict()[name]), name

@@ -38,7 +38,7 @@ def gradients(made, *, balance_weights=None):
         if term.task:
             b = 1.0 if balance_weights is None else balance_weights[len(losses)]
             losses.append(value / term.weight)
-        parameters = [p for p in made.model.parameters() if p.requires_grad]
+        parameters = [p for p in made.network.parameters() if p.requires_grad]
         grads = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
         for p, g in zip(parameters, grads, strict=True):
             if g is not None:
@@ -71,7 +71,7 @@ def test_a_step_is_what_separate_backward_passes_give(at, norm):
     else:
         made = trainer(balance, **options)
     made.fit(1)
-    for (name, p), q in zip(made.model.named_parameters(), slow.model.parameters(), strict=True):
+    for (name, p), q in zip(made.network.named_parameters(), slow.network.parameters(), strict=True):
         torch.testing.assert_close(p.grad, expected[q], rtol=1e-10, atol=1e-12, msg=name)
     ((seen, gram),) = balance.seen
     torch.testing.assert_close(seen, losses, rtol=1e-10, atol=0)
@@ -234,7 +234,7 @@ def test_tasks_on_several_streams(passes, accumulate):
         tasks = [t for t in slow.terms if t.task]
         J = []
         for t, value in values.items():
-            parameters = list(slow.model.parameters())
+            parameters = list(slow.network.parameters())
             grads = torch.autograd.grad(t.weight * value, parameters, retain_graph=True, allow_unused=True)
             share = b[tasks.index(t)] if t.task else 1.0
             for number, (p, g) in enumerate(zip(parameters, grads, strict=True)):
@@ -253,7 +253,7 @@ def test_tasks_on_several_streams(passes, accumulate):
                 )
         grams.append(torch.stack(J) @ torch.stack(J).T)
     made.fit(1)
-    for number, p in enumerate(made.model.parameters()):
+    for number, p in enumerate(made.network.parameters()):
         torch.testing.assert_close(p.grad, expected[number], rtol=1e-10, atol=1e-12)
     for (_, seen), gram in zip(spy.seen, grams, strict=True):
         torch.testing.assert_close(seen, gram, rtol=1e-8, atol=1e-12)
@@ -360,8 +360,8 @@ def test_diagnostics_change_no_weight(tmp_path):
         make = (lambda: None) if balance is None else METHODS[balance]
         watched = trainer(make(), log=tmp_path / str(balance), log_every=1).fit(4)
         assert torch.equal(
-            torch.cat([p.detach().flatten() for p in watched.model.parameters()]),
-            torch.cat([p.detach().flatten() for p in trainer(make()).fit(4).model.parameters()]),
+            torch.cat([p.detach().flatten() for p in watched.network.parameters()]),
+            torch.cat([p.detach().flatten() for p in trainer(make()).fit(4).network.parameters()]),
         )
 
 

@@ -108,7 +108,7 @@ def test_gradients_and_gramian_of_token_features(at):
     expected = dict(zip([*shared, *of_heads], [*encoder, *torch.autograd.grad(sum(losses), of_heads)], strict=True))
     made = make(balance)
     made.fit(1)
-    for (name, p), q in zip(made.model.named_parameters(), slow.model.parameters(), strict=True):
+    for (name, p), q in zip(made.network.named_parameters(), slow.network.parameters(), strict=True):
         torch.testing.assert_close(p.grad, expected[q], rtol=1e-9, atol=1e-12, msg=name)
     ((seen, gram),) = balance.seen
     torch.testing.assert_close(seen, torch.stack(losses).detach(), rtol=1e-12, atol=0)

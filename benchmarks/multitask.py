@@ -57,7 +57,7 @@ def ours(tasks: int, balance: Callable | None) -> Callable[[], None]:
         progress=False,
         device="cpu",
     )
-    made.steps = 10**9
+    made.planned = 10**9
     made.network.train()
     batches = {"rows": made.streams["rows"].batches("rows", 0)}
 

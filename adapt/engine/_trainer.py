@@ -129,7 +129,7 @@ class Trainer:
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else None
         self.folder = None if log is None else Path(log)
         self.log_every, self.watch_every, self.save_every, self.keep = log_every, watch_every, save_every, keep
-        self.progress, self.step, self.steps = progress, 0, 0
+        self.progress, self.step, self.planned = progress, 0, 0
         self._resumed, self.finite = False, FiniteCheck(self.device, self._inputs_of)
         self.settings = {
             "encoder_scale": shown(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
@@ -154,9 +154,9 @@ class Trainer:
                 update, a GPU at the next reading of scalars. Files on disk are older than the error.
         """
         steps = planned_steps(steps, epochs, self.streams, self.accumulate)
-        if self.steps and self.step < self.steps != steps:
-            warnings.warn(f"the run was planned for {self.steps} steps; schedules now follow {steps}.", stacklevel=2)
-        self.steps = steps
+        if self.planned and self.step < self.planned != steps:
+            warnings.warn(f"the run was planned for {self.planned} steps; schedules now follow {steps}.", stacklevel=2)
+        self.planned = steps
         self._claim_folder()
         log = Log(self.folder, self.step) if self.folder and self.rank == 0 else None
         with untouched_randomness():
@@ -178,8 +178,8 @@ class Trainer:
         rows = sum(s.batch_size for s in self.streams.values()) * self.accumulate
         self.network.train()
         speed, quiet = Speed(rows), not (self.progress and self.rank == 0)
-        with tqdm(total=self.steps, initial=self.step, disable=quiet, unit="step") as bar:
-            while self.step < self.steps:
+        with tqdm(total=self.planned, initial=self.step, disable=quiet, unit="step") as bar:
+            while self.step < self.planned:
                 if self.step % self.watch_every == 0:
                     self._watch(log)
                 logging = self.step % self.log_every == 0 and (self.progress or self.folder is not None)
@@ -228,7 +228,7 @@ class Trainer:
         scalars: dict[str, Tensor | float] = {}
         losses: list[Mapping[Term, Tensor]] = []
         objectives: list[Tensor] = []
-        phase, progress = update.phase, self.step / self.steps
+        phase, progress = update.phase, self.step / self.planned
         update.optimizer.zero_grad()
         for batches, passes in zip(micro, kept, strict=True):
             step = Step(
@@ -348,7 +348,7 @@ class Trainer:
         target = self._checkpoints / checkpoint.name(self.step) if path is None else Path(path)
         if self.rank == 0:
             state = {
-                "step": self.step, "steps": self.steps, "settings": self.settings, "torch": str(torch.__version__),
+                "step": self.step, "planned": self.planned, "settings": self.settings, "torch": str(torch.__version__),
                 "optimizers": [u.optimizer.state_dict() for u in self.updates],
                 "ema": None if self.ema is None else self.ema.state_dict(),
             }  # fmt: skip
@@ -378,7 +378,7 @@ class Trainer:
             update.optimizer.load_state_dict(saved)
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-        self.step, self.steps = state["step"], state["steps"]
+        self.step, self.planned = state["step"], state["planned"]
         self._resumed = self.folder is not None and where.parent == self._checkpoints
         return self
 

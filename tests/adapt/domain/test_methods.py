@@ -89,7 +89,7 @@ def test_resumes_bit_for_bit(name, tmp_path):
     options = {"network_options": {"batch_norm": True, "dropout": 0.2}}
     whole = made(name, **options)[0].fit(6)
     half = made(name, **options)[0]
-    half.steps = 6
+    half.planned = 6
     path = stopped_at(half, 3, tmp_path)
     other = made(name, **options)[0].resume(path).fit(6)
     assert torch.equal(weights(whole), weights(other))

@@ -86,7 +86,7 @@ def test_two_ranks_equal_one(ranks, name, dtype):
 def test_resumed_equals_never_stopped(name, tmp_path):
     made, _ = trainer(name)
     made.fit(3)
-    made.steps = 6  # the schedules of the whole run
+    made.planned = 6  # the schedules of the whole run
     path = made.save(tmp_path / "half")
     again, _ = trainer(name)
     again.resume(path)

@@ -200,7 +200,7 @@ def test_resumed_is_never_stopped(tmp_path):
     path = trainer(multitask.imtl_g(), dtype=torch.float32)[0].fit(2).save(tmp_path / "half")
     again, _ = trainer(multitask.imtl_g(), dtype=torch.float32)
     again.resume(path)
-    again.steps = 4
+    again.planned = 4
     whole = trainer(multitask.imtl_g(), dtype=torch.float32)[0].fit(4)
     assert torch.equal(weights(again.fit(4)), weights(whole))
 

@@ -76,7 +76,7 @@ def test_resumes_from_a_path_and_goes_on(tmp_path):
     made, _ = trainer(["dann"])
     made.resume(path)
     assert made.step == 4
-    made.steps = 8
+    made.planned = 8
     whole, _ = trainer(["dann"])
     whole.fit(4).fit(8)
     assert torch.equal(weights(made.fit(8)), weights(whole))
@@ -84,7 +84,7 @@ def test_resumes_from_a_path_and_goes_on(tmp_path):
 
 def test_another_plan_for_the_steps_is_said(tmp_path):
     made, _ = trainer(["dann"], log=tmp_path, save_every=4)
-    made.steps = 8
+    made.planned = 8
     made._claim_folder()
     made.step = 4
     made.save()

@@ -55,7 +55,7 @@ def test_they_train_as_heads(before, tmp_path):
     again.fit(2)
     resumed, _ = make()
     resumed.resume(again.save(tmp_path / "half"))
-    resumed.steps = 4
+    resumed.planned = 4
     assert torch.equal(weights(resumed.fit(4)), weights(made))
     score = made.evaluate(tops[1], multitask.rows_with_label(labels(seed=1), 1, classes=True))
     assert score.metric == "accuracy" and tops[1].names == ["0", "1", "2"] and not hasattr(tops[0], "classes")

@@ -43,7 +43,7 @@ def test_it_is_trained_evaluated_saved_and_resumed(tmp_path):
     path = half.fit(20).save(tmp_path / "half")
     resumed, _ = trainer(loss=F.cross_entropy, measure=hits)
     resumed.resume(path)
-    resumed.steps = 40
+    resumed.planned = 40
     assert torch.equal(weights(resumed.fit(40)), weights(made))
 
 

@@ -164,7 +164,7 @@ def test_every_method_trains_and_resumes_exactly(name, tmp_path):
     first = trainer(METHODS[name]()).fit(3)
     again = trainer(METHODS[name]())
     again.resume(first.save(tmp_path / "half"))
-    again.steps = 6
+    again.planned = 6
     assert torch.equal(weights(again.fit(6)), weights(whole))
     assert not torch.equal(weights(whole), weights(trainer(METHODS[name]())))
 

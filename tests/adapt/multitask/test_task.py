@@ -208,7 +208,7 @@ def test_columns_read_row_by_row_resume(tmp_path):
 
     saved = make().fit(3).save(tmp_path / "half")
     again = make().resume(saved)
-    again.steps = 6
+    again.planned = 6
     assert again.terms[0].loss.balance.calls == 3
     whole = make()
     whole.fit(6)

@@ -25,7 +25,10 @@ def gather(rows: Tensor) -> Tensor:
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return rows
-    return _Gather.apply(rows)
+    try:
+        return _Gather.apply(rows)
+    except NotImplementedError as error:
+        raise NotImplementedError("`gather` has no forward mode on several ranks: use reverse mode.") from error
 
 
 def first_row(rows: int) -> int:

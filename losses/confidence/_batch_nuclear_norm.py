@@ -55,7 +55,11 @@ def batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:
     check_logits("logits", logits)
     z = at_least_float32(logits)
     P = (gather(z) if global_batch else z).softmax(1)
-    return -_NuclearNorm.apply(P)[0] / P.shape[0]
+    try:
+        norm = _NuclearNorm.apply(P)[0]
+    except NotImplementedError:  # forward mode: torch.compile would not trace a function with a `jvp`
+        norm = norm_and_polar_factor(P)[0]
+    return -norm / P.shape[0]
 
 
 def norm_and_polar_factor(P: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,7 +46,7 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5, global_
     z = at_least_float32(logits)
     log_p = ((gather(z) if global_batch else z) / temperature).log_softmax(1)
     p = log_p.exp()
-    with torch.no_grad():
-        log_w = torch.log1p(torch.exp((p * log_p).sum(1, keepdim=True)))  # up to a constant, which the softmax removes
+    # up to a constant, which the softmax removes
+    log_w = torch.log1p(torch.exp((p * log_p).detach().sum(1, keepdim=True)))
     a = (log_w + log_p).softmax(0)
     return 1 - (a * p).sum() / p.shape[1]

@@ -58,7 +58,8 @@ def virtual_adversarial(
     pytorch-adapt puts batch normalization in eval mode for the passes and into training mode afterwards, whatever it
     was, and clears the parameters' ``.grad``; in eval mode without accumulated gradients the value is the same.
 
-    A row whose divergence has no gradient is not perturbed.
+    A row whose divergence has no gradient is not perturbed. Transforms of torch.func are refused with an error: the
+    power iteration calls torch.autograd.grad.
 
     Related: :func:`losses.consistency` with a given perturbation.
 

@@ -74,7 +74,10 @@ def scatter(x: Tensor, weight: float) -> Tensor:
 
 def scatter_distance(x: Tensor, y: Tensor, weight_x: float, weight_y: float) -> Tensor:
     r"""Squared Frobenius distance between two weighted scatter matrices, with its gradient in closed form."""
-    return _ScatterDistance.apply(x, y, weight_x, weight_y)[0]
+    try:
+        return _ScatterDistance.apply(x, y, weight_x, weight_y)[0]
+    except NotImplementedError:  # forward mode: torch.compile would not trace a function with a `jvp`
+        return (scatter(x, weight_x) - scatter(y, weight_y)).square().sum()
 
 
 class _ScatterDistance(torch.autograd.Function):

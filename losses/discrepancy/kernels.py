@@ -17,6 +17,7 @@ Bandwidth = float | Tensor | Literal["mean", "median", "source median"]
 
 def bandwidth_of(x: Tensor, y: Tensor, bandwidth: Bandwidth) -> Tensor:
     """The squared bandwidth h as a 0-d tensor without gradient; never zero."""
+    x, y = x.detach(), y.detach()  # `no_grad` alone would leave the tangents of forward mode
     with torch.no_grad():
         if bandwidth == "mean":  # over all ordered pairs of the N pooled rows: twice their total variance
             n, m = x.shape[0], y.shape[0]
@@ -124,12 +125,15 @@ def fast_discrepancy(
 ) -> Tensor:
     """:func:`discrepancy` block by block, with its gradient in closed form: the kernel matrices are never held.
 
-    Where a second derivative is asked for, the first is taken from the definition.
+    Where a second derivative is asked for, the first is taken from the definition; so is forward mode.
     """
     flat = [z for layer in layers for z in layer]
-    return _Discrepancy.apply(
-        kernel, tuple(map(tuple, scales)), unbiased, torch.is_grad_enabled(), len(layers), *flat, *hs
-    )[0]
+    try:
+        return _Discrepancy.apply(
+            kernel, tuple(map(tuple, scales)), unbiased, torch.is_grad_enabled(), len(layers), *flat, *hs
+        )[0]
+    except NotImplementedError:  # forward mode: torch.compile would not trace a function with a `jvp`
+        return discrepancy(layers, kernel, scales, hs, unbiased)
 
 
 class _Discrepancy(torch.autograd.Function):

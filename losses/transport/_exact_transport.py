@@ -24,9 +24,9 @@ def exact_transport(
     .. math:: W_p^p = \min_{\pi \ge 0} \sum_{ij} \pi_{ij} \lVert x_i - y_j \rVert^p,
               \qquad \pi 1 = a, \quad \pi^\top 1 = b
 
-    The plan is found by POT's network simplex, on the host: this waits for the device, does not compile and does not
-    vmap. The plan is held; the gradient is that of the cost under it (envelope theorem), exact wherever the best plan
-    is unique.
+    The plan is found by POT's network simplex, on the host: this waits for the device, does not compile and takes no
+    transform of torch.func. The plan is held; the gradient is that of the cost under the plan (envelope theorem), exact
+    wherever the best plan is unique.
 
     Args:
         source: ``(n, d)`` features :math:`x`.
@@ -86,8 +86,16 @@ def exact_plan(cost: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tens
         raise ImportError("Exact transport needs POT: `pip install POT`.") from error
     a, b = a.double(), b.double()
     a, b = a / a.sum(), b / b.sum()  # to rounding in float64: the solver wants equal sums
+    try:
+        on_the_host = [t.cpu().numpy() for t in (a, b, cost.double())]
+    except RuntimeError as error:
+        raise RuntimeError(
+            "The exact plan is found on the host: no meta device, no transform of torch.func. Expected tensors with "
+            f"data, got a {cost.device.type} tensor without; use losses.sinkhorn_divergence, or "
+            'losses.joint_transport(..., plan="sinkhorn").'
+        ) from error
     with warnings.catch_warnings(action="ignore"):  # POT only warns, and its plan then moves nothing or too little
-        plan, log = ot.emd(*(t.cpu().numpy() for t in (a, b, cost.double())), numItermax=10_000_000, log=True)
+        plan, log = ot.emd(*on_the_host, numItermax=10_000_000, log=True)
     if log["warning"] is not None:
         if cost.isfinite().all():
             raise RuntimeError(f"The exact plan was not found: {log['warning']}")

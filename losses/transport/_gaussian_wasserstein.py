@@ -57,10 +57,8 @@ def gaussian_wasserstein(source: Tensor, target: Tensor, *, global_batch: bool =
     check_rows(x, y, "A covariance", "give larger batches")
     n, m = x.shape[0], y.shape[0]
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        u, v = (
-            x.double(),
-            y.double(),
-        )  # the singular values are products of two deviations: float32 loses the small ones
+        # the singular values are products of two deviations: float32 loses the small ones
+        u, v = x.detach().double(), y.detach().double()
         shift = (u - u[:1]).mean(0) - (v - u[:1]).mean(0)
         A, B = centred(u) / math.sqrt(n - 1), centred(v) / math.sqrt(m - 1)
         singular, gradient_A, gradient_B = nuclear_norm_of_product(A, B)

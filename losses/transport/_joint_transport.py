@@ -39,9 +39,9 @@ def joint_transport(
         target_logits: ``(m, classes)`` :math:`z`, predictions for the target rows.
         feature_weight: :math:`\alpha`. 1 here and in skada.
         label_weight: :math:`\lambda`. 1 here and in skada.
-        plan: ``"exact"`` by POT on the host: waits for the device, does not compile, does not vmap. ``"sinkhorn"`` is
-            the entropic plan at a temperature of 5 % of the mean cost, in torch alone; the value is the cost under it,
-            without the entropy.
+        plan: ``"exact"`` by POT on the host: waits for the device, does not compile, takes no transform of torch.func.
+            ``"sinkhorn"`` is the entropic plan at a temperature of 5 % of the mean cost, in torch alone; the value is
+            the cost under it, without the entropy.
         steps: updates of the entropic plan.
         global_batch: gather the rows of all ranks first.
 
@@ -95,8 +95,9 @@ def joint_transport(
         i, j, mass = exact_plan(M.detach(), a, b)
         pairs = feature_weight * (x[i] - y[j]).square().sum(1) - label_weight * log_p[j, source_labels[i]]
         return (mass.to(x.dtype) * pairs).sum()
+    C = M.detach()  # `no_grad` alone would leave the tangents of forward mode
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        epsilon = (0.05 * M.mean()).clamp_min(torch.finfo(M.dtype).tiny)
-        gamma, _ = solve(M, a, b, epsilon, annealing=0, steps=steps)
-        Q = row_plan(M / epsilon, log_weights(b), gamma)[1]
+        epsilon = (0.05 * C.mean()).clamp_min(torch.finfo(C.dtype).tiny)
+        gamma, _ = solve(C, a, b, epsilon, annealing=0, steps=steps)
+        Q = row_plan(C / epsilon, log_weights(b), gamma)[1]
     return (a[:, None] * Q * M).sum()

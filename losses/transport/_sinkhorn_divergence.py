@@ -95,7 +95,8 @@ def sinkhorn_divergence(
     if global_batch:
         x, y = gather(x), gather(y)
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        value, gradient_x, gradient_y = _divergence(x, y, a, b, blur, power, reach, debias, annealing, steps)
+        held = x.detach(), y.detach(), a, b
+        value, gradient_x, gradient_y = _divergence(*held, blur, power, reach, debias, annealing, steps)
         counts = a_counts * b_counts
     return with_gradient(value * counts, (x, gradient_x * counts), (y, gradient_y * counts))
 

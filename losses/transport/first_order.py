@@ -9,9 +9,13 @@ def with_gradient(value: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
 
     For a loss that is itself an optimum: by the envelope theorem its gradient is that of the objective at the optimum,
     and the solver need not be differentiated. The second derivative would need it, so asking for one is an error and
-    not a silent zero.
+    not a silent zero. Forward mode gives the product of the gradient with the tangent.
     """
-    return _Given.apply(value, *(gradient for _, gradient in pairs), *(x for x, _ in pairs))
+    arguments = value, *(gradient for _, gradient in pairs), *(x for x, _ in pairs)
+    try:
+        return _Given.apply(*arguments)
+    except NotImplementedError:  # forward mode
+        return _GivenInForwardMode.apply(*arguments)
 
 
 class _Given(torch.autograd.Function):
@@ -31,6 +35,25 @@ class _Given(torch.autograd.Function):
         gradients, inputs = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         given = (_Last.apply(grad * g, x) for g, x in zip(gradients, inputs, strict=True))
         return None, *(None for _ in gradients), *given
+
+
+class _GivenInForwardMode(torch.autograd.Function):
+    """:class:`_Given` with a `jvp`: torch.compile would not trace this class."""
+
+    generate_vmap_rule = True
+    forward, backward = _Given.forward, _Given.backward
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
+
+    @staticmethod
+    def jvp(ctx, _, *tangents):
+        count = len(ctx.saved_tensors) // 2
+        gradients, inputs = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        given = (_Last.apply(g, x) for g, x in zip(gradients, inputs, strict=True))
+        return sum((g * t).sum() for g, t in zip(given, tangents[count:], strict=True))
 
 
 class _Last(torch.autograd.Function):

@@ -74,7 +74,8 @@ class Case:
     constant_value: empty, or the sentence that says why the value never changes although the gradient acts.
     ordered: empty, or the sentence that says why the order of the rows matters.
     selects: empty, or the sentence that says which rows do not enter the value.
-    compiles, batches: empty, or the sentence that says why not ``torch.compile(fullgraph=True)``, not ``vmap``.
+    compiles, batches, forward: empty, or the sentence that says why not ``torch.compile(fullgraph=True)``, not
+        ``vmap``, not ``torch.func.jvp``.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Case:
     selects: str = ""
     compiles: str = ""
     batches: str = ""
+    forward: str = ""
 
     def draw(self, n: int = 7, m: int = 5, *, seed: int = 0) -> list[Tensor]:
         g = torch.Generator().manual_seed(seed)

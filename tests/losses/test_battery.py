@@ -114,6 +114,62 @@ def test_the_first_derivative_is_the_same_where_a_second_may_follow(case):
         torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
 
 
+def of_what_moves(case, inputs):
+    """The loss as a function of the arguments that move, those arguments, and a tangent for each."""
+    moving = [k for k, i in enumerate(case.inputs) if i.moves]
+    g = torch.Generator().manual_seed(3)
+    tangents = tuple(torch.randn(inputs[k].shape, generator=g, dtype=torch.float64) for k in moving)
+
+    def loss(*moved):
+        use = dict(zip(moving, moved, strict=True))
+        return case.loss(*(use.get(k, x) for k, x in enumerate(inputs)))
+
+    return loss, tuple(inputs[k] for k in moving), tangents
+
+
+def along(gradients, tangents):
+    return sum((g * t).sum() for g, t in zip(gradients, tangents, strict=True))
+
+
+@every_loss
+def test_forward_mode_is_the_gradient_times_the_tangent_or_refused(case):
+    """Row 23 of the cases: `no_grad` holds nothing in forward mode, `detach` does."""
+    loss, primals, tangents = of_what_moves(case, case.draw(seed=21))
+    if case.forward:
+        with pytest.raises(RuntimeError, match="host|functorch transforms"):
+            torch.func.jvp(loss, primals, tangents)
+        return
+    every = tuple(range(len(primals)))
+    value, found = torch.func.jvp(loss, primals, tangents)
+    torch.testing.assert_close(value, loss(*primals), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(found, along(torch.func.grad(loss, every)(*primals), tangents), rtol=1e-9, atol=1e-12)
+    with torch.no_grad():  # where no gradient is prepared
+        torch.testing.assert_close(torch.func.jvp(loss, primals, tangents)[1], found, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.forward], ids=ids)
+def test_second_derivatives_through_forward_mode_are_those_of_reverse_mode_or_refused(case):
+    rows = (max(case.minimum_rows, r) for r in (4, 3))
+    loss, primals, tangents = of_what_moves(case, case.draw(*rows, seed=22))
+    every = tuple(range(len(primals)))
+    gradient = torch.func.grad(loss, every)
+    slope = lambda *x: torch.func.jvp(loss, x, tangents)[1]  # noqa: E731
+    ways = [
+        lambda: torch.func.jvp(gradient, primals, tangents)[1],
+        lambda: torch.func.grad(slope, every)(*primals),
+        lambda: along(torch.func.grad(slope, every)(*primals), tangents) - torch.func.jvp(slope, primals, tangents)[1],
+    ]
+    if case.derivatives not in ("twice", "held"):
+        for way in ways:
+            with pytest.raises(RuntimeError):
+                way()
+        return
+    want = torch.func.grad(lambda *x: along(gradient(*x), tangents), every)(*primals)
+    torch.testing.assert_close(ways[0](), want, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(ways[1](), want, rtol=1e-8, atol=1e-10)
+    assert ways[2]().abs() < 1e-8 * (1 + along(want, tangents).abs())
+
+
 @pytest.mark.parametrize("case", [c for c in CASES if not c.ordered], ids=ids)
 def test_order_of_rows_does_not_matter(case):
     inputs = case.draw(seed=4)

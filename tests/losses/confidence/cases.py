@@ -49,6 +49,7 @@ def vat(name, *more, **options):
         derivatives="held",
         compiles="torch.compile traces torch.autograd.grad only where torch._dynamo.config.trace_autograd_ops is set",
         batches="torch.autograd.grad on a tensor made inside is not allowed under vmap",
+        forward="torch.autograd.grad on a tensor made inside is not allowed under torch.func.jvp",
     )
 
 

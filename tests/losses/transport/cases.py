@@ -138,6 +138,7 @@ CASES = [
         shift_invariant=True,
         compiles=ON_THE_HOST,
         batches=ON_THE_HOST,
+        forward=ON_THE_HOST,
     ),
     Case(
         "exact_transport weighted, power 1",
@@ -147,6 +148,7 @@ CASES = [
         derivatives="held",
         compiles=ON_THE_HOST,
         batches=ON_THE_HOST,
+        forward=ON_THE_HOST,
     ),
     Case(
         "joint_transport",
@@ -156,6 +158,7 @@ CASES = [
         derivatives="held",
         compiles=ON_THE_HOST,
         batches=ON_THE_HOST,
+        forward=ON_THE_HOST,
     ),
     Case(
         "joint_transport entropic",

@@ -62,7 +62,9 @@ def sinkhorn_divergence(
 
     The value is that of the dual, whose error is of second order in that of the potentials. The gradient is that of the
     cost under the plan found (envelope theorem): exact at convergence, with an error of first order before. The
-    iterations are not differentiated, and a second derivative is an error. All weights of a cloud zero gives 0.
+    iterations are not differentiated, and a second derivative is an error. All weights of a cloud zero gives 0. An
+    epsilon below the rounding of the largest cost (1e-7 of that cost in float32) gives finite numbers, which are those
+    of a plan without blur, up to that rounding.
 
     geomloss.SamplesLoss("sinkhorn", p, blur, reach, debias) is the same value, for weights that sum to one; its `blur`
     is 0.05 unless set, and how far it converges follows from its `scaling`. With `reach` its gradient (0.3.1) is too
@@ -110,7 +112,7 @@ def _divergence(x, y, a, b, blur, power, reach, debias, annealing, steps):
         shift = b @ y - a @ x
         x, y = near = near[0] - a @ near[0], near[1] - b @ near[1]
     C = cost(x, y, power)
-    own = (cost(near[0], near[0], power), cost(near[1], near[1], power)) if debias else None
+    own = tuple(cost(z, z, power).fill_diagonal_(0) for z in near) if debias else None  # a product would round there
     if blur is None:
         epsilon = (0.05 * (a @ C @ b + shift.square().sum() / 2)).clamp_min(torch.finfo(C.dtype).tiny)
     else:
@@ -121,8 +123,8 @@ def _divergence(x, y, a, b, blur, power, reach, debias, annealing, steps):
     # between the clouds: the last update of the rows, then the plan
     phi, Q = row_plan(C / epsilon, log_weights(b), gamma)
     if strength is not None:
-        damped = phi * strength / (strength + epsilon)
-        phi, Q = damped, Q * (damped - phi).exp()[:, None]
+        given_up = -phi * epsilon / (strength + epsilon)  # the damping, without a difference of large numbers
+        phi, Q = phi + given_up, Q * given_up.exp()[:, None]
     value = shift.square().sum() / 2 + dual(phi, gamma, a, b, a @ Q.sum(1), epsilon, strength)
     if power == 1:
         Q = divided(Q, C)

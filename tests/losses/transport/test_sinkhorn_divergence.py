@@ -44,6 +44,43 @@ def test_a_large_reach_is_no_reach():
     )
 
 
+@pytest.mark.parametrize("debias", [True, False])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-6)])
+@pytest.mark.parametrize(("reach", "blur", "distance"), [(10, 0.05, 2), (10, 0.05, 20), (100, 0.05, 20), (1, 0.05, 2)])
+def test_one_point_against_one_is_the_closed_form(reach, blur, distance, dtype, tolerance, debias):
+    """Row 25 of the cases: the updates alone need thousands of steps for soft marginals of a large reach."""
+    epsilon, rho, cost = blur**2, reach**2, distance**2 / 2
+    mass = math.exp(-cost / (epsilon + 2 * rho))  # min over mass t of t C + (epsilon + 2 rho) (t log t - t + 1)
+    source, target = torch.zeros(1, 1, dtype=dtype), torch.full((1, 1), float(distance), dtype=dtype)
+    loss = lambda a, b: losses.sinkhorn_divergence(a, b, blur=blur, reach=reach, debias=debias)  # noqa: E731
+    assert loss(source, target).item() == pytest.approx((epsilon + 2 * rho) * (1 - mass), rel=tolerance)
+    found = [pull.item() for pull in gradients(loss, source, target)]
+    assert found == pytest.approx([-mass * distance, mass * distance], rel=tolerance)
+
+
+@pytest.mark.parametrize(("reach", "blur", "tolerance"), [(100.0, 1.0, 1e-12), (0.5, 0.1, 1e-9)])
+def test_soft_marginals_converge_in_the_default_steps(reach, blur, tolerance):
+    run = lambda **more: gradients(  # noqa: E731
+        lambda a, b: losses.sinkhorn_divergence(a, b, blur=blur, reach=reach, **more), x, y
+    )
+    torch.testing.assert_close(run(), run(steps=3000, annealing=20), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e3, 1e5])
+@pytest.mark.parametrize("options", [{}, {"reach": 10.0}, {"power": 1}], ids=str)
+def test_a_small_blur_at_a_large_scale_is_finite(options, scale, dtype):
+    """Row 25 of the cases: a row's cost with itself was the rounding of a product, far above the temperature."""
+    rows = torch.Generator().manual_seed(2)
+    source, target = (scale * torch.randn(48, 16, generator=rows, dtype=torch.float64).to(dtype) for _ in "st")
+    target = target + 0.2 * scale
+    loss = lambda a, b: losses.sinkhorn_divergence(a, b, blur=0.05, **options)  # noqa: E731
+    assert all(pull.isfinite().all() for pull in gradients(loss, source, target))
+    if not options:
+        exact = losses.exact_transport(source, target) / 2
+        torch.testing.assert_close(loss(source, target), exact, rtol=1e-2, atol=0)
+
+
 def test_mass_beyond_reach_is_given_up_and_pulls_nowhere():
     far = y + 100
     value = losses.sinkhorn_divergence(x, far, blur=0.5, reach=1.0)

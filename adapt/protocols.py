@@ -114,6 +114,12 @@ class Source(Protocol):
         ...
 
 
+class NamesEncoder(Protocol):
+    """A source of batches with the name of its encoder, for a trainer with several encoders; None names none."""
+
+    encoder: str | None
+
+
 class Balance(Protocol):
     r"""Maps the losses of several tasks, and on request the Gramian of the gradients, to weights of the tasks.
 

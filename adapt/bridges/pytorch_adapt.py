@@ -130,12 +130,13 @@ class Hook(nn.Module):
         return [m.get_buffer("feat_memory") for m in self.layers if isinstance(m, NeighborhoodAggregation)]
 
     def forward(self, step: Step) -> Tensor:
-        if self.encoder[0] not in (None, step.encoder):
+        encoder = step.encoder_of(*self.streams.values())
+        if self.encoder[0] not in (None, encoder):
             raise ValueError(
                 '`models["G"]` is not the encoder of this trainer: leave `"G"` out, or give the trainer this encoder.'
             )
         objectives: list[Tensor] = []
-        with _restored(step.encoder, self):
+        with _restored(encoder, self):
             _, parts = self.hook({**self.context(step), "custom_backward": objectives.append})
         if self.steps:  # the hook passed its objective to `custom_backward`
             parts = {k: v for inner in self.steps for k, v in inner.loss_components.items() if k != "total"}
@@ -171,7 +172,8 @@ class Shared(nn.Module):
 
     def __init__(self, step: Step, inputs: dict[str, Any]):
         super().__init__()
-        self.encoder, self.step, self.inputs, self.gradient = step.encoder, step, inputs, torch.is_grad_enabled()
+        self.encoder, self.step, self.inputs = step.encoder_of(*inputs), step, inputs
+        self.gradient = torch.is_grad_enabled()
 
     def forward(self, inputs: Any) -> Tensor:
         stream = next((name for name, known in self.inputs.items() if known is inputs), None)

@@ -89,4 +89,4 @@ class Mixup(nn.Module):
         if len({structure(x) for x in inputs}) > 1:
             shapes = ", ".join(f"`{n}` {tuple(x.shape[1:])}" for n, x in zip(self.sources, inputs, strict=True))
             raise ValueError(f'only inputs of one shape can be mixed, got {shapes}: take `mix="features"`.')
-        return step.call(step.encoder, losses.mixup(concatenate(inputs), order, share))
+        return step.call(step.encoder_of(*self.sources), losses.mixup(concatenate(inputs), order, share))

@@ -89,7 +89,7 @@ def vat(
 
 def smoothness(step: Step, *, head: nn.Module, on: str, radius: float) -> Tensor:
     """Return the divergence of the predictions within `radius`, along the worst direction."""
-    encoder = step.encoder
+    encoder = step.encoder_of(on)
     model = nn.Sequential(encoder, head)
     logits = step.output(head, on).detach()
     if offers(encoder, TellsStreamsApart):

@@ -36,6 +36,7 @@ def features(
     device: torch.device | str = "cpu",
     precision: str = "float32",
     label: str | None = None,
+    input: str | None = None,
     collate: Callable[[list[Any]], Any] | None = None,
 ) -> TensorDataset:
     """Compute the features of every row, as a dataset.
@@ -57,7 +58,7 @@ def features(
         batch_size: rows for each call of the encoder; changes the features in the last digits only.
         device: where the encoder lies and runs. The features come back on the CPU.
         precision: ``"float32"``, or ``"bf16"`` for autocast. Features are at least float32.
-        label: key of the label in items that are mappings, as in :class:`Stream`.
+        label, input: key of the label and of the input in items that are mappings, as in :class:`Stream`.
         collate: from a list of items to a batch, as in :class:`Stream`.
 
     The fingerprint depends on the encoder's weights and buffers, saved or not; on the encoder's structure and settings;
@@ -82,7 +83,7 @@ def features(
     if precision not in ("float32", "bf16"):
         raise ValueError(f"`precision` must be 'float32' or 'bf16', got {precision!r}.")
 
-    form = ItemForm(label, collate)
+    form = ItemForm(label, collate, input)
 
     def read() -> Iterator[Batch]:
         for view in range(views):

@@ -52,6 +52,7 @@ def predict(
     device: torch.device | str = "cpu",
     autocast: torch.autocast | None = None,
     label: str | None = None,
+    input: str | None = None,
     collate: Callable[[list[Any]], Any] | None = None,
 ) -> Predictions:
     """Return features and head outputs of every row, in evaluation mode; each rank computes a share of the rows.
@@ -60,13 +61,13 @@ def predict(
         features: ``False`` leaves the features out, which may need much more memory than the outputs.
         stream: an encoder that treats streams differently takes the rows for rows of this stream.
         workers: processes that read the dataset. With 0 this process reads.
-        label: key of the label in items that are mappings, as in :class:`Stream`.
+        label, input: key of the label and of the input in items that are mappings, as in :class:`Stream`.
         collate: from a list of items to a batch, as in :class:`Stream`.
 
     Raises:
         ValueError: an empty dataset.
     """
-    name, form, rows = stream or UNNAMED, ItemForm(label, collate), len(dataset)
+    name, form, rows = stream or UNNAMED, ItemForm(label, collate, input), len(dataset)
 
     def computed(step: Step, labels: Any) -> tuple[Any, Any, Any]:
         z = map_tensors(step[name].features, Tensor.cpu) if features else None
@@ -91,6 +92,7 @@ def measure(
     device: torch.device | str = "cpu",
     autocast: torch.autocast | None = None,
     label: str | None = None,
+    input: str | None = None,
     collate: Callable[[list[Any]], Any] | None = None,
 ) -> Measured:
     """Return the head's measures of every row, batch by batch, in evaluation mode; each rank measures a share.
@@ -106,7 +108,7 @@ def measure(
         ValueError: an empty dataset; measures without one entry per row.
         TypeError: a head that lacks a method; measures that are neither tensors nor lists.
     """
-    name, form, rows = stream or UNNAMED, ItemForm(label, collate), len(dataset)
+    name, form, rows = stream or UNNAMED, ItemForm(label, collate, input), len(dataset)
     asked, mine = expect_head(head), -(-first // runtime.world_size())
     done = 0
 
@@ -183,10 +185,10 @@ def _steps(
         raise ValueError("`dataset` is empty: there is nothing to predict.")
     # every rank gets the same number of rows: the last rows come twice where the number of ranks does not divide
     mine = torch.arange(rank, rank + world * -(-rows // world), world).clamp_max(rows - 1)
-    announce = offers(encoder, TellsStreamsApart)
+    announced = [encoder] if offers(encoder, TellsStreamsApart) else []
     for read in batches_of(dataset, mine, batch_size, form, name=name, workers=workers):
         batch = read.map(lambda x: x.to(device))
-        yield Step({name: batch}, encoder, autocast=autocast, announce=announce), batch.labels
+        yield Step({name: batch}, encoder, autocast=autocast, announced=announced), batch.labels
 
 
 def _numbers(unit: Unit) -> Tensor:

@@ -29,7 +29,7 @@ class Step:
 
     Args:
         batches: of each stream, by name.
-        encoder: from inputs to features.
+        encoder: from inputs to features; or the encoder of each stream, by the name of the stream.
         number: of the step.
         progress: finished share of the run.
         seed: of the run.
@@ -42,14 +42,13 @@ class Step:
         logging: whether reports of this step are read.
         known: the modules owned by terms; None for any.
         autocast: the precision of encoder and heads.
-        announce: whether the encoder must know the stream of each row; None asks the encoder.
-        asked_for: gets the word ``"progress"`` when a term reads the progress.
+        announced: the encoders that must know the stream of each row; None asks the encoders.
     """
 
     def __init__(
         self,
         batches: Mapping[str, Batch],
-        encoder: nn.Module,
+        encoder: nn.Module | Mapping[str, nn.Module],
         *,
         number: int = 0,
         progress: float = 0.0,
@@ -63,20 +62,35 @@ class Step:
         logging: bool = False,
         known: Collection[nn.Module] | None = None,
         autocast: torch.autocast | None = None,
-        announce: bool | None = None,
-        asked_for: set[str] | None = None,
+        announced: Collection[Any] | None = None,
     ):
-        self.encoder, self.number, self._progress, self.logging = encoder, number, progress, logging
-        self._asked_for = asked_for
+        self._encoder, self.number, self.progress, self.logging = encoder, number, progress, logging
         self.passes: list[Pass] = []  # in the order in which they were made
         self.reports: dict[str, Tensor | float] = {}
         self._batches, self._asked, self._layers, self._joint = batches, streams, tuple(layers), passes == "joint"
         self._encoder_learns, self._kept, self._keep_graph = encoder_learns, {} if kept is None else kept, keep_graph
         self._seed, self._known, self._autocast = seed, known, autocast
-        self._announce = offers(encoder, TellsStreamsApart) if announce is None else announce
+        self._announced = _announced(encoder) if announced is None else announced
         self._pass_of: dict[str, Pass] = {}  # by the name of a view
         self._generators: list[torch.Generator] = []  # the one of this step, once a term asked for it
         self._begin(Step._as_returned)
+
+    def encoder_of(self, *streams: str) -> nn.Module:
+        """Return the encoder of one or several streams.
+
+        Raises:
+            ValueError: the streams have different encoders.
+            KeyError: an unknown stream.
+        """
+        if isinstance(self._encoder, nn.Module):
+            return self._encoder
+        first, *others = [self._encoder[self[name].stream] for name in streams]
+        if any(other is not first for other in others):
+            raise ValueError(
+                f"the streams {', '.join(f'`{n}`' for n in streams)} must have one encoder, got several: name streams "
+                "of one encoder."
+            )
+        return first
 
     def _begin(self, read: Callable[["Step", Pass], Tensor]) -> None:
         """Start with no features and no outputs."""
@@ -102,12 +116,6 @@ class Step:
             return self._views[stream]
         except KeyError:
             raise unknown_stream(stream, self._views) from None
-
-    @property
-    def progress(self) -> float:
-        if self._asked_for is not None:
-            self._asked_for.add("progress")
-        return self._progress
 
     @property
     def generator(self) -> torch.Generator:
@@ -156,6 +164,11 @@ class Step:
         if layer not in self._layers:
             raise ValueError(f"layer `{layer}` was not declared: name it in the term, `Term(..., layers=[{layer!r}])`.")
         made = self._pass_with(view)
+        if layer not in made.layers:
+            raise ValueError(
+                f"layer `{layer}` is no layer of the encoder of stream `{view.stream}`: ask a stream of the encoder "
+                "with this layer."
+            )
         return made.split(made.layers[layer])[view.name]
 
     def _pass_with(self, view: "View") -> Pass:
@@ -163,7 +176,8 @@ class Step:
             views = self._views_like(view) if self._joint else [view]
             names = tuple([v.name for v in views])
             made = self._kept.get(names)
-            if made is None or not made.serves(self._layers, with_graph=self._encoder_learns):
+            layers = self._layers and self._layers_of(self.encoder_of(view.stream))
+            if made is None or not made.serves(layers, with_graph=self._encoder_learns):
                 made = self._run(views, names)
             if not self._encoder_learns:
                 self._kept[names] = made
@@ -175,20 +189,28 @@ class Step:
     def _run(self, views: list["View"], names: tuple[str, ...]) -> Pass:
         """Run the encoder, and keep the outputs of the asked layers."""
         rows, inputs = [len(v.index) for v in views], concatenate([v.inputs for v in views])
-        if self._announce:
+        encoder = self._encoder if isinstance(self._encoder, nn.Module) else self._encoder[views[0].stream]
+        if encoder in self._announced:
             parts = [(v.stream, len(v.index)) for v in views]
-            self.encoder.announce_rows(parts)  # type: ignore[operator]  # it offers that
+            encoder.announce_rows(parts)  # type: ignore[operator]  # it offers that
         graph = (self._encoder_learns or self._keep_graph) and torch.is_grad_enabled()
         with torch.set_grad_enabled(graph):
-            if not self._layers:
-                return Pass(names, rows, self.call(self.encoder, inputs), {})
-            known = self.encoder.layers if offers(self.encoder, Encoder) else {}
-            with layer_outputs(known, self._layers) as outputs:
-                features = self.call(self.encoder, inputs)
-        return Pass(names, rows, features, {n: at_least_float32(outputs.get(n)) for n in self._layers})
+            layers = self._layers_of(encoder)
+            if not layers:
+                return Pass(names, rows, self.call(encoder, inputs), {})
+            known = encoder.layers if offers(encoder, Encoder) else {}
+            with layer_outputs(known, layers) as outputs:
+                features = self.call(encoder, inputs)
+        return Pass(names, rows, features, {n: at_least_float32(outputs.get(n)) for n in layers})
+
+    def _layers_of(self, encoder: nn.Module) -> Sequence[str]:
+        """Return the declared layers; where there are several encoders, the declared layers of this encoder."""
+        if not self._layers or isinstance(self._encoder, nn.Module):
+            return self._layers
+        return [name for name in self._layers if offers(encoder, Encoder) and name in encoder.layers]
 
     def _views_like(self, view: "View") -> list["View"]:
-        """Return all asked views with inputs of the same structure and of rows of the same shape: a joint pass."""
+        """Return all asked views of the same encoder, with inputs of the same structure and shape: a joint pass."""
         first = [self[name] for name in (self._asked or self._batches)]
         asked = first + [other for v in first for other in v.others]
         if view not in asked:
@@ -198,6 +220,9 @@ class Step:
             )
         if len(asked) == 1:
             return asked
+        if not isinstance(self._encoder, nn.Module):
+            encoder = self._encoder[view.stream]
+            asked = [v for v in asked if self._encoder[v.stream] is encoder]
         kind = structure(view.inputs)
         return [v for v in asked if structure(v.inputs) == kind]
 
@@ -283,6 +308,11 @@ class Views(tuple[View, ...]):
 
 def unknown_stream(name: str, known: Mapping[str, Any]) -> KeyError:
     return KeyError(f"unknown stream `{name}`: this trainer has {', '.join(f'`{n}`' for n in known)}.")
+
+
+def _announced(encoder: nn.Module | Mapping[str, nn.Module]) -> list[Any]:
+    every = [encoder] if isinstance(encoder, nn.Module) else encoder.values()
+    return [e for e in every if offers(e, TellsStreamsApart)]
 
 
 def at_least_float32(value: Any) -> Any:

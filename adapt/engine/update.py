@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from adapt.engine.description import describe
+from adapt.engine.readers import Encoders
 from adapt.engine.schedule import Schedule
 from adapt.engine.term import Phase, Term
 from adapt.protocols import Encoder, expect
 
 OptimizerFactory = Callable[[list[dict]], torch.optim.Optimizer]
-EncoderScale = float | Mapping[str, float | Schedule]
+EncoderScale = float | Mapping[str, float | Schedule | Mapping[str, float | Schedule]]
 Groups = dict[str, list[nn.Parameter]]
 Scales = dict[str, float | Schedule]
 
@@ -94,24 +95,37 @@ def groups_of(encoder: nn.Module, learning: Sequence[nn.Parameter], scale: Encod
     """Return parameter groups by name, with the scale of each group of the encoder.
 
     Raises:
-        ValueError: layers unknown to the encoder.
+        ValueError: layers unknown to the encoder, or other names than the names of the encoders.
         TypeError: a scale for each layer, and an encoder without named layers.
     """
-    owned: Mapping[str, Sequence[nn.Parameter]] = {"encoder": list(encoder.parameters())}
-    scales: Scales = {"encoder": scale} if not isinstance(scale, Mapping) else {}
-    if isinstance(scale, Mapping):
-        named = expect(
-            encoder, Encoder, "`encoder` under an `encoder_scale` for each layer", "take `encoders.wrap(module)`"
-        )
-        layers = named.parameters_of()
-        if layers.keys() != scale.keys():
-            raise ValueError(f"`encoder_scale` must name the encoder's layers {list(layers)}, got {list(scale)}.")
-        owned = {f"encoder.{name}": parameters for name, parameters in layers.items()}
-        scales = {f"encoder.{name}": scale[name] for name in layers}
+    owned, scales = _owned("encoder", encoder, scale)
     wanted, inside = set(learning), set(encoder.parameters())
     groups = {name: [p for p in parameters if p in wanted] for name, parameters in owned.items()}
     groups["heads"] = [p for p in learning if p not in inside]
     return groups, scales
+
+
+def _owned(name: str, encoder: nn.Module, scale: Any) -> tuple[Mapping[str, Sequence[nn.Parameter]], Scales]:
+    """Return the parameters of each group of an encoder, or of several encoders, and the scales of the groups."""
+    if not isinstance(scale, Mapping):
+        return {name: list(encoder.parameters())}, {name: scale}
+    if isinstance(encoder, Encoders):
+        if encoder.keys() != scale.keys():
+            raise ValueError(f"`encoder_scale` must name the encoders {list(encoder)}, got {list(scale)}.")
+        owned: dict[str, Sequence[nn.Parameter]] = {}
+        scales: Scales = {}
+        for part, each in encoder.items():
+            groups, rates = _owned(f"{name}.{part}", each, scale[part])
+            owned |= groups
+            scales |= rates
+        return owned, scales
+    named = expect(
+        encoder, Encoder, "`encoder` under an `encoder_scale` for each layer", "take `encoders.wrap(module)`"
+    )
+    layers = named.parameters_of()
+    if layers.keys() != scale.keys():
+        raise ValueError(f"`encoder_scale` must name the encoder's layers {list(layers)}, got {list(scale)}.")
+    return {f"{name}.{n}": parameters for n, parameters in layers.items()}, {f"{name}.{n}": scale[n] for n in layers}
 
 
 def updates_of(

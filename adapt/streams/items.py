@@ -25,31 +25,39 @@ class ItemForm:
         label: key of the label in items that are mappings, or name of the field in items that are namedtuples; the rest
             of the item is the input. None: items are ``(input, label)``, or the input alone.
         collate: from a list of items to a batch of the same form; None stacks inputs and labels.
+        input: key or field of the input; the rest of the item, except the label, is left out.
     """
 
     label: str | None = None
     collate: Callable[[list[Any]], Any] | None = None
+    input: str | None = None
 
     def split(self, item: Any) -> tuple[Any, Any]:
         """Return (input, label or None) of an item.
 
         Raises:
-            ValueError: an item without the label that `label` names.
+            ValueError: an item without the label that `label` names, or without the input that `input` names.
         """
-        if self.label is not None:
+        if self.label is not None or self.input is not None:
             parts = _named_parts(item)
-            if self.label not in parts:
-                found = f"the keys {sorted(map(str, parts))}" if parts else f"a {type(item).__name__}"
-                raise ValueError(
-                    f"`label` names {self.label!r}, and an item of `dataset` has {found}: name the key of the label."
-                )
-            return {k: v for k, v in parts.items() if k != self.label}, parts[self.label]
+            for option, key in (("label", self.label), ("input", self.input)):
+                if key is not None and key not in parts:
+                    found = f"the keys {sorted(map(str, parts))}" if parts else f"a {type(item).__name__}"
+                    raise ValueError(
+                        f"`{option}` names {key!r}, and an item of `dataset` has {found}: name the key of the {option}."
+                    )
+            label = None if self.label is None else parts[self.label]
+            if self.input is not None:
+                return parts[self.input], label
+            return {k: v for k, v in parts.items() if k != self.label}, label
         if isinstance(item, tuple | list) and not is_namedtuple(item):
             return (item[0], item[1]) if len(item) > 1 else (item[0], None)
         return item, None
 
     def with_input(self, item: Any, inputs: Any) -> Any:
-        """Return an item in the form of the dataset with another input."""
+        """Return an item in the form of the dataset with another input; with `input`, as ``(input, label)``."""
+        if self.input is not None:
+            return inputs if self.label is None else (inputs, _named_parts(item)[self.label])
         if self.label is not None:
             if not isinstance(inputs, Mapping):
                 raise ValueError(
@@ -73,7 +81,8 @@ class ItemForm:
         if self.collate is None:
             return stack(inputs), stack([self.split(i)[1] for i in items]) if labels and label is not None else None
         found = self.collate([self.with_input(i, x) for i, x in zip(items, inputs, strict=True)])
-        together, found_labels = (found, None) if label is None else self.split(found)
+        form = self if self.input is None else ItemForm()
+        together, found_labels = (found, None) if label is None else form.split(found)
         if label is not None and found_labels is None:
             raise ValueError(
                 "`collate` must return a batch in the form of the items, (inputs, labels), got a "
@@ -101,8 +110,9 @@ class KeyedRows(Dataset):
         form: of the items.
         labels: whether batches have labels.
         views: the augmentation of each view; None leaves the input as the dataset gives the input.
-        name: of the stream, in the key.
+        name: of the stream, in the key of the augmentation.
         seed: in the key.
+        item_name: in the key of randomness inside of the dataset; None takes `name`.
     """
 
     def __init__(
@@ -114,13 +124,14 @@ class KeyedRows(Dataset):
         views: Sequence[Augmentation | None] = (None,),
         name: str,
         seed: int,
+        item_name: str | None = None,
     ):
         self.dataset, self.form, self.labels, self.views = dataset, form, labels, tuple(views)
-        self.name, self.seed = name, seed
+        self.name, self.seed, self.item_name = name, seed, item_name or name
 
     def __getitem__(self, epoch_and_index: tuple[int, int]) -> tuple[int, Any, list[Any]]:
         epoch, index = epoch_and_index
-        seed_cpu(keyed_seed(self.seed, self.name, epoch, index))
+        seed_cpu(keyed_seed(self.seed, self.item_name, epoch, index))
         item = self.dataset[index]
         inputs, _ = self.form.split(item)
         views = [inputs] * len(self.views)

@@ -38,6 +38,7 @@ class Stream:
         labels: ``False`` hides the labels: a term that asks for labels gets an error.
         label: key of the label in items that are mappings, say ``"labels"`` for rows of Hugging Face's datasets, or
             name of the field in items that are namedtuples. The rest of the item is the input, a dict.
+        input: key or field of the input, where a part of the item is the input; other parts are left out.
         collate: from a list of items to a batch of the same form, as the ``collate_fn`` of a ``DataLoader``:
             ``collate.pad()``, ``collate.as_lists``, a data collator of transformers. None stacks inputs and labels of
             one shape. In a batch of your own, a list holds one entry per row.
@@ -55,6 +56,10 @@ class Stream:
         last: ``"drop"`` leaves out the rows that do not fill a batch; ``"keep"`` makes a last, smaller batch
             of these rows: each of the rows then weighs more in the mean of a step.
         workers: processes that read and augment. With 0 the training process reads and augments.
+        encoder: name of the encoder of these rows, in a trainer with several encoders:
+            ``Trainer(encoder={"image": a, "text": b}, ...)``.
+        rows_of: name of another stream with the same number of rows, batch size and sampling. Each step then holds the
+            same rows of both streams, say an image in one stream and the text of the image in the other.
 
     Raises:
         ValueError: the dataset is empty, a batch is larger than the data, items have no labels where ``labels=True``,
@@ -68,6 +73,7 @@ class Stream:
         *,
         labels: bool = True,
         label: str | None = None,
+        input: str | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
         augment: Augmentation | None = None,
         views: Sequence[Augmentation | None] | None = None,
@@ -76,9 +82,11 @@ class Stream:
         by: Tensor | Sequence[int] | None = None,
         last: str = "drop",
         workers: int = 0,
+        encoder: str | None = None,
+        rows_of: str | None = None,
     ):
         self.dataset, self.batch_size, self.labels = dataset, batch_size, labels
-        self.form = ItemForm(label, collate)
+        self.form, self.encoder, self.rows_of = ItemForm(label, collate, input), encoder, rows_of
         self.views, self.workers = _views_of(augment, views), workers
         self.rows = len(dataset)
         if self.rows == 0:
@@ -114,17 +122,26 @@ class Stream:
     def __repr__(self) -> str:
         parts = {
             "label": self.form.label and repr(self.form.label),
+            "input": self.form.input and repr(self.form.input),
             "collate": self.form.collate and _shown(self.form.collate),
             "views": len(self.views) if len(self.views) > 1 else None,
             "sampling": None if self._drawn == "'uniform'" else self._drawn,
             "last": None if self.last == "drop" else repr(self.last),
+            "encoder": self.encoder and repr(self.encoder),
+            "rows_of": self.rows_of and repr(self.rows_of),
         }
         extra = "".join(f", {name}={text}" for name, text in parts.items() if text is not None)
         return f"Stream({self.rows} rows, batch_size={self.batch_size}, labels={self.labels}{extra})"
 
+    def same_rows_as(self, other: "Stream") -> bool:
+        """Whether both streams read rows of the same numbers in each step, under the same key."""
+        sizes = [(s.rows, s.batch_size, s.last, s.order.shuffle, s.order.weights is None) for s in (self, other)]
+        drawn = [s.order.weights for s in (self, other) if s.order.weights is not None]
+        return sizes[0] == sizes[1] and (not drawn or torch.equal(*drawn))
+
     def all_labels(self) -> Tensor | None:
         """Return all labels where the dataset lies in memory, to be checked before training; else None."""
-        memory = columns(self.dataset) if self.labels and self.form.label is None else None
+        memory = columns(self.dataset) if self.labels and self.form.label == self.form.input is None else None
         return None if memory is None or len(memory.kinds) < 2 else memory.take(1, torch.arange(self.rows))
 
     def indices(self, name: str, seed: int, start: int, rank: int, world: int) -> Iterator[tuple[int, Tensor]]:
@@ -154,11 +171,13 @@ class Stream:
                 f"the last batch of stream `{name}` must divide by the {world} ranks, got {left} rows: take another "
                 '`batch_size`, or `last="drop"`.'
             )
-        indices = self.indices(name, seed, start, rank, world)
+        indices = self.indices(self.rows_of or name, seed, start, rank, world)
         memory = columns(self.dataset) if self.form == ItemForm() and self.views == (None,) else None
         if memory is not None:
             return self._in_memory(memory, indices)
-        rows = KeyedRows(self.dataset, self.form, labels=self.labels, views=self.views, name=name, seed=seed)
+        rows = KeyedRows(
+            self.dataset, self.form, labels=self.labels, views=self.views, name=name, seed=seed, item_name=self.rows_of
+        )
         keys = ([(epoch, int(i)) for i in index] for epoch, index in indices)
         if self.workers == 0:
             return (rows.read(batch) for batch in keys)

@@ -1,5 +1,12 @@
-"""Small runs on batches of every form: crops of two sizes, padded sound, boxes, mappings, namedtuples, views."""
+"""Small runs on batches of every form: crops of two sizes, padded sound, boxes, mappings, namedtuples, views.
 
+``python -m tests.adapt.engine.any_batch FOLDER`` runs the form with two encoders in a process that can be killed:
+with ``--die`` the process kills itself in step 4, with ``--resume`` the run goes on.
+"""
+
+import os
+import signal
+import sys
 from collections import namedtuple
 
 import numpy
@@ -51,6 +58,11 @@ def pair(i, g):
     return Pair(torch.randn(4, generator=g), torch.randn(4, generator=g), i % 2)
 
 
+def captioned(i, g):
+    """An image with words about the image, and a class."""
+    return {"image": image(i, g)[0], "words": torch.arange(1, 3 + i % 5), "labels": i % 3}
+
+
 def crop(size):
     def cropped(x):
         top, left = (int(torch.randint(13 - size, ())) for _ in range(2))
@@ -78,6 +90,8 @@ class Net(nn.Module):
             return self.conv(x).mean((2, 3))
         if "input_ids" in x:
             return mean(self.embed(x["input_ids"]), x["attention_mask"])
+        if "values" in x and x["values"].dtype == torch.long:
+            return mean(self.embed(x["values"]), x["mask"])
         if "values" in x:
             return mean(self.wave(x["values"][..., None]), x["mask"])
         return self.pair(torch.cat([x["left"], x["right"]], 1))
@@ -117,7 +131,12 @@ def consistency(step):
     return sum(F.mse_loss(v, views[0].detach()) for v in views[1:])
 
 
+def captions(step):
+    return losses.info_nce(step["rows"].features, step["words"].features, symmetric=True)
+
+
 HEAD: list = []  # of the present run
+WORDS = {"input": "words", "label": "labels", "collate": collate.pad(), "encoder": "text", "rows_of": "rows"}
 FORMS = {
     "crops": (image, {"views": [crop(10), crop(10), crop(6), crop(6)]}),
     "three": (image, {"views": [None, noise, noise]}),
@@ -125,6 +144,7 @@ FORMS = {
     "boxes": (boxes, {"collate": collate.as_lists}),
     "words": (words, {"label": "labels", "collate": collate.pad(value={"input_ids": 0})}),
     "pair": (pair, {"label": "side"}),
+    "captions": (captioned, {"input": "image", "label": "labels", "encoder": "image", "augment": noise}),
     "balanced": (sound, {"collate": collate.pad(), "sampling": "balanced", "by": [i % 3 == 0 for i in range(ROWS)]}),
     "keep": (sound, {"collate": collate.pad(), "batch_size": 10, "last": "keep"}),  # 10, 10 and 4 rows
 }
@@ -139,5 +159,32 @@ def make(name, *, workers=0, dtype=torch.float32, **options):
     terms = [adapt.supervised(head, on="rows")]
     if name in ("crops", "three"):
         terms.append(Term("views", consistency, modules=[head]))
-    stream = Stream(Items(item), workers=workers, **{"batch_size": 8} | how)
-    return Trainer(encoder, terms, {"rows": stream}, progress=False, device="cpu", **options), head
+    streams = {"rows": Stream(Items(item), workers=workers, **{"batch_size": 8} | how)}
+    if name == "captions":
+        encoder = {"image": encoder, "text": encoders.wrap(Net(), 8).to(dtype)}
+        terms.append(Term("captions", captions))
+        streams["words"] = Stream(Items(item), 8, workers=workers, **WORDS)
+    return Trainer(encoder, terms, streams, progress=False, device="cpu", **options), head
+
+
+def run(folder, *flags):
+    torch.set_num_threads(1)
+    made, _ = make("captions", workers=1, log=folder, save_every=3)
+    step = made._step
+
+    def dying(*arguments):
+        if made.step == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(*arguments)
+
+    if "--die" in flags:
+        made._step = dying
+    if "--resume" in flags:
+        assert made.resume().step == 3
+    weights = torch.cat([v.flatten() for v in made.fit(6).network.state_dict().values()])
+    if made.rank == 0:
+        torch.save(weights, f"{folder}/weights.pt")
+
+
+if __name__ == "__main__":
+    run(*sys.argv[1:])

@@ -1,5 +1,13 @@
 """Batches of every form train: with workers, on two ranks, and resumed bit for bit."""
 
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -12,6 +20,8 @@ from tests.adapt.engine.any_batch import FORMS, ROWS, Items, Net, image, make, w
 from tests.adapt.engine.tiny import weights
 from tests.ranks import run_ranks
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_trains_with_workers_and_resumes_bit_for_bit(name, tmp_path):
@@ -19,20 +29,48 @@ def test_every_form_trains_with_workers_and_resumes_bit_for_bit(name, tmp_path):
     start = weights(made)
     whole = weights(made.fit(5))
     assert whole.isfinite().all() and not torch.equal(start, whole)
-    made.evaluate(head, Items(FORMS[name][0]))  # reads the items in the form of the stream
+    made.evaluate(head, Items(FORMS[name][0]), "rows")  # reads the items in the form of the stream
     path = make(name)[0].fit(3).save(tmp_path / "half")
     assert torch.equal(weights(make(name, workers=2)[0].resume(path).fit(5)), whole)
 
 
-def on_a_rank(rank, world):
-    return {name: weights(make(name, dtype=torch.float32)[0].fit(3)) for name in FORMS}
-
-
-def test_two_ranks_equal_one():
-    first, second = run_ranks(on_a_rank, 2)
+def on_a_rank(rank, world, folder):
+    multiprocessing.set_start_method("fork", force=True)  # workers of a spawned process would import torch again
+    found = {}
     for name in FORMS:
-        assert torch.equal(first[name], second[name]), "the ranks drifted apart"
-        torch.testing.assert_close(first[name], weights(make(name)[0].fit(3)), rtol=1e-5, atol=1e-6, msg=name)
+        whole = weights(make(name)[0].fit(4))
+        path = make(name)[0].fit(2).save(folder / name)
+        found[name] = whole, torch.equal(weights(make(name, workers=1)[0].resume(path).fit(4)), whole)
+    return found
+
+
+def test_two_ranks_equal_one_and_resume_bit_for_bit(tmp_path):
+    first, second = run_ranks(on_a_rank, 2, tmp_path)
+    for name in FORMS:
+        assert torch.equal(first[name][0], second[name][0]), "the ranks drifted apart"
+        assert first[name][1] and second[name][1], f"{name}: the resumed run differs"
+        torch.testing.assert_close(first[name][0], weights(make(name)[0].fit(4)), rtol=1e-5, atol=1e-6, msg=name)
+
+
+def start(folder, *flags, world=2):
+    """Start the ranks of a run with two encoders: see ``any_batch.py``."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        ranks = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(world)}
+    command = [sys.executable, "-m", "tests.adapt.engine.any_batch", str(folder), *flags]
+    return [
+        subprocess.Popen(command, cwd=ROOT, env=os.environ | ranks | {"RANK": str(r), "LOCAL_RANK": str(r)})
+        for r in range(world)
+    ]
+
+
+def test_two_encoders_on_two_ranks_are_killed_and_resumed(tmp_path):
+    whole, killed = start(tmp_path / "whole"), start(tmp_path / "killed", "--die")
+    assert [p.wait(120) for p in whole] == [0, 0] and [p.wait(120) for p in killed] == [-signal.SIGKILL] * 2
+    assert not (tmp_path / "killed" / "weights.pt").exists()
+    assert [p.wait(120) for p in start(tmp_path / "killed", "--resume")] == [0, 0]
+    one, other = (torch.load(tmp_path / name / "weights.pt") for name in ("whole", "killed"))
+    assert torch.equal(one, other)
 
 
 def test_crops_of_one_size_share_a_pass():

@@ -165,6 +165,7 @@ def trainer(case: Case, network: Network, data: Data, settings: Settings) -> Run
         device="cpu",
         progress=False,
     )
+    warnings.filterwarnings("ignore", message="the run was planned")  # every turn is a plan, as in the plain loop
     return lambda steps: trainer.fit(trainer.step + steps)
 
 

@@ -441,6 +441,7 @@ def trainer(method: str, network: Network, parts: Parts) -> Run:
     streams = {"source": Stream(source, N), "target": Stream(target, N, labels=False)}
     optimizer = partial(torch.optim.AdamW, lr=RATE, fused=True)
     run = Trainer(parts.encoder, terms, streams, phases=phases, optimizer=optimizer, device="cpu", progress=False)
+    warnings.filterwarnings("ignore", message="the run was planned")  # every turn is a plan, as in the plain loop
     return lambda steps: run.fit(run.step + steps)
 
 

@@ -1,6 +1,5 @@
 """The trainer: any mixture of terms and phases in the same loop."""
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,15 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from adapt.encoders import synchronize_batch_norm
-from adapt.engine import checkpoint, runtime
+from adapt.engine import runtime, state
 from adapt.engine.door import check_choice, check_passes, check_streams, check_watched, phases_of
 from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, measure, predict, score
-from adapt.engine.finite import FiniteCheck, check_weights
+from adapt.engine.finite import FiniteCheck
 from adapt.engine.log import PROJECTED, Log, claim
-from adapt.engine.monitor import Speed, as_numbers, monitor
+from adapt.engine.loop import TakenStep, run, with_users_randomness
+from adapt.engine.micro_batches import MicroBatches
+from adapt.engine.monitor import monitor
 from adapt.engine.objective import Objective, evaluate
+from adapt.engine.plan import plan_of
 from adapt.engine.readers import Readers
-from adapt.engine.schedule import Schedule, at, planned_steps
+from adapt.engine.schedule import Schedule, at
 from adapt.engine.step import KeptPasses, Step
 from adapt.engine.tasks import TaskBackward
 from adapt.engine.term import Phase, Term, check_terms
@@ -130,7 +132,11 @@ class Trainer:
         self.folder = None if log is None else Path(log)
         self.log_every, self.watch_every, self.save_every, self.keep = log_every, watch_every, save_every, keep
         self.progress, self.step, self.planned = progress, 0, 0
-        self._resumed, self.finite = False, FiniteCheck(self.device, self._inputs_of)
+        self.looping, self.claimed, self.resumed = False, False, False
+        self.seen: dict[str, Objective] | None = None
+        follows = callable(schedule) or any(callable(scale) for u in self.updates for scale in u.scales)
+        self.asked_for: set[str] = {"progress"} if follows else set()  # terms add what they read
+        self.finite = FiniteCheck(self.device, self._inputs_of)
         self.settings = {
             "encoder_scale": shown(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
             "ema": ema, "passes": passes, "seed": seed, "balance": self.tasks.name,
@@ -139,78 +145,55 @@ class Trainer:
 
     # ---- training ----
 
-    def fit(self, steps: int | None = None, *, epochs: int | None = None) -> "Trainer":
-        """Train until `steps` steps, or `epochs` epochs, of the run are done. Progress is the finished share of them.
+    def fit(self, steps: int | None = None, *, epochs: int | None = None, planned: int | None = None) -> "Trainer":
+        """Train until `steps` steps, or `epochs` epochs, of the run are done, counted from the start of the run.
 
         An epoch of the run is an epoch of the stream with the most batches.
+
+        Schedules follow the progress, the finished share of `planned`: the length of the whole run, in steps or epochs
+        as the other number; ``None`` means that the run ends with this call. ``fit(10, planned=100)`` and then
+        ``fit(100)`` is bit for bit one ``fit(100)``. Another plan than before, and a call with nothing to train, give a
+        warning.
 
         Global random states are the same afterwards as before. With a `log` folder, checkpoints are written on the way
         and at the end.
 
         Raises:
-            ValueError: both `steps` and `epochs`, or neither; numbers below 1.
+            ValueError: both `steps` and `epochs`, or neither; numbers below 1; a plan that ends before the call.
             FileExistsError: the `log` folder holds a run, and the trainer does not continue the run.
             FloatingPointError: a term, or a weight before saving, is not finite. The CPU notices before the
                 update, a GPU at the next reading of scalars. Files on disk are older than the error.
+            RuntimeError: a loop of `steps` is open.
         """
-        steps = planned_steps(steps, epochs, self.streams, self.accumulate)
-        if self.planned and self.step < self.planned != steps:
-            warnings.warn(f"the run was planned for {self.planned} steps; schedules now follow {steps}.", stacklevel=2)
-        self.planned = steps
-        self._claim_folder()
-        log = Log(self.folder, self.step) if self.folder and self.rank == 0 else None
+        plan = plan_of(steps, epochs, planned, self.streams, self.accumulate)
         with untouched_randomness():
-            try:
-                self._loop(log)
-                self._finish(log)
-            finally:
-                if log:
-                    log.close()
+            for _ in run(self, plan):
+                pass
         if self.progress and self.rank == 0 and (verdict := self.tasks.conflicts.verdict()):
             print(verdict)
         return self
 
-    def _loop(self, log: Log | None) -> None:
-        from tqdm import tqdm
+    def steps(
+        self, steps: int | None = None, *, epochs: int | None = None, planned: int | None = None
+    ) -> Iterator[TakenStep]:
+        """Yield each step after the trainer has taken the step: the loop under :meth:`fit`, with the same arguments.
 
-        start = self.step * self.accumulate
-        batches = {n: s.batches(n, self.seed, start, rank=self.rank, world=self.world) for n, s in self.streams.items()}
-        rows = sum(s.batch_size for s in self.streams.values()) * self.accumulate
-        self.network.train()
-        speed, quiet = Speed(rows), not (self.progress and self.rank == 0)
-        with tqdm(total=self.planned, initial=self.step, disable=quiet, unit="step") as bar:
-            while self.step < self.planned:
-                if self.step % self.watch_every == 0:
-                    self._watch(log)
-                logging = self.step % self.log_every == 0 and (self.progress or self.folder is not None)
-                scalars = self._step(batches, logging)
-                if logging:
-                    self.finite.read()
-                    values = as_numbers(scalars) | speed.read()
-                    bar.set_postfix(loss=f"{values['loss/total']:.3g}" if "loss/total" in values else "")
-                    if log:
-                        log.scalars(values, self.step)
-                self.step += 1
-                speed.steps += 1
-                bar.update()
-                self._save_on_the_way(log)
+        ``for step in trainer.steps(1_000)`` gives ``step.number``, ``step.progress`` and, on demand, ``step.scalars``.
+        Leaving the loop early leaves a trainer that can go on, evaluate or save; the end of the loop scores and saves
+        as the end of `fit` does. The body of the loop sees the global random states of the caller, and training does
+        not depend on what the body draws.
 
-    def _save_on_the_way(self, log: Log | None) -> None:
-        if self.folder and self.step % self.save_every == 0:
-            if log:
-                log.flush()  # what is logged before a checkpoint is on disk with it
-            self.save()
-
-    def _finish(self, log: Log | None) -> None:
-        if self.folder:
-            self._watch(log, final=True)
-            if checkpoint.name(self.step) not in [p.name for p in checkpoint.newest_first(self._checkpoints)]:
-                self.save()
+        Raises:
+            The errors of :meth:`fit`.
+        """
+        plan = plan_of(steps, epochs, planned, self.streams, self.accumulate)
+        return with_users_randomness(run(self, plan, shown=True))
 
     def _step(self, batches: Mapping[str, Iterator[Batch]], logging: bool) -> dict[str, Tensor | float]:
-        micro = [{n: self._to_device(next(b)) for n, b in batches.items()} for _ in range(self.accumulate)]
+        again = len(self.updates) > 1 or self.updates[0].phase.repeat > 1
+        micro = MicroBatches(batches, self.accumulate, self._to_device, again=again)
         scalars: dict[str, Tensor | float] = {}
-        kept: list[KeptPasses] = [{} for _ in micro]
+        kept: list[KeptPasses] = [{} for _ in range(self.accumulate)]
         for number, update in enumerate(self.updates):
             for repeat in range(update.phase.repeat):
                 runtime.seed_dropout(keyed_seed(self.seed, self.step, number, repeat, self.rank), self.device)
@@ -223,7 +206,7 @@ class Trainer:
         return scalars
 
     def _update(
-        self, update: Update, micro: list[dict[str, Batch]], kept: list[KeptPasses], logging: bool
+        self, update: Update, micro: MicroBatches, kept: list[KeptPasses], logging: bool
     ) -> dict[str, Tensor | float]:
         scalars: dict[str, Tensor | float] = {}
         losses: list[Mapping[Term, Tensor]] = []
@@ -235,7 +218,7 @@ class Trainer:
                 batches, self.readers.of, number=self.step, progress=progress, seed=self.seed, streams=phase.streams,
                 layers=phase.layers, passes=self.passes, encoder_learns=update.encoder_learns, kept=passes,
                 keep_graph=update.keep_graph, logging=logging, known=self._owned, autocast=self.autocast,
-                announced=self.readers.announced,
+                announced=self.readers.announced, asked_for=self.asked_for,
             )  # fmt: skip
             terms, total, found = self._backward(update, step)
             losses.append(terms)
@@ -267,10 +250,15 @@ class Trainer:
             total = terms.backward(update.inputs, share)
         if self.tasks.exact is not None and update.encoder_learns:
             self.tasks.exact.clear()  # of this pass, and of passes repeated by activation checkpoints
+        if self.seen is not None:
+            self.seen[self._prefix(terms)] = terms.detached()
         return terms.losses, total, scalars
 
     def _monitor(self, terms: Objective, step: Step, features: Sequence[Tensor]) -> dict[str, Tensor | float]:
-        return monitor(terms, features, prefix="" if len(self.phases) == 1 else f"{terms.phase}/") | step.reports
+        return monitor(terms, features, prefix=self._prefix(terms)) | step.reports
+
+    def _prefix(self, terms: Objective) -> str:
+        return "" if len(self.phases) == 1 else f"{terms.phase}/"
 
     def _to_device(self, batch: Batch) -> Batch:
         return batch if self.device.type == "cpu" else batch.map(lambda x: x.to(self.device, non_blocking=True))
@@ -330,7 +318,7 @@ class Trainer:
     # ---- state ----
 
     @property
-    def _checkpoints(self) -> Path:
+    def checkpoints(self) -> Path:
         if self.folder is None:
             raise ValueError("this trainer has no folder: give it `log=...`, or name a path.")
         return self.folder / "checkpoints"
@@ -341,22 +329,7 @@ class Trainer:
         Raises:
             FloatingPointError: a weight is not finite. Nothing is written.
         """
-        self.finite.read()
-        runtime.average_buffers(self.network)
-        weights = checkpoint.tensors(self.network)
-        check_weights(self.step, weights)
-        target = self._checkpoints / checkpoint.name(self.step) if path is None else Path(path)
-        if self.rank == 0:
-            state = {
-                "step": self.step, "planned": self.planned, "settings": self.settings, "torch": str(torch.__version__),
-                "optimizers": [u.optimizer.state_dict() for u in self.updates],
-                "ema": None if self.ema is None else self.ema.state_dict(),
-            }  # fmt: skip
-            checkpoint.write(target, weights, state)
-            if path is None:
-                checkpoint.keep_newest(self._checkpoints, self.keep)
-        runtime.wait()
-        return target
+        return state.save(self, path)
 
     def resume(self, path: str | Path | None = None) -> "Trainer":
         """Continue from the checkpoint at `path`, or from the newest whole checkpoint of the `log` folder.
@@ -367,25 +340,14 @@ class Trainer:
             FileNotFoundError: no checkpoint.
             CheckpointError: torn, foreign, or from another configuration. The trainer is then untouched.
         """
-        found = checkpoint.newest(self._checkpoints) if path is None else (Path(path), *checkpoint.read(Path(path)))
-        where, weights, state = found
-        own = checkpoint.tensors(self.network)
-        checkpoint.check_same(where, state["settings"], self.settings, weights, own)
-        with torch.no_grad():
-            for name, tensor in own.items():
-                tensor.copy_(weights[name])
-        for update, saved in zip(self.updates, state["optimizers"], strict=True):
-            update.optimizer.load_state_dict(saved)
-        if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
-        self.step, self.planned = state["step"], state["planned"]
-        self._resumed = self.folder is not None and where.parent == self._checkpoints
+        state.load(self, *state.found(self, path))
         return self
 
-    def _claim_folder(self) -> None:
-        if self.folder is not None and not self._resumed:
+    def claim_folder(self) -> None:
+        """Make sure, once, that the `log` folder belongs to this run."""
+        if self.folder is not None and not self.claimed:
             claim(self.folder)
-            self._resumed = True
+            self.claimed = True
 
     # ---- what belongs to the run ----
 

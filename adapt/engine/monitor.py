@@ -22,8 +22,18 @@ def monitor(objective: Objective, features: Sequence[Tensor], *, prefix: str = "
         features: where gradients are compared.
         prefix: of the tags.
     """
+    scalars, weighted = term_values(objective, prefix=prefix), objective.each_weighted()
+    norms = {term: gradient_norm(value, features) for term, value in weighted.items()}
+    total = torch.stack(list(norms.values())).sum()
+    for term, norm in norms.items():
+        scalars[f"share/{prefix}{term.name}"] = norm / total.clamp_min(torch.finfo(norm.dtype).tiny)
+    return scalars
+
+
+def term_values(objective: Objective, *, prefix: str = "") -> dict[str, Tensor | float]:
+    """Return for every term the raw value, the weighted value and the weight, and the sum of the weighted values."""
     scalars: dict[str, Tensor | float] = {}
-    weighted = {term: objective.weights[term] * loss for term, loss in objective.losses.items()}
+    weighted = objective.each_weighted()
     for term, loss in objective.losses.items():
         absent = objective.absent.get(term)  # an absent term has no loss; zero would be a wrong value
         shown = loss.detach() if absent is None else loss.detach().masked_fill(absent, torch.nan)
@@ -31,10 +41,6 @@ def monitor(objective: Objective, features: Sequence[Tensor], *, prefix: str = "
         scalars[f"weighted/{prefix}{term.name}"] = weighted[term].detach()
         scalars[f"weight/{prefix}{term.name}"] = objective.weights[term]
     scalars[f"loss/{prefix}total"] = torch.stack([value.detach() for value in weighted.values()]).sum()
-    norms = {term: gradient_norm(value, features) for term, value in weighted.items()}
-    total = torch.stack(list(norms.values())).sum()
-    for term, norm in norms.items():
-        scalars[f"share/{prefix}{term.name}"] = norm / total.clamp_min(torch.finfo(norm.dtype).tiny)
     return scalars
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from adapt.engine.schedule import at
 from adapt.engine.step import Step
 from adapt.engine.term import Phase, Term
 
@@ -27,6 +26,15 @@ class Objective:
     weights: Mapping[Term, float]
     absent: Mapping[Term, Tensor]
     features: Sequence[Tensor]
+
+    def each_weighted(self) -> dict[Term, Tensor]:
+        """Return the weighted value of each term."""
+        return {term: self.weights[term] * loss for term, loss in self.losses.items()}
+
+    def detached(self) -> "Objective":
+        """Return the values without graph and features, for a reader after the backward pass."""
+        values = {term: loss.detach() for term, loss in self.losses.items()}
+        return Objective(self.phase, values, self.weights, self.absent, ())
 
     def weighted(self, terms: Sequence[Term], share: float) -> Tensor:
         """Return the weighted sum of some terms. A product costs 10 microseconds: a weight of 1 multiplies nothing."""
@@ -61,5 +69,6 @@ def evaluate(phase: Phase, step: Step, step_of: Callable[[Term], Step] | None = 
             absent[term] = missing
     if not any([loss.requires_grad for loss in losses.values()]):
         raise ValueError(f"no term of phase `{phase.name}` depends on what it updates: nothing would be learned.")
-    weights = {term: at(term.weight, step.progress) for term in phase.terms}
+    # a constant does not ask for the progress: a run of constants has no plan to keep
+    weights = {term: term.weight(step.progress) if callable(term.weight) else term.weight for term in phase.terms}
     return Objective(phase.name, losses, weights, absent, [made.features for made in step.passes])

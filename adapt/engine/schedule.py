@@ -1,11 +1,9 @@
 """Weights, strengths and learning rates as functions of the progress of a run, in [0, 1]."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from adapt.engine.description import Described
-from adapt.protocols import Source
-from adapt.streams import Stream
 
 Schedule = Callable[[float], float]
 
@@ -63,27 +61,3 @@ def switch(before: float, after: float, *, at: float) -> Schedule:
     (1.0, 100.0)
     """
     return Described(lambda progress: before if progress < at else after, f"switch({before}, {after}, at={at})")
-
-
-def planned_steps(steps: int | None, epochs: int | None, streams: Mapping[str, Source], accumulate: int) -> int:
-    """Return the number of steps of a run.
-
-    Args:
-        steps: the number itself, or None.
-        epochs: of the stream with the most batches, or None.
-        streams: of the trainer.
-        accumulate: micro-batches per step; the last step may reach into the next epoch.
-
-    Raises:
-        ValueError: both numbers, or neither; a source of batches without epochs.
-    """
-    if (steps is None) == (epochs is None):
-        raise ValueError(f"`fit` takes either `steps` or `epochs`, got steps={steps} and epochs={epochs}.")
-    if steps is not None:
-        return steps
-    if not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"`epochs` must be a whole number of at least 1, got {epochs!r}: for less give `steps`.")
-    if other := [name for name, s in streams.items() if not isinstance(s, Stream)]:
-        raise ValueError(f"stream `{other[0]}` is no `Stream` and has no epochs: give `steps`.")
-    most = max(s.per_epoch for s in streams.values() if isinstance(s, Stream))
-    return -(-epochs * most // accumulate)

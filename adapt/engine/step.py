@@ -43,6 +43,7 @@ class Step:
         known: the modules owned by terms; None for any.
         autocast: the precision of encoder and heads.
         announced: the encoders that must know the stream of each row; None asks the encoders.
+        asked_for: gets the word ``"progress"`` when a term reads the progress.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Step:
         known: Collection[nn.Module] | None = None,
         autocast: torch.autocast | None = None,
         announced: Collection[Any] | None = None,
+        asked_for: set[str] | None = None,
     ):
-        self._encoder, self.number, self.progress, self.logging = encoder, number, progress, logging
+        self._encoder, self.number, self._progress, self.logging = encoder, number, progress, logging
+        self._asked_for = asked_for
         self.passes: list[Pass] = []  # in the order in which they were made
         self.reports: dict[str, Tensor | float] = {}
         self._batches, self._asked, self._layers, self._joint = batches, streams, tuple(layers), passes == "joint"
@@ -116,6 +119,12 @@ class Step:
             return self._views[stream]
         except KeyError:
             raise unknown_stream(stream, self._views) from None
+
+    @property
+    def progress(self) -> float:
+        if self._asked_for is not None:
+            self._asked_for.add("progress")
+        return self._progress
 
     @property
     def generator(self) -> torch.Generator:

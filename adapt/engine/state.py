@@ -1,0 +1,68 @@
+"""The state of a trainer: into a checkpoint, and back."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from adapt.engine import checkpoint, runtime
+from adapt.engine.finite import check_weights
+
+if TYPE_CHECKING:
+    from adapt.engine._trainer import Trainer
+
+Found = tuple[Path, dict[str, Tensor], dict[str, Any]]  # path, weights and state of a checkpoint
+
+
+def save(trainer: "Trainer", path: str | Path | None) -> Path:
+    """Write the state of `trainer` to `path`, or into the log folder, and return the path; see ``Trainer.save``."""
+    trainer.finite.read()
+    runtime.average_buffers(trainer.network)
+    weights = checkpoint.tensors(trainer.network)
+    check_weights(trainer.step, weights)
+    target = trainer.checkpoints / checkpoint.name(trainer.step) if path is None else Path(path)
+    if trainer.rank == 0:
+        checkpoint.write(target, weights, _state(trainer))
+        if path is None:
+            checkpoint.keep_newest(trainer.checkpoints, trainer.keep)
+    runtime.wait()
+    return target
+
+
+def _state(trainer: "Trainer") -> dict[str, Any]:
+    return {
+        "step": trainer.step, "planned": trainer.planned, "asked_for": sorted(trainer.asked_for),
+        "settings": trainer.settings, "torch": str(torch.__version__),
+        "optimizers": [u.optimizer.state_dict() for u in trainer.updates],
+        "ema": None if trainer.ema is None else trainer.ema.state_dict(),
+    }  # fmt: skip
+
+
+def found(trainer: "Trainer", path: str | Path | None) -> Found:
+    """Return the checkpoint at `path`, or the newest whole checkpoint of the log folder, after a look at the settings.
+
+    Raises:
+        FileNotFoundError: no checkpoint.
+        CheckpointError: torn, foreign, or from another configuration.
+    """
+    where, weights, saved = (
+        checkpoint.newest(trainer.checkpoints) if path is None else (Path(path), *checkpoint.read(Path(path)))
+    )
+    own = checkpoint.tensors(trainer.network)
+    checkpoint.check_same(where, saved["settings"], trainer.settings, weights, own)
+    return where, weights, saved
+
+
+def load(trainer: "Trainer", where: Path, weights: dict[str, Tensor], saved: dict[str, Any]) -> None:
+    """Put the state of a checkpoint of the same configuration into `trainer`."""
+    with torch.no_grad():
+        for name, tensor in checkpoint.tensors(trainer.network).items():
+            tensor.copy_(weights[name])
+    for update, optimizer in zip(trainer.updates, saved["optimizers"], strict=True):
+        update.optimizer.load_state_dict(optimizer)
+    if trainer.ema is not None:
+        trainer.ema.load_state_dict(saved["ema"])
+    trainer.step, trainer.planned, trainer.resumed = saved["step"], saved["planned"], True
+    trainer.asked_for.update(saved["asked_for"])
+    trainer.claimed = trainer.folder is not None and where.parent == trainer.checkpoints

@@ -146,14 +146,17 @@ class Stream:
 
     def indices(self, name: str, seed: int, start: int, rank: int, world: int) -> Iterator[tuple[int, Tensor]]:
         """Yield (epoch, row numbers of this rank) of batch `start`, `start` + 1, ..., without end."""
-        order, order_epoch, per_epoch = torch.arange(self.rows), -1, self.per_epoch
+        batches: Sequence[Tensor] = ()
+        known, per_epoch = -1, self.per_epoch
         for number in count(start):
             epoch, batch = divmod(number, per_epoch)
-            if epoch != order_epoch:
-                order, order_epoch = self.order.of_epoch(seed, name, epoch), epoch
-            whole = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            share = len(whole) // world
-            yield epoch, whole[rank * share : (rank + 1) * share]
+            if epoch != known:
+                batches, known = self.order.of_epoch(seed, name, epoch).split(self.batch_size), epoch
+            index = batches[batch]
+            if world > 1:
+                share = len(index) // world
+                index = index[rank * share : (rank + 1) * share]
+            yield epoch, index
 
     def batches(self, name: str, seed: int, start: int = 0, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Yield the batches from number `start` on, without end.

@@ -142,12 +142,15 @@ def _write(path: Path, parts: Iterator[tuple[Batch, Tensor]]) -> None:
 def _open(path: Path) -> TensorDataset | None:
     """Return the kept features, or None where the folder is not as it was written."""
     try:
-        facts = store.check(path, FORMAT)
-    except (store.Foreign, store.Torn):
+        facts = store.check(path, FORMAT, (FEATURES, LABELS))
+        shape, dtype = torch.Size(facts["shape"]), DTYPES[facts["dtype"]]
+        labels = store.load_torch(path / LABELS)
+        if shape.numel() * dtype.itemsize != (path / FEATURES).stat().st_size:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):  # store.Foreign and store.Torn are ValueErrors
         return None
-    shape, dtype = torch.Size(facts["shape"]), DTYPES[facts["dtype"]]
     kept = torch.from_file(str(path / FEATURES), shared=False, size=shape.numel(), dtype=dtype).view(shape)
-    return _dataset(kept, torch.load(path / LABELS, weights_only=True))
+    return _dataset(kept, labels)
 
 
 def _dataset(rows: Tensor, labels: Any) -> TensorDataset:

@@ -13,6 +13,7 @@ from adapt import store
 
 FORMAT = "adapt-losses checkpoint 1"
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
+KEYS = ("step", "planned", "settings", "optimizers", "ema")  # of the state
 
 
 class CheckpointError(ValueError):
@@ -55,14 +56,15 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         FileNotFoundError: nothing at `path`.
         TornCheckpoint: a file is missing or was changed.
-        CheckpointError: not a checkpoint of this toolkit, or a checkpoint in another format.
+        CheckpointError: not a checkpoint of this toolkit, a checkpoint in another format, or without a key of the
+            state.
     """
     from safetensors.torch import load_file
 
     if not path.exists():
         raise FileNotFoundError(f"expected a checkpoint folder at `{path}`, and there is none.")
     try:
-        store.check(path, FORMAT)
+        store.check(path, FORMAT, (WEIGHTS, STATE))
     except store.Torn as error:
         raise TornCheckpoint(f"{error} Resume from an earlier checkpoint.") from error
     except store.Foreign as error:
@@ -70,7 +72,20 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{error} `{path}` is not a checkpoint of this toolkit, or not one of this version: expected a folder that "
             "Trainer.save wrote. For bare weights use encoders.load_weights."
         ) from error
-    return load_file(path / WEIGHTS), torch.load(path / STATE, map_location="cpu", weights_only=True)
+    try:
+        weights, state = load_file(path / WEIGHTS), store.load_torch(path / STATE)
+        missing = [key for key in KEYS if key not in state]
+    except Exception as error:  # the hashes are right, and whoever wrote the files wrote something else
+        raise CheckpointError(
+            f"`{path}` holds a {STATE} or {WEIGHTS} that Trainer.save did not write: {error}. Resume from another "
+            "checkpoint."
+        ) from error
+    if missing:
+        raise CheckpointError(
+            f"`{path / STATE}` must have the keys {', '.join(KEYS)}, and has no {', '.join(missing)}: expected a "
+            "checkpoint of this version of the toolkit."
+        )
+    return weights, state
 
 
 def name(step: int) -> str:

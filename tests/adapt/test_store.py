@@ -1,5 +1,6 @@
 """Files and folders appear whole or not at all, whenever the process dies, and a changed file is noticed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -137,13 +138,31 @@ def test_a_changed_file_is_named(sealed, change):
         store.check(sealed, "form 1")
 
 
-@pytest.mark.parametrize("content", [None, "{", "{}", "[]", '{"format": "form 1", "files": 3}', '{"format": "form 1"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None, "{", "{}", "[]", '{"format": "form 1", "files": 3}', '{"format": "form 1"}', "[" * 200_000,
+        '{"format": "form 1", "files": {}}', '{"format": "form 1", "files": {"../x/a": "one"}}', "{" + " " * (1 << 20),
+    ],
+    ids=lambda c: str(c)[:30],
+)  # fmt: skip
 def test_a_foreign_folder_is_said_to_be_foreign(sealed, content):
+    """Row 40: a manifest that lists nothing, deep json, missing keys, names of files elsewhere, a huge manifest."""
     (sealed / store.MANIFEST).unlink()
     if content is not None:
         (sealed / store.MANIFEST).write_text(content)
     with pytest.raises(store.Foreign, match=r"x` has no manifest.json that can be read"):
         store.check(sealed, "form 1")
+
+
+def test_a_manifest_must_list_the_files_that_the_reader_needs(sealed):
+    """Row 40: a file that the manifest does not list has no hash to compare with."""
+    store.check(sealed, "form 1", ("a", "b"))
+    manifest = json.loads((sealed / store.MANIFEST).read_text())
+    del manifest["files"]["b"]
+    (sealed / store.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(store.Torn, match=r"manifest.json` is torn: expected the file b among \['a'\]"):
+        store.check(sealed, "form 1", ("a", "b"))
 
 
 def test_another_format_is_named(sealed):

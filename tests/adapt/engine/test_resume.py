@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from adapt import store
 from adapt.engine import checkpoint
 from tests.adapt.engine.tiny import jitter, trainer, two_phases, weights
 
@@ -112,6 +113,41 @@ def test_a_torn_checkpoint_is_passed_over_with_a_warning(tmp_path):
     with pytest.raises(checkpoint.TornCheckpoint):
         made.resume(newest)
     assert before.exists()
+
+
+def resealed(path, change):
+    """Change a checkpoint as somebody with an editor would, and write a manifest with the right hashes."""
+    change(path)
+    (path / store.MANIFEST).unlink()
+    store.seal(path, checkpoint.FORMAT)
+
+
+@pytest.mark.parametrize("key", [*checkpoint.KEYS, "all"])
+def test_a_checkpoint_without_a_key_is_refused(tmp_path, key):
+    """Row 40: missing keys of the state, with hashes that are right."""
+    path = fitted(steps=1).save(tmp_path / "mine")
+    state = {k: v for k, v in torch.load(path / "state.pt", weights_only=True).items() if key not in (k, "all")}
+    resealed(path, lambda p: torch.save(state if key != "all" else 3, p / "state.pt"))
+    with pytest.raises(checkpoint.CheckpointError, match="mine"):
+        trainer(["dann"])[0].resume(path)
+
+
+@pytest.mark.parametrize("name", ["state.pt", "weights.safetensors"])
+def test_a_hostile_file_inside_a_checkpoint_is_refused(tmp_path, name):
+    """Row 40 and section 3: brackets instead of a state, with hashes that are right."""
+    path = fitted(steps=1).save(tmp_path / "mine")
+    resealed(path, lambda p: (p / name).write_bytes(b"(" * 300_000))
+    with pytest.raises(checkpoint.CheckpointError, match="mine.*that Trainer.save did not write"):
+        trainer(["dann"])[0].resume(path)
+
+
+@pytest.mark.parametrize("files", ["{}", '{"state.pt": "x"}'])
+def test_a_manifest_without_the_files_is_refused(tmp_path, files):
+    """Row 40: a manifest with `"files": {}` skips no hash."""
+    path = fitted(steps=1).save(tmp_path / "mine")
+    (path / store.MANIFEST).write_text(f'{{"format": "{checkpoint.FORMAT}", "files": {files}}}')
+    with pytest.raises(checkpoint.CheckpointError, match="mine"):
+        trainer(["dann"])[0].resume(path)
 
 
 def test_a_flipped_byte_is_noticed(tmp_path):

@@ -8,12 +8,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
+LARGEST = 1 << 20  # bytes of a manifest: a manifest names a handful of files
 
 
 class Foreign(ValueError):
@@ -74,26 +75,43 @@ def seal(folder: Path, form: str, facts: Mapping[str, Any] | None = None) -> Non
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
-def check(folder: Path, form: str) -> dict[str, Any]:
+def check(folder: Path, form: str, files: Sequence[str] = ()) -> dict[str, Any]:
     """Return the manifest of a sealed folder, after every file of the folder has been hashed again.
 
+    Args:
+        folder: a folder after :func:`seal`.
+        form: the name of the format.
+        files: names that the manifest must list.
+
     Raises:
-        Foreign: the manifest is missing, cannot be read, or is of another format than `form`.
-        Torn: a file is missing or was changed after sealing.
+        Foreign: the manifest is missing, cannot be read, lists nothing, or is of another format than `form`.
+        Torn: a file is missing, was changed after sealing, or is not in the manifest.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = _manifest(folder / MANIFEST)
         found = manifest["format"]
-        files = manifest["files"].items() if found == form else ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        listed = {str(name): str(value) for name, value in manifest["files"].items()} if found == form else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Foreign(f"`{folder}` has no {MANIFEST} that can be read ({type(error).__name__}).") from error
     if found != form:
-        raise Foreign(f"`{folder}` is in the format {found!r}, expected {form!r}: read it with its own version.")
-    for name, expected in files:
+        raise Foreign(
+            f"`{folder}` is in the format {str(found)[:80]!r}, expected {form!r}: read it with its own version."
+        )
+    if not listed or any(Path(name).name != name for name in listed):
+        raise Foreign(f"`{folder}` has no {MANIFEST} that can be read (expected names of files in this folder).")
+    if missing := [name for name in files if name not in listed]:
+        raise Torn(f"`{folder / MANIFEST}` is torn: expected the file {missing[0]} among {sorted(listed)[:9]}.")
+    for name, expected in listed.items():
         now = fingerprint(folder / name) if (folder / name).is_file() else "nothing"
         if now != expected:
-            raise Torn(f"`{folder / name}` is torn: expected {expected}, found {now}.")
+            raise Torn(f"`{folder / name}` is torn: expected {expected[:120]}, found {now}.")
     return manifest
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"more than {LARGEST} bytes")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def fingerprint(file: Path) -> str:

@@ -1,0 +1,32 @@
+"""Files: written whole or not at all, sealed with hashes, and read within limits of memory."""
+
+from adapt.store.limits import Budget, TooLarge, arrays, open_zip, unpacked
+from adapt.store.sealed import (
+    MANIFEST,
+    Foreign,
+    Torn,
+    check,
+    fingerprint,
+    seal,
+    whole_file,
+    whole_folder,
+)
+from adapt.store.torch_files import ForeignObject, load_torch
+
+__all__ = [
+    "Budget",
+    "Foreign",
+    "ForeignObject",
+    "MANIFEST",
+    "TooLarge",
+    "Torn",
+    "arrays",
+    "check",
+    "fingerprint",
+    "load_torch",
+    "open_zip",
+    "seal",
+    "unpacked",
+    "whole_file",
+    "whole_folder",
+]

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapt.encoders.encoder import Encoder
-from adapt.encoders.weights import load_weights, read_weights
+from adapt.encoders.weights import copy_weights, linear_of, read_weights
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -33,9 +33,9 @@ def cifar_resnet(depth: int = 20, weights: str | Path | None = None) -> Encoder:
     if weights is not None:
         tensors = read_weights(weights)
         classifier = {n: tensors.pop(f"linear.{n}") for n in ("weight", "bias") if f"linear.{n}" in tensors}
-        load_weights(body, tensors)
-        if classifier:
-            load_weights(head := nn.Linear(64, len(classifier["bias"])), classifier)
+        where = f"`{weights}`: "
+        copy_weights(body, tensors, where)
+        head = linear_of(classifier, 64, where) if classifier else None
     names = CLASSES if head is not None and head.out_features == 10 else None
     source = None if weights is None else str(weights)
     return Encoder(body, 64, layers=["conv1", "layer1", "layer2", "layer3"], head=head, classes=names, source=source)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from adapt.encoders.encoder import Encoder, has_parameters
-from adapt.encoders.weights import load_weights, read_weights
+from adapt.encoders.weights import copy_weights, linear_of, read_weights
 
 CLASSIFIERS = ("fc", "classifier", "heads", "head")  # where the model families of torchvision keep their classifier
 AUXILIARY = ("AuxLogits", "aux1", "aux2")  # second classifiers of GoogLeNet and Inception
@@ -40,7 +40,7 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
                 setattr(model, part, None)
     path, head = _remove_classifier(model, name)
     if weights is not None and preset is None:
-        head = _load_file(model, read_weights(weights), path, head)
+        head = _load_file(model, weights, path, head)
     return Encoder(
         model,
         head.in_features,
@@ -53,16 +53,14 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
     )
 
 
-def _load_file(model: nn.Module, tensors: dict[str, Tensor], path: str, head: nn.Linear) -> nn.Linear:
+def _load_file(model: nn.Module, file: str | Path, path: str, head: nn.Linear) -> nn.Linear:
     """Load a file into `model`. Return the classifier of the file, or `head` where the file has no classifier."""
+    tensors, where = read_weights(file), f"`{file}`: "
     names = (f"{path}.weight", f"{path}.bias")
     classifier = {n.removeprefix(f"{path}."): tensors.pop(n) for n in names if n in tensors}
     prefixes = tuple(f"{part}." for part in AUXILIARY)
-    load_weights(model, {n: t for n, t in tensors.items() if not n.startswith(prefixes)})
-    if len(classifier) == 2:  # of any number of classes
-        head = nn.Linear(head.in_features, len(classifier["bias"]))
-        load_weights(head, classifier)
-    return head
+    copy_weights(model, {n: t for n, t in tensors.items() if not n.startswith(prefixes)}, where)
+    return linear_of(classifier, head.in_features, where) if classifier else head
 
 
 def _remove_classifier(model: nn.Module, name: str) -> tuple[str, nn.Linear]:

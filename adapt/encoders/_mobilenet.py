@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapt.encoders.encoder import Encoder
-from adapt.encoders.weights import load_weights, read_weights
+from adapt.encoders.weights import copy_weights, read_weights
 
 CHANNELS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
@@ -40,7 +40,12 @@ def mobilenet(width: float = 1.0, weights: str | Path | None = None) -> Encoder:
         before = after
     body.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     if weights is not None:
-        load_weights(body, _from_keras(read_weights(weights)))
+        arrays = read_weights(weights)
+        try:
+            tensors = _from_keras(arrays)
+        except (IndexError, KeyError, ValueError, RuntimeError) as error:  # names or axes of another network
+            raise ValueError(f"`{weights}` does not hold the arrays of MobileNet v1 of Keras: {error}.") from error
+        copy_weights(body, tensors, f"`{weights}`: ")
     return Encoder(body, dim, layers=["conv1", *(f"block{n}" for n in range(1, 14))])
 
 

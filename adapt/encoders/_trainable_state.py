@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from adapt import store
 from adapt.encoders.encoder import Encoder
-from adapt.encoders.weights import read_weights
+from adapt.encoders.weights import check_values, read_weights
 
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
@@ -45,7 +45,8 @@ def load_trainable_state(module: nn.Module, path: str | Path) -> None:
     """Copy a file of :func:`save_trainable_state` into a module prepared in the same way: all tensors or none.
 
     Raises:
-        ValueError: other names or shapes than the tensors that learn in `module`.
+        ValueError: other names, shapes or kinds than the tensors that learn in `module`, or values that are not
+            finite.
     """
     tensors, own = read_weights(path), trainable_state(module)
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
@@ -56,6 +57,7 @@ def load_trainable_state(module: nn.Module, path: str | Path) -> None:
             f"not expected {extra[:3]}, of another shape {wrong[:3]}. "
             "Prepare the module as before saving: the same strategy, the same adapters."
         )
+    check_values(own, tensors, f"`{path}`: ")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])

@@ -1,14 +1,15 @@
 """Weight files: read a file, and load the tensors into a module."""
 
-import zipfile
+import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from adapt import store
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -19,25 +20,39 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             with ``weights_only=True``: no code in the file runs. A nested ``state_dict`` or ``model`` entry is
             unpacked, and the prefix ``module.`` of ``DataParallel`` is removed.
 
+    The content takes at most 4 times the memory of the file and 64 MiB; a file that claims more is refused.
+
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an unreadable file, or a file with something else than tensors.
+        ValueError: an unreadable file, a file that claims more than the file holds, a file with something else than
+            dense tensors, two tensors of one name (``weight`` beside ``module.weight``).
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"expected a weight file at `{path}`, and there is none.")
     try:
         weights = _read(path)
-    except (RuntimeError, ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
+    except (store.ForeignObject, pickle.UnpicklingError) as error:
+        raise ValueError(f"`{path}` holds more than tensors and was not opened further: {error}.") from error
+    except (MemoryError, PermissionError):  # not the fault of the file
+        raise
+    except Exception as error:  # each kind of damage has another class
         raise ValueError(
             f"`{path}` cannot be read as a {path.suffix} weight file; is it complete? ({error})"
         ) from error
-    except Exception as error:  # weights_only=True refuses with a pickle.UnpicklingError
-        raise ValueError(f"`{path}` holds more than tensors and was not opened further: {error}") from error
     for key in ("state_dict", "model"):
         if isinstance(weights.get(key), dict):
             weights = weights[key]
-    tensors = {name.removeprefix("module."): value for name, value in weights.items() if isinstance(value, Tensor)}
+    tensors: dict[str, Tensor] = {}
+    for whole, value in weights.items():
+        if not isinstance(value, Tensor):
+            continue
+        name = str(whole).removeprefix("module.")
+        if name in tensors:
+            raise ValueError(f"`{path}` holds `{name}` and `module.{name}`: expected one of the two, remove the other.")
+        if value.layout != torch.strided or value.is_quantized:
+            raise ValueError(f"`{path}` must hold dense tensors, found `{name}` of {value.dtype} and {value.layout}.")
+        tensors[name] = value
     if not tensors:
         raise ValueError(f"`{path}` holds no tensors by name; expected a state_dict.")
     return tensors
@@ -47,9 +62,8 @@ def _read(path: Path) -> dict:
     if path.suffix == ".safetensors":
         return load_file(path)
     if path.suffix == ".npz":
-        with numpy.load(path, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: torch.from_numpy(array) for name, array in store.arrays(path).items()}
+    loaded = store.load_torch(path)
     if not isinstance(loaded, dict):
         raise ValueError(f"expected a dict of tensors, found {type(loaded).__name__}")
     return loaded
@@ -76,30 +90,88 @@ def load_weights(module: nn.Module, weights: str | Path | dict[str, Tensor], *, 
         strict: every parameter and buffer of `module` must be in the file, and the file must hold nothing else.
             ``False`` loads the matching names; the :class:`LoadReport` lists the other names.
 
+    A floating-point weight may have another width in the file: the weight is rounded to the width in `module`.
+
     Raises:
-        ValueError: other names (strict), other shapes, or no name in common. `module` is then
-            unchanged.
+        ValueError: other names (strict), other shapes, or no name in common; values that are not finite; integers,
+            booleans or complex numbers in place of floating-point numbers, and the reverse. `module` is then unchanged.
     """
-    tensors = weights if isinstance(weights, dict) else read_weights(weights)
+    if isinstance(weights, dict):
+        return copy_weights(module, weights, strict=strict)
+    return copy_weights(module, read_weights(weights), f"`{weights}`: ", strict=strict)
+
+
+def copy_weights(
+    module: nn.Module, tensors: Mapping[str, Tensor], where: str = "", *, strict: bool = True
+) -> LoadReport:
+    """Copy tensors as :func:`load_weights` does, with the file of the tensors, `where`, in front of each message."""
     own = module.state_dict()
     # older files lack the counter of BatchNorm, which inference does not read
     missing = [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")]
     unexpected = [n for n in tensors if n not in own]
     loaded = [n for n in own if n in tensors]
-    wrong = [
-        f"`{n}` {tuple(tensors[n].shape)} instead of {tuple(own[n].shape)}"
-        for n in loaded
-        if own[n].shape != tensors[n].shape
-    ]
-    if wrong:
-        raise ValueError(f"weights of another shape: {_first_of(wrong)}; is it the same architecture?")
+    check_values(own, {n: tensors[n] for n in loaded}, where)
     if not loaded or (strict and (missing or unexpected)):
         raise ValueError(
-            f"the weights do not fit the module: missing {_first_of(missing)}; not expected {_first_of(unexpected)}. "
-            "Pass `strict=False` to load the names that match."
+            f"{where}the weights do not fit the module: missing {_first_of(missing)}; not expected "
+            f"{_first_of(unexpected)}. Pass `strict=False` to load the names that match."
         )
     module.load_state_dict({n: tensors[n] for n in loaded}, strict=False)
     return LoadReport(loaded, missing, unexpected)
+
+
+def linear_of(tensors: Mapping[str, Tensor], features: int, where: str = "") -> nn.Linear:
+    """Return the linear layer with the tensors `weight` and `bias`, for any number of classes.
+
+    Raises:
+        ValueError: no such tensors, or another number of features.
+    """
+    weight = tensors.get("weight", torch.empty(0))
+    fits = weight.ndim == 2 and weight.shape[1] == features
+    layer = nn.Linear(features, len(weight) if fits else 1)  # a shape that does not fit is named below
+    copy_weights(layer, tensors, where)
+    return layer
+
+
+def check_values(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str = "") -> None:
+    """Raise a ValueError unless `tensors` have the shapes and kinds of the tensors `own`, and finite values."""
+    wrong = [
+        f"`{n}` {tuple(value.shape)} instead of {tuple(own[n].shape)}"
+        for n, value in tensors.items()
+        if own[n].shape != value.shape
+    ]
+    if wrong:
+        raise ValueError(f"{where}weights of another shape: {_first_of(wrong)}; is it the same architecture?")
+    wrong = [f"`{n}` {v.dtype} instead of {own[n].dtype}" for n, v in tensors.items() if not _same_kind(v, own[n])]
+    if wrong:
+        raise ValueError(
+            f"{where}weights of another kind: {_first_of(wrong)}; convert them where the values are right."
+        )
+    wrong = [f"`{n}`" for n, value in tensors.items() if not _finite(value, own[n])]
+    if wrong:
+        raise ValueError(
+            f"{where}weights that are not finite: {_first_of(wrong)}; take a file from before the failure."
+        )
+
+
+def _same_kind(value: Tensor, own: Tensor) -> bool:
+    """Return whether copying keeps the values up to rounding."""
+    if own.dtype == torch.bool and value.dtype == torch.uint8:  # masks of torch before 1.2
+        return True
+    return (value.is_floating_point(), value.is_complex(), value.dtype == torch.bool) == (
+        own.is_floating_point(),
+        own.is_complex(),
+        own.dtype == torch.bool,
+    )
+
+
+def _finite(value: Tensor, own: Tensor) -> bool:
+    """Return whether a tensor is finite in the width of `own`, or infinite where `own` is: a mask of attention."""
+    if not value.is_floating_point() and not value.is_complex():
+        return True
+    narrow = value.to(own.dtype)
+    finite = narrow.float().isfinite() if narrow.element_size() == 1 else narrow.isfinite()
+    return bool(finite.all()) or bool((finite | (narrow == own.to(narrow.device))).all())
 
 
 def _first_of(names: list[str]) -> str:

@@ -1,5 +1,6 @@
 """The engine trains any mixture of terms. The engine knows no method, and a method knows no loop."""
 
+from adapt.engine import callbacks
 from adapt.engine._features import features
 from adapt.engine._supervised import supervised
 from adapt.engine._trainer import Trainer
@@ -21,6 +22,7 @@ __all__ = [
     "TornCheckpoint",
     "Trainer",
     "View",
+    "callbacks",
     "cosine",
     "features",
     "gather",

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from adapt.encoders import synchronize_batch_norm
 from adapt.engine import runtime, state
+from adapt.engine.callbacks import Callback, calling
 from adapt.engine.door import check_choice, check_passes, check_streams, check_watched, phases_of
-from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, measure, predict, score, unit_of
+from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, measure, predict, score
 from adapt.engine.finite import FiniteCheck
-from adapt.engine.log import PROJECTED, Log, claim
+from adapt.engine.history import History
+from adapt.engine.log import claim
 from adapt.engine.loop import TakenStep, run, with_users_randomness
 from adapt.engine.micro_batches import MicroBatches
 from adapt.engine.monitor import monitor
@@ -25,6 +27,7 @@ from adapt.engine.step import KeptPasses, Step
 from adapt.engine.tasks import TaskBackward
 from adapt.engine.term import Phase, Term, check_terms
 from adapt.engine.update import EncoderScale, OptimizerFactory, Update, averaged, described, shown, updates_of
+from adapt.engine.watching import unlabelled
 from adapt.heads import Score
 from adapt.protocols import MapStyle, expect_head
 from adapt.randomness import keyed_seed, untouched_randomness
@@ -58,9 +61,11 @@ class Trainer:
             stream. BatchNorm sees the joint batch, or a single stream.
         batch_norm: on several ranks, ``"global"`` normalises by the rows of all ranks, as a single rank does;
             ``"rank"`` by the rows of each rank, and the running statistics are averaged before evaluation and saving.
-        watch: named (head, dataset) or (head, dataset, stream), scored along the way, for the reader alone: nothing is
-            chosen on a watched set. For `stream` see `evaluate`.
+        watch: named (head, dataset) or (head, dataset, stream), scored along the way, for the reader and for callbacks.
+            For `stream` see `evaluate`. Of a set without labels the log shows the outputs: shares of the predicted
+            classes and entropy, or mean and quantiles.
         watch_every: steps between two scores.
+        callbacks: functions called with logged scalars and scores, see :mod:`adapt.engine.callbacks`.
         log: folder for TensorBoard and checkpoints; None writes nothing.
         log_every: steps between logged scalars; the trainer reads the device, and waits for the device, only then.
         save_every: steps between checkpoints.
@@ -93,6 +98,7 @@ class Trainer:
         batch_norm: str = "global",
         watch: Mapping[str, tuple[nn.Module, MapStyle] | tuple[nn.Module, MapStyle, str]] | None = None,
         watch_every: int = 250,
+        callbacks: Sequence[Callback] = (),
         log: str | Path | None = None,
         log_every: int = 50,
         save_every: int = 500,
@@ -108,7 +114,8 @@ class Trainer:
         self.streams, self.watch = dict(streams or {}), dict(watch or {})
         check_streams(self.streams)
         self.readers = Readers(encoder, self.streams, self.phases)
-        check_watched(self.watch, self.streams, self.readers)
+        check_watched(self.watch, self.readers)
+        self.unlabelled = unlabelled(self.watch, self.streams)
         self.terms = check_terms(self.phases, self.streams)
         self.device = runtime.start(device)
         self.rank, self.world = runtime.rank(), runtime.world_size()
@@ -133,6 +140,10 @@ class Trainer:
         self.log_every, self.watch_every, self.save_every, self.keep = log_every, watch_every, save_every, keep
         self.progress, self.step, self.planned = progress, 0, 0
         self.looping, self.claimed, self.resumed = False, False, False
+        self.stopped: str | None = None  # why the run ended before its plan
+        self.told_at: int | None = None  # the last step with scores for the callbacks
+        self.record, self.callbacks = History(), list(callbacks)
+        calling.check(self.callbacks, self)
         self.seen: dict[str, Objective] | None = None
         follows = callable(schedule) or any(callable(scale) for u in self.updates for scale in u.scales)
         self.asked_for: set[str] = {"progress"} if follows else set()  # terms add what they read
@@ -140,6 +151,7 @@ class Trainer:
         self.settings = {
             "encoder_scale": shown(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
             "ema": ema, "passes": passes, "seed": seed, "balance": self.tasks.name,
+            "callbacks": calling.settings_of(self.callbacks),
             **described(self.terms, self.streams, self.updates),
         }  # fmt: skip
 
@@ -271,6 +283,21 @@ class Trainer:
             inputs[name] = [next(again).inputs for _ in range(self.accumulate)]
         return inputs
 
+    def stop(self, reason: str = "as asked") -> None:
+        """End the run after this step: `fit` and the loop over `steps` score, save and return.
+
+        The checkpoint knows the reason: a resumed run stays stopped. To train on set ``trainer.stopped = None``.
+        """
+        self.stopped = reason
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One row for each step with logged values, for ``pandas.DataFrame(trainer.history)``; complete on rank 0.
+
+        Without `log`, progress bar and callbacks, scalars are not computed, and rows hold the watched scores alone.
+        """
+        return self.record.rows
+
     # ---- measuring ----
 
     def predict(
@@ -291,13 +318,11 @@ class Trainer:
     ) -> Score:  # fmt: skip
         """Return the score of the head on a labelled dataset, with its 95 % interval; other arguments as in `predict`.
 
-        `unit`, one entry per row, such as the person of each window, makes the interval an interval over units. None
-        takes ``dataset.groups`` where the data set has groups; ``range(len(dataset))`` makes each row a unit.
+        `unit`, one entry per row, such as the person of each window, makes the interval an interval over units.
         """
         expect_head(head)
         check_labelled("`dataset`", dataset, form_of(self.streams, stream), unit)
-        found = measure(dataset=dataset, **self._of(head, stream, batch_size, workers)).measures
-        return score(head, found, unit_of(dataset, unit))
+        return score(head, measure(dataset=dataset, **self._of(head, stream, batch_size, workers)).measures, unit)
 
     def _of(self, head: nn.Module, stream: str | None, batch_size: int = 256, workers: int = 0) -> dict[str, Any]:
         """Return encoder and head with the weights of the evaluation, and how rows are read and computed."""
@@ -308,14 +333,6 @@ class Trainer:
             "stream": stream, "batch_size": batch_size, "workers": workers, "device": self.device,
             "autocast": self.autocast, **vars(form_of(self.streams, stream)),
         }  # fmt: skip
-
-    def _watch(self, log: Log | None, *, final: bool = False) -> None:
-        first, found = PROJECTED if final else 0, {}
-        for name, (head, dataset, *stream) in (self.watch if self.folder else {}).items():
-            found[name] = measure(dataset=dataset, first=first, **self._of(head, stream[0] if stream else None)), head
-        if log:  # rank 0
-            log.watched(found, self.settings, self.step, final=final)
-            log.tasks(self.tasks.conflicts, self.step)
 
     # ---- state ----
 

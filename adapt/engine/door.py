@@ -6,7 +6,6 @@ from typing import Any
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from adapt.engine import runtime
-from adapt.engine.evaluate import check_labelled, form_of
 from adapt.engine.readers import Readers
 from adapt.engine.term import Phase, Term, flatten
 from adapt.protocols import Source, expect, expect_head
@@ -75,13 +74,11 @@ def check_passes(readers: Readers, streams: Mapping[str, Source], passes: str, b
             )
 
 
-def check_watched(watch: Mapping[str, Any], streams: Mapping[str, Source], readers: Readers) -> None:
-    """Raise unless every entry is (head, labelled dataset), or (head, labelled dataset, name of a stream)."""
+def check_watched(watch: Mapping[str, Any], readers: Readers) -> None:
+    """Raise unless every entry is (head, dataset), or (head, dataset, name of a stream)."""
     for name, entry in watch.items():
         what = f"`watch[{name!r}]`"
         if not isinstance(entry, tuple | list) or not 2 <= len(entry) <= 3:
             raise TypeError(f"{what} must be (head, dataset) or (head, dataset, stream), got a {type(entry).__name__}.")
         expect_head(entry[0], what)
-        stream = entry[2] if len(entry) == 3 else None
-        readers.path(stream)
-        check_labelled(what, entry[1], form_of(streams, stream))
+        readers.path(entry[2] if len(entry) == 3 else None)

@@ -14,7 +14,6 @@ from adapt.protocols import MapStyle, Source, TellsStreamsApart, expect_head, of
 from adapt.randomness import untouched_randomness
 from adapt.streams import Stream
 from adapt.streams.items import ItemForm, batches_of
-from adapt.streams.told import groups_told
 from adapt.streams.tree import concatenate, has_list, like_mapping, like_sequence, map_tensors
 
 Unit = Sequence[Any] | Tensor  # the unit of each row: numbers, texts, any values that can be compared
@@ -87,6 +86,7 @@ def measure(
     dataset: MapStyle,
     *,
     first: int = 0,
+    labelled: bool = True,
     stream: str | None = None,
     batch_size: int = 256,
     workers: int = 0,
@@ -102,6 +102,7 @@ def measure(
 
     Args:
         first: number of first rows whose features and labels are kept.
+        labelled: ``False`` takes the observations of the head, which need no labels, in place of measures.
 
     The other arguments are the arguments of :func:`predict`.
 
@@ -111,12 +112,14 @@ def measure(
     """
     name, form, rows = stream or UNNAMED, ItemForm(label, collate, input), len(dataset)
     asked, mine = expect_head(head), -(-first // runtime.world_size())
+    told: Any = head  # a watched set without labels was checked at the door
     done = 0
 
     def computed(step: Step, labels: Any) -> tuple[Any, Any, Any]:
         nonlocal done
         count = len(step[name].index)
-        measures = asked.measure(step.output(head, name), labels)
+        output = step.output(head, name)
+        measures = asked.measure(output, labels) if labelled else told.observe(output)
         _check_rows(measures, count, type(head).__name__)
         wanted = min(max(mine - done, 0), count)
         done += count
@@ -126,7 +129,7 @@ def measure(
     with evaluating(encoder, head):
         parts = [computed(*s) for s in _steps(encoder, dataset, name, form, batch_size, workers, device, autocast)]
     measures, *others = zip(*parts, strict=True)
-    kept = [concatenate([x for x in column if x is not None]) if first else None for column in others]
+    kept = [concatenate(there) if (there := [x for x in column if x is not None]) else None for column in others]
     everyone = runtime.gather_objects((concatenate(measures), *kept))
     if len(everyone) == 1:
         return Measured(*everyone[0])
@@ -150,11 +153,10 @@ def score(head: nn.Module, measures: Any, unit: Unit | None = None) -> Score:
 
 def check_labelled(what: str, dataset: MapStyle, form: ItemForm = ItemForm(), unit: Unit | None = None) -> None:
     """Raise unless `dataset` has rows with labels, and `unit` has one entry per row."""
-    with untouched_randomness():  # a dataset may draw
-        labelled = len(dataset) > 0 and form.split(dataset[0])[1] is not None
-    if not labelled:
-        found = "no rows" if len(dataset) == 0 else "inputs without labels"
-        raise ValueError(f"{what} has {found}: a score needs labelled rows. For outputs alone use `Trainer.predict`.")
+    if not has_labels(what, dataset, form):
+        raise ValueError(
+            f"{what} has inputs without labels: a score needs labelled rows. For outputs alone use `Trainer.predict`."
+        )
     if unit is not None and len(unit) != len(dataset):
         raise ValueError(
             f"`unit` must have one entry for each of the {len(dataset)} rows of {what}, got {len(unit)}: give the unit "
@@ -162,9 +164,16 @@ def check_labelled(what: str, dataset: MapStyle, form: ItemForm = ItemForm(), un
         )
 
 
-def unit_of(dataset: MapStyle, unit: Unit | None) -> Unit | None:
-    """Return the unit of each row: `unit`, else the groups of a dataset with ``groups``, else None."""
-    return groups_told(dataset) if unit is None else unit
+def has_labels(what: str, dataset: MapStyle, form: ItemForm = ItemForm()) -> bool:
+    """Whether the rows of a dataset have labels.
+
+    Raises:
+        ValueError: a dataset without rows.
+    """
+    if len(dataset) == 0:
+        raise ValueError(f"{what} has no rows: expected a dataset with at least one row.")
+    with untouched_randomness():  # a dataset may draw
+        return form.split(dataset[0])[1] is not None
 
 
 def form_of(streams: Mapping[str, Source], stream: str | None) -> ItemForm:

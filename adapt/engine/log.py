@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from adapt.engine import runtime
-from adapt.engine.evaluate import Measured, score
+from adapt.engine.evaluate import Measured
 from adapt.engine.pictures import affinity_figure, confusion_figure
 from adapt.engine.tasks.conflicts import Conflicts
 from adapt.protocols import CountsPairs, offers
+
+if TYPE_CHECKING:
+    from adapt.engine.watching import Watched
 
 PROJECTED = 300  # first rows of each watched set on the PROJECTOR page
 
@@ -57,37 +61,16 @@ class Log:
         rows = [list(pair) for pair in zip(domains, classes, strict=True)]
         self.writer.add_embedding(features, metadata=rows, metadata_header=["domain", "class"], global_step=step)
 
-    def watched(
-        self, found: Mapping[str, tuple[Measured, nn.Module]], settings: Mapping[str, object], step: int, *, final: bool
-    ) -> None:
-        """Write the scores of all watched sets; in the first step the settings; after the last step the pictures.
-
-        Args:
-            found: (measured rows, head) by name of the watched set.
-            settings: of the run.
-            final: after the last step: write confusion matrices, projector and the row of the HPARAMS page.
-        """
-        scores = {name: score(head, measured.measures) for name, (measured, head) in found.items()}
-        self.scalars({f"{s.metric.replace(' ', '_')}/{n}": s.value for n, s in scores.items()}, step)
-        if step == 0:
-            self.text("settings", settings, 0)
-        if final:
-            self._pictures(found, step)
-            self.hparams(settings, {f"final/{n}": s.value for n, s in scores.items()})
-
-    def _pictures(self, found: Mapping[str, tuple[Measured, nn.Module]], step: int) -> None:
+    def pictures(self, found: Mapping[str, "Watched"], step: int) -> None:
         """Write confusion matrices, and the first features of all watched sets, together, for the projector."""
         features, domains, classes = [], [], []
-        for name, (measured, head) in found.items():
-            names = head.names if offers(head, CountsPairs) else None
-            if offers(head, CountsPairs):
+        for name, (head, measured, score, _) in found.items():
+            if score is not None and offers(head, CountsPairs):
                 self.confusion(f"confusion/{name}", head.confusion(measured.measures), head.names, step)
             features.append(measured.features.flatten(1))
-            single = isinstance(measured.labels, Tensor)
-            labels = measured.labels.tolist() if single else ["several"] * len(features[-1])
-            domains += [name] * len(labels)
-            classes += [names[y] if names and isinstance(y, int) else str(y) for y in labels]
-        if len({f.shape[1] for f in features}) == 1:
+            domains += [name] * len(features[-1])
+            classes += _classes_of(head, measured)
+        if features and len({f.shape[1] for f in features}) == 1:
             self.embedding(torch.cat(features), domains, classes, step)
 
     def tasks(self, conflicts: Conflicts, step: int) -> None:
@@ -102,6 +85,17 @@ class Log:
 
     def close(self) -> None:
         self.writer.close()
+
+
+def _classes_of(head: nn.Module, measured: Measured) -> list[str]:
+    """Return the class of each row of the projector; in a set without labels, the predicted class."""
+    rows, labels, names = len(measured.features), measured.labels, head.names if offers(head, CountsPairs) else None
+    if labels is None and isinstance(measured.measures, Mapping):
+        labels = measured.measures.get("predicted")
+    if not isinstance(labels, Tensor):
+        return ["several" if labels is not None else "unknown"] * rows
+    known = dict(enumerate(names or ()))
+    return [known.get(y, str(y)) if isinstance(y, int) else str(y) for y in labels[:rows].tolist()]
 
 
 def claim(folder: Path) -> None:

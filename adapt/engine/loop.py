@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from adapt.engine import checkpoint
+from adapt.engine.callbacks import calling
+from adapt.engine.history import FILE
 from adapt.engine.log import Log
 from adapt.engine.monitor import Speed, as_numbers, term_values
 from adapt.engine.objective import Objective
 from adapt.engine.plan import Plan, say_what_changes
+from adapt.engine.watching import Watched, look
+from adapt.heads import Score
 from adapt.randomness import untouched_randomness
 
 if TYPE_CHECKING:
@@ -67,7 +71,7 @@ def run(trainer: "Trainer", plan: Plan, *, shown: bool = False) -> Iterator[Take
         trainer.claim_folder()
         follows = bool(trainer.asked_for)
         say_what_changes(plan, trainer.step, trainer.planned, follows_progress=follows, resumed=trainer.resumed)
-        if trainer.step < plan.until:
+        if trainer.step < plan.until and trainer.stopped is None:
             trainer.planned, trainer.resumed = plan.planned, False
             yield from _logged(trainer, plan.until, shown)
     finally:
@@ -75,11 +79,15 @@ def run(trainer: "Trainer", plan: Plan, *, shown: bool = False) -> Iterator[Take
 
 
 def _logged(trainer: "Trainer", until: int, shown: bool) -> Iterator[TakenStep]:
-    log = Log(trainer.folder, trainer.step) if trainer.folder and trainer.rank == 0 else None
+    folder = trainer.folder if trainer.rank == 0 else None
+    log = Log(folder, trainer.step) if folder else None
+    trainer.record.open(folder and folder / FILE, trainer.step)
     try:
         yield from _steps(trainer, until, log, shown)
         _finish(trainer, log)
     finally:
+        calling.close(trainer.callbacks)
+        trainer.record.close()
         if log:
             log.close()
 
@@ -107,22 +115,24 @@ def _steps(trainer: "Trainer", until: int, log: Log | None, shown: bool) -> Iter
         for name, stream in trainer.streams.items()
     }
     speed = Speed(sum(s.batch_size for s in trainer.streams.values()) * trainer.accumulate)
+    heard = trainer.progress or trainer.folder is not None or bool(trainer.callbacks)
     trainer.network.train()
     with tqdm(total=until, initial=trainer.step, disable=quiet, unit="step") as bar:
-        while trainer.step < until:
+        while trainer.step < until and trainer.stopped is None:
             number = trainer.step
             if number % trainer.watch_every == 0:
-                trainer._watch(log)
-            logging = number % trainer.log_every == 0 and (trainer.progress or trainer.folder is not None)
+                _watch(trainer, log)
+                if trainer.stopped is not None:
+                    break
+            logging = heard and number % trainer.log_every == 0
             seen: dict[str, Objective] = {}
             trainer.seen = seen if shown else None
             scalars: Scalars = trainer._step(batches, logging)
             if logging:
                 trainer.finite.read()
-                scalars = as_numbers(scalars) | speed.read()
-                bar.set_postfix(loss=f"{scalars['loss/total']:.3g}" if "loss/total" in scalars else "")
-                if log:
-                    log.scalars(scalars, number)
+                scalars = values = as_numbers(scalars) | speed.read()
+                bar.set_postfix(loss=f"{values['loss/total']:.3g}" if "loss/total" in values else "")
+                _tell(trainer, log, number, values, None)
             trainer.step += 1
             speed.steps += 1
             bar.update()
@@ -135,18 +145,54 @@ def _steps(trainer: "Trainer", until: int, log: Log | None, shown: bool) -> Iter
                 )
 
 
+def _watch(trainer: "Trainer", log: Log | None, *, final: bool = False) -> dict[str, Watched]:
+    """Score the watched sets, and tell the log, the history and the callbacks."""
+    found = look(trainer, final=final)
+    values = {tag: value for watched in found.values() for tag, value in watched.values.items()}
+    _tell(trainer, log, trainer.step, values, {name: w.score for name, w in found.items() if w.score is not None})
+    if log:
+        if trainer.step == 0:
+            log.text("settings", trainer.settings, 0)
+        log.tasks(trainer.tasks.conflicts, trainer.step)
+    return found
+
+
+def _tell(
+    trainer: "Trainer", log: Log | None, step: int, values: Mapping[str, float], scores: Mapping[str, Score] | None
+) -> None:
+    numbers = {tag: value for tag, value in values.items() if value == value}  # NaN: the task was not in the batch
+    if numbers:
+        trainer.record.add(step, numbers)
+    if log:
+        log.scalars(numbers, step)
+    if scores is None or trainer.told_at != step:  # the end of a run scores again: callbacks hear of a step once
+        trainer.told_at = trainer.told_at if scores is None else step
+        calling.call(trainer, step, numbers, scores)
+
+
 def _save_on_the_way(trainer: "Trainer", log: Log | None) -> None:
     if trainer.folder and trainer.step % trainer.save_every == 0:
-        if log:
-            log.flush()  # what is logged before a checkpoint is on disk with it
-        trainer.save()
+        _save(trainer, log)
+
+
+def _save(trainer: "Trainer", log: Log | None) -> None:
+    trainer.record.flush()  # what is logged before a checkpoint is on disk with it
+    if log:
+        log.flush()
+    trainer.save()
 
 
 def _finish(trainer: "Trainer", log: Log | None) -> None:
-    """Score and save; pictures come at the end of the plan alone: a part of a plan has none, so parts equal a whole."""
-    if not trainer.folder:
-        return
-    if trainer.step >= trainer.planned:
-        trainer._watch(log, final=True)
-    if checkpoint.name(trainer.step) not in [p.name for p in checkpoint.newest_first(trainer.checkpoints)]:
-        trainer.save()
+    """Score, save and draw, in this order: pictures that fail cost no checkpoint.
+
+    Only the end of the plan has final scores and pictures: a part of a plan has none, so parts equal a whole.
+    """
+    ended = trainer.step >= trainer.planned or trainer.stopped is not None
+    found = _watch(trainer, log, final=trainer.folder is not None) if ended else {}
+    if trainer.folder:
+        if checkpoint.name(trainer.step) not in [p.name for p in checkpoint.newest_first(trainer.checkpoints)]:
+            _save(trainer, log)
+        if log and ended:
+            log.pictures(found, trainer.step)
+            scores = {f"final/{name}": w.score.value for name, w in found.items() if w.score is not None}
+            log.hparams(trainer.settings, scores)

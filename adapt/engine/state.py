@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from adapt.engine import checkpoint, runtime
+from adapt.engine.callbacks import calling
 from adapt.engine.finite import check_weights
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def save(trainer: "Trainer", path: str | Path | None) -> Path:
 def _state(trainer: "Trainer") -> dict[str, Any]:
     return {
         "step": trainer.step, "planned": trainer.planned, "asked_for": sorted(trainer.asked_for),
+        "stopped": trainer.stopped, "told_at": trainer.told_at, "callbacks": calling.states(trainer.callbacks),
         "settings": trainer.settings, "torch": str(torch.__version__),
         "optimizers": [u.optimizer.state_dict() for u in trainer.updates],
         "ema": None if trainer.ema is None else trainer.ema.state_dict(),
@@ -56,13 +58,29 @@ def found(trainer: "Trainer", path: str | Path | None) -> Found:
 
 def load(trainer: "Trainer", where: Path, weights: dict[str, Tensor], saved: dict[str, Any]) -> None:
     """Put the state of a checkpoint of the same configuration into `trainer`."""
+    _put(trainer, weights, saved)
+    for update, optimizer in zip(trainer.updates, saved["optimizers"], strict=True):
+        update.optimizer.load_state_dict(optimizer)
+    trainer.step, trainer.planned, trainer.resumed = saved["step"], saved["planned"], True
+    trainer.stopped, trainer.told_at = saved["stopped"], saved["told_at"]
+    calling.load_states(trainer.callbacks, saved["callbacks"])
+    trainer.asked_for.update(saved["asked_for"])
+    trainer.claimed = trainer.folder is not None and where.parent == trainer.checkpoints
+
+
+def load_weights(trainer: "Trainer", path: str | Path) -> None:
+    """Put the weights of a checkpoint, and the average where one is kept, into `trainer`; the state of the run stays.
+
+    Raises:
+        The errors of :func:`found`.
+    """
+    _, weights, saved = found(trainer, path)
+    _put(trainer, weights, saved)
+
+
+def _put(trainer: "Trainer", weights: dict[str, Tensor], saved: dict[str, Any]) -> None:
     with torch.no_grad():
         for name, tensor in checkpoint.tensors(trainer.network).items():
             tensor.copy_(weights[name])
-    for update, optimizer in zip(trainer.updates, saved["optimizers"], strict=True):
-        update.optimizer.load_state_dict(optimizer)
     if trainer.ema is not None:
         trainer.ema.load_state_dict(saved["ema"])
-    trainer.step, trainer.planned, trainer.resumed = saved["step"], saved["planned"], True
-    trainer.asked_for.update(saved["asked_for"])
-    trainer.claimed = trainer.folder is not None and where.parent == trainer.checkpoints

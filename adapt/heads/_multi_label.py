@@ -58,6 +58,15 @@ class MultiLabel(nn.Module):
         """
         return average("label accuracy", measures, higher_is_better=True, units=units)
 
+    def observe(self, logits: Tensor) -> Tensor:
+        """Return ``(n, labels)`` predictions of 0 and 1."""
+        return (logits > 0).to(torch.uint8)
+
+    def summary(self, observations: Tensor) -> dict[str, float]:
+        """Return the share of rows with each predicted label, by name."""
+        shares = observations.double().mean(0).tolist()
+        return {f"predicted/{name}": share for name, share in zip(self.names, shares, strict=True)}
+
     def check(self, labels: Tensor) -> None:
         """Raise a ValueError unless `labels` are ``(n, labels)`` of 0 and 1. A host synchronisation on a GPU."""
         expected = (len(labels), len(self.names))

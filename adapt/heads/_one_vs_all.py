@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from adapt.heads.class_values import count_pairs
 from adapt.heads.classifier import Classifier, accuracy, expect_integers
+from adapt.heads.observations import class_summary, observe_classes
 from adapt.heads.score import Score
 from adapt.protocols import HasDim
 
@@ -76,6 +77,14 @@ class OneVsAll(nn.Module):
             units: the unit of each row where rows belong together, as in :meth:`Classifier.score`.
         """
         return accuracy(measures, self.names, units)
+
+    def observe(self, output: Tensor) -> dict[str, Tensor]:
+        """Return ``(n,)`` predicted classes, K where unknown, and entropies over the K classes."""
+        return observe_classes(output.chunk(2, 1)[0]) | {"predicted": self.predict(output)}
+
+    def summary(self, observations: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the shares of the predicted classes, unknown included, and the mean entropy in nats, by name."""
+        return class_summary(observations, self.names)
 
     def confusion(self, measures: Mapping[str, Tensor]) -> Tensor:
         """Return ``(K + 1, K + 1)`` counts: the row is the true class, the column the predicted class."""

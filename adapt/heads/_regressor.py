@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapt.heads.observations import number_summary
 from adapt.heads.score import Score, average
 from adapt.heads.sizes import check_count, check_dropout, check_features
 from adapt.protocols import HasDim, dim_of
@@ -61,6 +62,14 @@ class Regressor(nn.Module):
         units = None if units is None else units[rows]
         found = average("mean absolute error", errors, higher_is_better=False, units=units)
         return replace(found, further=r2(measures["label"], measures["error"]))
+
+    def observe(self, predicted: Tensor) -> Tensor:
+        """Return ``(n, outputs)``, the predictions themselves."""
+        return predicted.reshape(len(predicted), -1)
+
+    def summary(self, observations: Tensor) -> dict[str, float]:
+        """Return mean, median, 5 % and 95 % quantile of each output, by name."""
+        return number_summary(observations)
 
     def check(self, labels: Tensor) -> None:
         """Raise a ValueError unless `labels` have the shape of the predictions; a loss would broadcast in silence."""

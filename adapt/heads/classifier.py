@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapt.heads.class_values import calibration_error, class_values, confidence_of, count_pairs
+from adapt.heads.observations import class_summary, observe_classes
 from adapt.heads.score import Score, proportion
 from adapt.heads.sizes import check_dropout, check_features, names_of
 from adapt.protocols import HasDim, dim_of
@@ -69,6 +70,14 @@ class Classifier(nn.Module):
                 interval over units, see :func:`adapt.heads.ratio`.
         """
         return accuracy(measures, self.names, units)
+
+    def observe(self, logits: Tensor) -> dict[str, Tensor]:
+        """Return ``(n,)`` predicted classes and entropies, which need no labels."""
+        return observe_classes(logits)
+
+    def summary(self, observations: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the shares of the predicted classes and the mean entropy in nats, by name."""
+        return class_summary(observations, self.names)
 
     def confusion(self, measures: Mapping[str, Tensor]) -> Tensor:
         """Return ``(classes, classes)`` counts: the row is the true class, the column the predicted class."""

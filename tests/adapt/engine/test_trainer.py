@@ -267,6 +267,7 @@ def build(terms=None, data=None, **options):
 
 
 BARE = TensorDataset(torch.zeros(5, 6))
+EMPTY = TensorDataset(torch.zeros(0, 6))
 
 
 def relabelled(labels):
@@ -299,11 +300,11 @@ def relabelled(labels):
             "names of their own",
         ),
         (
-            lambda: (lambda e, h: Trainer(e, [adapt.supervised(h, "source")], streams(), watch={"x": (h, BARE)}))(
+            lambda: (lambda e, h: Trainer(e, [adapt.supervised(h, "source")], streams(), watch={"x": (h, EMPTY)}))(
                 *network()
             ),
             ValueError,
-            r"`watch\['x'\]` has inputs without labels",
+            r"`watch\['x'\]` has no rows",
         ),
         (lambda: build().evaluate(network()[1], BARE), ValueError, "`dataset` has inputs without labels"),
         (lambda: Term("x", 3.0), TypeError, "must be callable"),

@@ -44,6 +44,45 @@ class MapStyle(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
+class TellsLabels(Protocol):
+    """A dataset with the label of each row in memory, ``(n, ...)``, as the items have the labels."""
+
+    labels: Any
+
+
+class TellsTargets(Protocol):
+    """A dataset with the label of each row under the name of torchvision."""
+
+    targets: Any
+
+
+class TransformsTargets(Protocol):
+    """A dataset of torchvision with a change of the labels in its items; None changes nothing."""
+
+    target_transform: Any
+
+
+class TellsGroups(Protocol):
+    """A dataset with the group of each row, ``(n,)``: rows of one group (windows of one person) belong together."""
+
+    groups: Any
+
+
+class InMemory(Protocol):
+    """A dataset with rows in memory: rows are taken by number at once.
+
+    Attributes:
+        kinds: the shape of a row and the dtype of each column: inputs, and labels where there are labels.
+    """
+
+    @property
+    def kinds(self) -> Sequence[tuple[Any, Any]]: ...
+
+    def take(self, column: int, index: Tensor) -> Tensor:
+        """Return the rows `index` of a column, equal to the items of these rows."""
+        ...
+
+
 class Head(Protocol):
     """Maps features to outputs, and knows the loss, the score and the labels of the task.
 

@@ -32,13 +32,27 @@ class SparseRows(Dataset):
 
     def __getitems__(self, index: Sequence[int]) -> list[Any]:
         """Return the items of several rows, made dense together; torch's ``DataLoader`` asks for a batch so."""
+        dense = self._dense(index)
+        return list(dense) if self.labels is None else list(zip(dense, self.labels[index], strict=True))
+
+    @property
+    def kinds(self) -> list[tuple[torch.Size, torch.dtype]]:
+        """The shape of a row and the dtype of the inputs, and of the labels: see ``protocols.InMemory``."""
+        inputs = [(torch.Size([self.shape[1]]), torch.float32)]
+        return inputs if self.labels is None else [*inputs, (self.labels.shape[1:], self.labels.dtype)]
+
+    def take(self, column: int, index: Tensor) -> Tensor:
+        """Return rows of the inputs, made dense together, or of the labels: a stream reads a batch at once."""
+        return self._dense(index.tolist()) if column == 0 or self.labels is None else self.labels[index]
+
+    def _dense(self, index: Sequence[int]) -> Tensor:
         dense = torch.zeros(len(index), self.shape[1])
         for row, i in zip(dense.numpy(), index, strict=True):
             if not -len(self) <= i < len(self):
                 raise IndexError(f"row {i} of {len(self)} rows.")
             part = slice(self.start[i % len(self)], self.start[i % len(self) + 1])
             row[self.column[part]] = self.value[part]
-        return list(dense) if self.labels is None else list(zip(dense, self.labels[index], strict=True))
+        return dense
 
     def __repr__(self) -> str:
         filled = len(self.value) / max(1, self.shape[0] * self.shape[1])

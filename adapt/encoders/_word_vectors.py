@@ -38,9 +38,10 @@ class WordVectors:
     rows: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.vectors.ndim != 2 or len(self.words) != len(self.vectors) or not self.words:
+        shape = self.vectors.shape
+        if len(shape) != 2 or len(self.words) != shape[0] or not self.words or shape[1] == 0:
             raise ValueError(
-                f"`vectors` must be ({len(self.words)}, dim), one for each of at least one word, "
+                f"`vectors` must be ({len(self.words)}, dim), one for each of at least one word, dim at least 1, "
                 f"got {tuple(self.vectors.shape)}."
             )
         if self.oov not in ("skip", "zero", "mean", "hash"):

@@ -12,7 +12,7 @@ from adapt.encoders import synchronize_batch_norm
 from adapt.engine import runtime, state
 from adapt.engine.callbacks import Callback, calling
 from adapt.engine.door import check_choice, check_passes, check_streams, check_watched, phases_of
-from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, measure, predict, score
+from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, measure, predict, score, unit_of
 from adapt.engine.finite import FiniteCheck
 from adapt.engine.history import History
 from adapt.engine.log import claim
@@ -318,11 +318,13 @@ class Trainer:
     ) -> Score:  # fmt: skip
         """Return the score of the head on a labelled dataset, with its 95 % interval; other arguments as in `predict`.
 
-        `unit`, one entry per row, such as the person of each window, makes the interval an interval over units.
+        `unit`, one entry per row, such as the person of each window, makes the interval an interval over units. None
+        takes ``dataset.groups`` where the data set has groups; ``range(len(dataset))`` makes each row a unit.
         """
         expect_head(head)
         check_labelled("`dataset`", dataset, form_of(self.streams, stream), unit)
-        return score(head, measure(dataset=dataset, **self._of(head, stream, batch_size, workers)).measures, unit)
+        found = measure(dataset=dataset, **self._of(head, stream, batch_size, workers)).measures
+        return score(head, found, unit_of(dataset, unit))
 
     def _of(self, head: nn.Module, stream: str | None, batch_size: int = 256, workers: int = 0) -> dict[str, Any]:
         """Return encoder and head with the weights of the evaluation, and how rows are read and computed."""

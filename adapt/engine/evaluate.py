@@ -14,6 +14,7 @@ from adapt.protocols import MapStyle, Source, TellsStreamsApart, expect_head, of
 from adapt.randomness import untouched_randomness
 from adapt.streams import Stream
 from adapt.streams.items import ItemForm, batches_of
+from adapt.streams.told import groups_told
 from adapt.streams.tree import concatenate, has_list, like_mapping, like_sequence, map_tensors
 
 Unit = Sequence[Any] | Tensor  # the unit of each row: numbers, texts, any values that can be compared
@@ -162,6 +163,11 @@ def check_labelled(what: str, dataset: MapStyle, form: ItemForm = ItemForm(), un
             f"`unit` must have one entry for each of the {len(dataset)} rows of {what}, got {len(unit)}: give the unit "
             "of every row, say the name of the person."
         )
+
+
+def unit_of(dataset: MapStyle, unit: Unit | None) -> Unit | None:
+    """Return the unit of each row: `unit`, else the groups of a dataset with ``groups``, else None."""
+    return groups_told(dataset) if unit is None else unit
 
 
 def has_labels(what: str, dataset: MapStyle, form: ItemForm = ItemForm()) -> bool:

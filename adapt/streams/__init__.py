@@ -2,10 +2,12 @@
 
 from adapt.streams import collate
 from adapt.streams.batch import Batch
+from adapt.streams.items import jointly
 from adapt.streams.stream import Stream
 
 __all__ = [
     "Batch",
     "Stream",
     "collate",
+    "jointly",
 ]

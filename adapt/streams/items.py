@@ -17,6 +17,41 @@ from adapt.streams.tree import field_names, is_namedtuple, stack
 Augmentation = Callable[[Any], Any]
 
 
+class Jointly:
+    """An augmentation of input and label together: see :func:`jointly`."""
+
+    def __init__(self, function: Callable[[Any, Any], tuple[Any, Any]]):
+        self.function = function
+
+    def __call__(self, inputs: Any, label: Any) -> tuple[Any, Any]:
+        found = self.function(inputs, label)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise ValueError(
+                f"the function of `jointly` must return (input, label), got a {type(found).__name__}: return both."
+            )
+        return found
+
+
+def jointly(function: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
+    """Return an augmentation of input and label together, for ``Stream(..., augment=jointly(function))``.
+
+    An image is cut and its mask is cut at the same place; an image is turned and its boxes are turned.
+
+    Args:
+        function: called as ``function(input, label)``; returns the new input and the new label. The function may draw
+            from the global generators of torch, numpy and python, as every augmentation.
+
+    >>> flipped = jointly(lambda image, mask: (image.flip(-1), mask.flip(-1)))
+    >>> flipped(torch.tensor([[1, 2]]), torch.tensor([[0, 1]]))
+    (tensor([[2, 1]]), tensor([[1, 0]]))
+    """
+    if not callable(function):
+        raise TypeError(
+            f"`function` of `jointly` must be callable with an input and a label, got a {type(function).__name__}."
+        )
+    return Jointly(function)
+
+
 @dataclass(frozen=True)
 class ItemForm:
     """Which part of an item is the label, and how items become a batch.
@@ -68,6 +103,12 @@ class ItemForm:
         if isinstance(item, tuple | list) and not is_namedtuple(item):
             return (inputs, *item[1:]) if len(item) > 1 else inputs
         return inputs
+
+    def with_label(self, item: Any, label: Any) -> Any:
+        """Return an item in the form of the dataset with another label."""
+        if self.label is not None:
+            return {**_named_parts(item), self.label: label}
+        return (item[0], label, *item[2:])
 
     def batch(self, items: Sequence[Any], inputs: Sequence[Any], *, labels: bool = True) -> tuple[Any, Any]:
         """Return (inputs, labels or None) of a batch.
@@ -133,12 +174,16 @@ class KeyedRows(Dataset):
         epoch, index = epoch_and_index
         seed_cpu(keyed_seed(self.seed, self.item_name, epoch, index))
         item = self.dataset[index]
-        inputs, _ = self.form.split(item)
+        inputs, label = self.form.split(item)
         views = [inputs] * len(self.views)
         for view, augment in enumerate(self.views):
             if augment is not None:
                 seed_cpu(keyed_seed(self.seed, self.name, epoch, index, view))
-                views[view] = augment(inputs)
+                if isinstance(augment, Jointly):
+                    views[view], label = augment(inputs, label)
+                    item = self.form.with_label(item, label)
+                else:
+                    views[view] = augment(inputs)
         return index, item, views
 
     def read(self, keys: list[tuple[int, int]]) -> Batch:

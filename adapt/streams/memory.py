@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
-Kinds = list[tuple[torch.Size, torch.dtype]]  # the shape of a row and the dtype of each column
+from adapt.protocols import InMemory, offers
+
+Kinds = Sequence[tuple[torch.Size, torch.dtype]]  # the shape of a row and the dtype of each column
 
 
 class Columns:
@@ -27,7 +29,7 @@ class Columns:
 class Part:
     """Some rows of other columns."""
 
-    def __init__(self, whole: "Columns | Part | Chain", rows: Tensor):
+    def __init__(self, whole: InMemory, rows: Tensor):
         self.whole, self.rows = whole, rows
         self.kinds: Kinds = whole.kinds
 
@@ -39,7 +41,7 @@ class Part:
 class Chain:
     """The rows of several columns behind each other."""
 
-    def __init__(self, parts: "Sequence[Columns | Part | Chain]", ends: Sequence[int]):
+    def __init__(self, parts: Sequence[InMemory], ends: Sequence[int]):
         self.parts = parts
         self.kinds: Kinds = parts[0].kinds
         self.bounds = list(pairwise([0, *ends]))
@@ -54,18 +56,21 @@ class Chain:
         return rows
 
 
-def columns(dataset: Any) -> Columns | Part | Chain | None:
-    """Return the tensors of a dataset where the rows lie in memory, else None.
+def columns(dataset: Any) -> InMemory | None:
+    """Return the columns of a dataset where the rows lie in memory, else None.
 
-    In memory are a ``TensorDataset``, a ``Subset`` of rows in memory, and a ``ConcatDataset`` of parts in memory with
-    rows of one shape. A subclass with its own ``__getitem__`` or ``__len__`` is not in memory: it prepares its items.
+    In memory are a ``TensorDataset``, a dataset with the members of :class:`adapt.protocols.InMemory` (sparse rows), a
+    ``Subset`` of rows in memory, and a ``ConcatDataset`` of parts in memory with rows of one shape. A subclass with
+    another ``__getitem__`` or ``__len__`` is not in memory: the subclass prepares the items.
     """
-    if _reads_as(dataset, TensorDataset):
+    if reads_as(dataset, TensorDataset):
         return Columns(dataset.tensors)
-    if _reads_as(dataset, Subset):
+    if offers(dataset, InMemory) and _made_by_one_class(type(dataset)):
+        return dataset
+    if reads_as(dataset, Subset):
         whole = columns(dataset.dataset)
         return None if whole is None else Part(whole, torch.as_tensor(dataset.indices, dtype=torch.long))
-    if _reads_as(dataset, ConcatDataset):
+    if reads_as(dataset, ConcatDataset):
         parts = [columns(d) for d in dataset.datasets]
         known = [p for p in parts if p is not None]
         if len(known) == len(parts) and all(p.kinds == known[0].kinds for p in known):
@@ -73,6 +78,13 @@ def columns(dataset: Any) -> Columns | Part | Chain | None:
     return None
 
 
-def _reads_as(dataset: Any, kind: Any) -> bool:
+def _made_by_one_class(kind: type) -> bool:
+    """Whether one class defines both the items and `take`: a subclass with other items does not."""
+    items, take = ([c for c in kind.__mro__ if name in vars(c)][0] for name in ("__getitem__", "take"))
+    return items is take
+
+
+def reads_as(dataset: Any, kind: Any) -> bool:
+    """Whether the items and the length of a dataset are those of `kind`, and not of a subclass."""
     own: Any = type(dataset)
     return isinstance(dataset, kind) and own.__getitem__ is kind.__getitem__ and own.__len__ is kind.__len__

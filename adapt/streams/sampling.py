@@ -1,7 +1,7 @@
 """The order of the rows of an epoch: each row once, or rows drawn by weights."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -34,13 +34,13 @@ class Order:
         return permutation(self.rows, *key) if self.shuffle else torch.arange(self.rows)
 
 
-def weights_of(sampling: Any, by: Any, labels: Tensor | None, rows: int) -> Tensor | None:
+def weights_of(sampling: Any, by: Tensor | None, labels: Callable[[], Tensor | None], rows: int) -> Tensor | None:
     """Return the weights of the rows; None for uniform sampling.
 
     Args:
         sampling: ``"uniform"``, ``"balanced"`` or weights.
         by: group of each row for ``"balanced"``; None takes `labels`.
-        labels: of all rows, where they lie in memory and the stream shows them.
+        labels: returns the labels of all rows, or None where the dataset does not tell the labels.
         rows: number of rows.
 
     Raises:
@@ -54,10 +54,10 @@ def weights_of(sampling: Any, by: Any, labels: Tensor | None, rows: int) -> Tens
         return None
     if sampling != "balanced":
         raise ValueError(f"`sampling` must be 'uniform', 'balanced' or a weight per row, got {sampling!r}.")
-    return _balanced(_groups(by, labels, rows), missing=by is None)
+    return _balanced(groups_of(by, labels, rows, '`sampling="balanced"`'), missing=by is None)
 
 
-def describe_weights(sampling: Any, by: Any) -> str:
+def describe_weights(sampling: Any, by: Tensor | None) -> str:
     """Return a text that differs between different weights, for the comparison of a resumed run."""
     given = by if isinstance(sampling, str) else sampling
     word = repr(sampling) if isinstance(sampling, str) else "weights"
@@ -79,18 +79,23 @@ def _checked_weights(sampling: Sequence[float] | Tensor, rows: int) -> Tensor:
     return weights
 
 
-def _groups(by: Any, labels: Tensor | None, rows: int) -> Tensor:
-    groups = labels if by is None else torch.as_tensor(by)
+def groups_of(by: Tensor | None, labels: Callable[[], Tensor | None], rows: int, asker: str) -> Tensor:
+    """Return ``(rows,)``, the group or the class of each row.
+
+    Raises:
+        ValueError: no labels, or something else than one whole number per row; `asker` is named in the message.
+    """
+    groups = labels() if by is None else by
     if groups is None:
         raise ValueError(
-            '`sampling="balanced"` needs the class of every row, and this stream shows no labels in memory: give the '
-            "groups, `by=` with a number for each row."
+            f"{asker} needs the class of every row, and the dataset of this stream does not tell the labels without "
+            "reading all items: give the groups, `by=` with a number for each row."
         )
     if groups.shape != (rows,) or groups.is_floating_point():
         what = "the labels" if by is None else "`by`"
         raise ValueError(
-            f'`sampling="balanced"` needs one whole number for each of {rows} rows, got {what} of shape '
-            f"{tuple(groups.shape)} and {groups.dtype}: give the groups, `by=...`."
+            f"{asker} needs one whole number for each of {rows} rows, got {what} of shape {tuple(groups.shape)} and "
+            f"{groups.dtype}: give the groups, `by=...`."
         )
     return groups
 

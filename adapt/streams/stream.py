@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from adapt.protocols import MapStyle
+from adapt.protocols import InMemory, MapStyle
 from adapt.randomness import untouched_randomness
 from adapt.streams.batch import Batch
-from adapt.streams.items import Augmentation, ItemForm, KeyedRows
-from adapt.streams.memory import Chain, Columns, Part, columns
+from adapt.streams.items import Augmentation, ItemForm, Jointly, KeyedRows
+from adapt.streams.memory import columns
 from adapt.streams.sampling import Order, describe_weights, weights_of
+from adapt.streams.told import groups_told, labels_told, numbered
 
 
 class Stream:
@@ -44,7 +45,8 @@ class Stream:
             one shape. In a batch of your own, a list holds one entry per row.
         augment: random augmentation of one input, called as ``augment(input)``. The augmentation may draw from the
             global generators of torch, numpy and python: a key seeds the generators before each call, and the
-            generators get the old state back after the batch.
+            generators get the old state back after the batch. ``streams.jointly(function)`` changes input and label
+            together, say an image and its mask.
         views: in place of `augment`, the augmentation of each of several views of the same rows, of any size; None for
             an input as the dataset gives the input. The first view is the input of the stream:
             ``step["target"].inputs``; a term reads the others as ``step["target"].views[1]``.
@@ -52,7 +54,8 @@ class Stream:
         sampling: ``"uniform"`` shows each row once in an epoch. ``"balanced"`` draws rows with replacement, so that all
             classes, or all groups of `by`, come equally often; rows with the missing label -1 are not drawn. A weight
             for each row, ``(n,)``, draws rows with replacement by the weights. An epoch keeps its number of batches.
-        by: group of each row for ``"balanced"``, ``(n,)`` whole numbers, say domains; None takes the labels in memory.
+        by: group of each row for ``"balanced"``, ``(n,)`` numbers or texts, say domains; ``"groups"`` takes the groups
+            of the dataset. None takes the labels that the dataset tells: see `all_labels`.
         last: ``"drop"`` leaves out the rows that do not fill a batch; ``"keep"`` makes a last, smaller batch
             of these rows: each of the rows then weighs more in the mean of a step.
         workers: processes that read and augment. With 0 the training process reads and augments.
@@ -79,7 +82,7 @@ class Stream:
         views: Sequence[Augmentation | None] | None = None,
         shuffle: bool = True,
         sampling: str | Tensor | Sequence[float] = "uniform",
-        by: Tensor | Sequence[int] | None = None,
+        by: str | Tensor | Sequence[Any] | None = None,
         last: str = "drop",
         workers: int = 0,
         encoder: str | None = None,
@@ -104,14 +107,21 @@ class Stream:
                 '`label="labels"` where an item is a mapping with the label under this key.'
             )
 
+        if label_of_first is None and isinstance(self.views[0], Jointly):
+            raise ValueError(
+                "`jointly` changes input and label together, and `dataset` gives inputs without labels: give the "
+                "function alone, `augment=function`."
+            )
         if last not in ("drop", "keep"):
             raise ValueError(f"`last` must be 'drop' or 'keep', got {last!r}.")
-        weights = weights_of(sampling, by, self.all_labels(), self.rows)
+        groups = self._groups(by)
+        weights = weights_of(sampling, groups, self.all_labels, self.rows)
         if weights is not None and not shuffle:
             raise ValueError(
                 "`shuffle=False` keeps the order of the dataset, and `sampling` draws: leave one of them out."
             )
-        self.order, self.last, self._drawn = Order(self.rows, weights, shuffle), last, describe_weights(sampling, by)
+        self.order, self.last = Order(self.rows, weights, shuffle), last
+        self._drawn = describe_weights(sampling, groups)
 
     @property
     def per_epoch(self) -> int:
@@ -140,9 +150,23 @@ class Stream:
         return sizes[0] == sizes[1] and (not drawn or torch.equal(*drawn))
 
     def all_labels(self) -> Tensor | None:
-        """Return all labels where the dataset lies in memory, to be checked before training; else None."""
-        memory = columns(self.dataset) if self.labels and self.form.label == self.form.input is None else None
-        return None if memory is None or len(memory.kinds) < 2 else memory.take(1, torch.arange(self.rows))
+        """Return all labels where the dataset tells the labels without reading all items; else None.
+
+        Labels are told by a dataset in memory, by a list of items, and by an attribute ``labels`` (all builders of
+        ``datasets``) or ``targets`` (torchvision) with the label of each row.
+        """
+        return labels_told(self.dataset, self.form) if self.labels else None
+
+    def _groups(self, by: Any) -> Tensor | None:
+        if not isinstance(by, str):
+            return None if by is None else numbered(by)
+        groups = groups_told(self.dataset) if by == "groups" else None
+        if groups is None:
+            raise ValueError(
+                f'`by` must be a group for each row, or "groups" where the dataset has the attribute `groups`, got '
+                f"{by!r} and a {type(self.dataset).__name__}: give the groups, `by=[...]`."
+            )
+        return groups
 
     def indices(self, name: str, seed: int, start: int, rank: int, world: int) -> Iterator[tuple[int, Tensor]]:
         """Yield (epoch, row numbers of this rank) of batch `start`, `start` + 1, ..., without end."""
@@ -194,7 +218,7 @@ class Stream:
         )
         return iter(loader)
 
-    def _in_memory(self, memory: Columns | Part | Chain, indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
+    def _in_memory(self, memory: InMemory, indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
         for _, index in indices:
             yield Batch(memory.take(0, index), memory.take(1, index) if self.labels else None, index)
 
@@ -221,4 +245,9 @@ def _views_of(
         raise ValueError("give either `augment` or `views`: `views=[augment, other]` gives two views of each row.")
     if not views:
         raise ValueError("`views` must name at least one view, got none: leave `views` out for the input as it is.")
+    if any(isinstance(view, Jointly) for view in views[1:]):
+        raise ValueError(
+            "the labels of a stream are the labels of its first view, got `jointly` in a further view: make the joint "
+            "augmentation the first view."
+        )
     return tuple(views)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from adapt import encoders
+from tests.memory import within_limits
 
 WORDS = ["the", "of", "Ada", "naïve", "."]
 VECTORS = numpy.round(numpy.random.default_rng(0).normal(size=(5, 3)), 5).astype("float32")
@@ -125,6 +126,90 @@ def test_wrong_binary_files(tmp_path, options, message):
         encoders.word_vectors(binary(tmp_path, **options))
 
 
+@pytest.mark.parametrize("name", ["vectors.txt", "vectors.bin"])
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("999999999999 300", "announces 999999999999 words of 300 dimensions and has"),
+        ("5 999999999999", "announces 5 words of 999999999999 dimensions and has"),
+        ("5 0", "line 1: expected words and dimensions, at least 1 of each, found 5 0"),
+        ("0 3", "line 1: expected words and dimensions, at least 1 of each, found 0 3"),
+        ("9" * 40 + " 3", "expected a word and 1 numbers|no word2vec binary file"),
+        ("1_0 3", "expected a word and 1 numbers|no word2vec binary file"),
+    ],
+)
+def test_hostile_headers(tmp_path, name, header, message):
+    """Section 3: headers that claim more than the file has, dimension 0, and a number with an underscore."""
+    path = binary(tmp_path, header=header) if name.endswith("bin") else text(tmp_path, header=header)
+    with within_limits(path), pytest.raises(ValueError, match=message):
+        encoders.word_vectors(path)
+    if header.startswith("9999"):
+        assert name.endswith("txt") or encoders.word_vectors(binary(tmp_path, header="9 3"), limit=2).words == WORDS[:2]
+
+
+@pytest.mark.parametrize("options", [{"limit": -1}, {"limit": 0}, {"limit": 2.5}, {"limit": True}, {"dim": 0}])
+def test_options_outside_of_their_range(tmp_path, options):
+    """Section 3: `limit=-1` read all words but the last."""
+    with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be None or a whole number of at least 1"):
+        encoders.word_vectors(text(tmp_path), **options)
+    assert encoders.word_vectors(text(tmp_path), limit=numpy.int64(2)).words == WORDS[:2]
+
+
+def test_a_line_end_inside_a_word(tmp_path):
+    """Section 3: one word became two, and every later word had the vector of another word."""
+    path = tmp_path / "vectors.bin"
+    path.write_bytes(b"2 1\n" + b"a\nb " + bytes(4) + b"c " + bytes(4))
+    with pytest.raises(ValueError, match=r"vectors.bin`: word 1, b'a\\nb', holds a line end"):
+        encoders.word_vectors(path)
+
+
+@pytest.mark.parametrize("make", [text, lambda t: text(t, header="5 3"), binary], ids=["glove", "text", "binary"])
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path, make):
+    """Section 3: a mark in front of a header or of the first word."""
+    path = make(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert encoders.word_vectors(path).words == WORDS
+
+
+@pytest.mark.parametrize("field", [b"1_0", b"1\t", b"0x10", b"1.0f", b"1e"])
+def test_fields_that_only_python_takes_for_numbers(tmp_path, field):
+    """Section 3: `float` reads 1_0 as 10."""
+    with pytest.raises(ValueError, match="line 2: expected a word and 3 numbers"):
+        encoders.word_vectors(text(tmp_path, lines=[line("a", [1, 2, 3]), b"b 1 " + field + b" 3\n"]))
+
+
+@pytest.mark.parametrize("header", [None, "5 3"])
+def test_a_file_cut_inside_its_last_number(tmp_path, header):
+    """Section 3: the number looks whole."""
+    path = text(tmp_path, header=header)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(
+        ValueError, match=f"line {5 + bool(header)}: expected a word and 3 numbers, found without a line"
+    ):
+        encoders.word_vectors(path)
+    kept = encoders.word_vectors(path, malformed="skip")
+    assert kept.words == WORDS[:4] and kept.malformed == 1
+    assert encoders.word_vectors(path, limit=4).words == WORDS[:4]
+
+
+def test_one_line_and_many_lines_stay_within_the_memory(tmp_path):
+    """Section 3: a text of one line made 25 times its size of fields."""
+    path = text(tmp_path, lines=[b"a" + b" 1" * 4_000_000])
+    with within_limits(path), pytest.raises(ValueError, match="line 1: .* a line of more than 1048576 bytes"):
+        encoders.word_vectors(path)
+    path = text(tmp_path, lines=[b"w%d 1\n" % i for i in range(400_000)])
+    with within_limits(path), pytest.raises(ValueError, match="lines up to line .* bytes of memory.*`limit`"):
+        encoders.word_vectors(path)
+    assert len(encoders.word_vectors(path, limit=70_000).words) == 70_000
+    assert encoders.word_vectors(path, limit=70_000).words[-1] == "w69999"
+
+
+@pytest.mark.parametrize("encoding", ["nonsense", "hex"])
+def test_an_encoding_that_there_is_not(tmp_path, encoding):
+    with pytest.raises(ValueError, match="`encoding` must be an encoding of texts"):
+        encoders.word_vectors(text(tmp_path), encoding=encoding)
+
+
 def test_duplicates_keep_their_first_vector(tmp_path):
     lines = [line(w, v) for w, v in zip(WORDS, VECTORS, strict=True)]
     path = text(tmp_path, header="6 3", lines=[*lines, line("of", [9, 9, 9])])
@@ -204,6 +289,7 @@ def test_frozen_or_tuned():
     ("words", "vectors", "oov", "message"),
     [
         (["a"], torch.zeros(2, 3), "skip", r"must be \(1, dim\)"),
+        (["a"], torch.zeros(1, 0), "skip", r"must be \(1, dim\)"),
         (["a", "a"], torch.zeros(2, 3), "skip", "1 of them repeat"),
         (["a"], torch.zeros(1, 3), "guess", "`oov` must be"),
     ],

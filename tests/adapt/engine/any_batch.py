@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 from collections import namedtuple
+from functools import partial
 
 import numpy
+import scipy.sparse
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -17,8 +19,8 @@ from torch.utils.data import Dataset
 
 import adapt
 import losses
-from adapt import Stream, Term, Trainer, encoders, heads
-from adapt.streams import collate
+from adapt import Stream, Term, Trainer, datasets, encoders, heads
+from adapt.streams import collate, jointly
 
 Pair = namedtuple("Pair", ["left", "right", "side"])
 ROWS = 24
@@ -63,6 +65,26 @@ def captioned(i, g):
     return {"image": image(i, g)[0], "words": torch.arange(1, 3 + i % 5), "labels": i % 3}
 
 
+def street(i, g):
+    """An image, and the class of each pixel."""
+    x = torch.randn(1, 12, 12, generator=g)
+    return x, (x[0] > 0).long()
+
+
+def mirror(x, mask):
+    return (x.flip(-1), mask.flip(-1)) if torch.rand(()) < 0.5 else (x, mask)
+
+
+def counts():
+    drawn = numpy.random.RandomState(0)
+    return datasets.arrays(scipy.sparse.csr_array(drawn.poisson(0.3, (ROWS, 30))), drawn.choice(["a", "b", "c"], ROWS))
+
+
+def named():
+    drawn = numpy.random.RandomState(1)
+    return datasets.arrays(drawn.normal(size=(ROWS, 30)), drawn.choice(["cat", "dog", "owl"], ROWS))
+
+
 def crop(size):
     def cropped(x):
         top, left = (int(torch.randint(13 - size, ())) for _ in range(2))
@@ -81,13 +103,13 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv, self.embed, self.pair = nn.Conv2d(1, 8, 3), nn.Embedding(16, 8), nn.Linear(8, 8)
-        self.wave = nn.Linear(1, 8)
+        self.wave, self.wide = nn.Linear(1, 8), nn.Linear(30, 8)
         self.seen: list = []
 
     def forward(self, x):
         self.seen.append(x)
         if isinstance(x, torch.Tensor):
-            return self.conv(x).mean((2, 3))
+            return self.wide(x) if x.ndim == 2 else self.conv(x).mean((2, 3))
         if "input_ids" in x:
             return mean(self.embed(x["input_ids"]), x["attention_mask"])
         if "values" in x and x["values"].dtype == torch.long:
@@ -126,6 +148,31 @@ class Counting(nn.Module):
         return heads.average("error", torch.tensor(measures), higher_is_better=False, units=units)
 
 
+class Pixels(nn.Module):
+    """A head on the input itself: the share of the pixels of class 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 1)
+
+    def forward(self, z):
+        return self.layer(z)[:, 0]
+
+    def loss(self, output, labels):
+        half = labels[:, :, : labels.shape[2] // 2].float().mean((1, 2))  # mirrored images have another left half
+        return losses.reduce.mean((output - half).square())
+
+    def check(self, labels):
+        if labels.ndim != 3:
+            raise ValueError("masks must be (n, h, w)")
+
+    def measure(self, output, labels):
+        return (output - labels.float().mean((1, 2))).abs()
+
+    def score(self, measures, units=None):
+        return heads.average("error", measures, higher_is_better=False, units=units)
+
+
 def consistency(step):
     views = [step.call(HEAD[0], v.features) for v in step["rows"].views]
     return sum(F.mse_loss(v, views[0].detach()) for v in views[1:])
@@ -144,26 +191,34 @@ FORMS = {
     "boxes": (boxes, {"collate": collate.as_lists}),
     "words": (words, {"label": "labels", "collate": collate.pad(value={"input_ids": 0})}),
     "pair": (pair, {"label": "side"}),
+    "sparse": (counts(), {"sampling": "balanced"}),
+    "texts as labels": (named(), {"augment": noise}),
+    "masks": (street, {"augment": jointly(mirror)}),
     "captions": (captioned, {"input": "image", "label": "labels", "encoder": "image", "augment": noise}),
     "balanced": (sound, {"collate": collate.pad(), "sampling": "balanced", "by": [i % 3 == 0 for i in range(ROWS)]}),
     "keep": (sound, {"collate": collate.pad(), "batch_size": 10, "last": "keep"}),  # 10, 10 and 4 rows
 }
 
 
+def rows_of(name):
+    data, _ = FORMS[name]
+    return Items(data) if callable(data) else data
+
+
 def make(name, *, workers=0, dtype=torch.float32, **options):
     torch.manual_seed(0)
-    item, how = FORMS[name]
+    _, how = FORMS[name]
     encoder = encoders.wrap(Net(), 8).to(dtype)
-    head = (Counting() if name == "boxes" else heads.Classifier(8, 3)).to(dtype)
+    head = {"boxes": Counting, "masks": Pixels}.get(name, partial(heads.Classifier, 8, 3))().to(dtype)
     HEAD[:] = [head]
     terms = [adapt.supervised(head, on="rows")]
     if name in ("crops", "three"):
         terms.append(Term("views", consistency, modules=[head]))
-    streams = {"rows": Stream(Items(item), workers=workers, **{"batch_size": 8} | how)}
+    streams = {"rows": Stream(rows_of(name), workers=workers, **{"batch_size": 8} | how)}
     if name == "captions":
         encoder = {"image": encoder, "text": encoders.wrap(Net(), 8).to(dtype)}
         terms.append(Term("captions", captions))
-        streams["words"] = Stream(Items(item), 8, workers=workers, **WORDS)
+        streams["words"] = Stream(rows_of(name), 8, workers=workers, **WORDS)
     return Trainer(encoder, terms, streams, progress=False, device="cpu", **options), head
 
 

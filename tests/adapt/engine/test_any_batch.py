@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 from adapt import Stream, Term, Trainer, encoders, engine
 from adapt.engine import Step
 from adapt.streams import Batch, collate
-from tests.adapt.engine.any_batch import FORMS, ROWS, Items, Net, image, make, words
+from tests.adapt.engine.any_batch import FORMS, ROWS, Items, Net, image, make, rows_of, words
 from tests.adapt.engine.tiny import weights
 from tests.ranks import run_ranks
 
@@ -29,7 +29,7 @@ def test_every_form_trains_with_workers_and_resumes_bit_for_bit(name, tmp_path):
     start = weights(made)
     whole = weights(made.fit(5))
     assert whole.isfinite().all() and not torch.equal(start, whole)
-    made.evaluate(head, Items(FORMS[name][0]), "rows")  # reads the items in the form of the stream
+    made.evaluate(head, rows_of(name), "rows")  # reads the items in the form of the stream
     path = make(name)[0].fit(3).save(tmp_path / "half")
     assert torch.equal(weights(make(name, workers=2)[0].resume(path).fit(5)), whole)
 

@@ -68,10 +68,14 @@ def test_a_subclass_that_reads_as_its_parent_lies_in_memory():
         ConcatDataset([FIRST, Doubled(*SECOND.tensors)]),
         Listed(),
         ConcatDataset([FIRST, Listed()]),
-        ConcatDataset([FIRST, TensorDataset(torch.ones(3, 2), torch.ones(3).long())]),
     ],
 )
 def test_items_that_are_prepared_are_read(data):
     assert columns(data) is None and Stream(data, 2).all_labels() is None
     batch = next(Stream(Subset(data, range(4)), 4, shuffle=False).batches("s", 0))
     assert torch.equal(batch.inputs, torch.stack([data[i][0] for i in range(4)]))
+
+
+def test_rows_of_two_shapes_are_read_one_by_one_and_their_labels_are_known():
+    data = ConcatDataset([FIRST, TensorDataset(torch.ones(3, 2), torch.ones(3).long())])
+    assert columns(data) is None and Stream(data, 2).all_labels().tolist() == [*FIRST.tensors[1].tolist(), 1, 1, 1]

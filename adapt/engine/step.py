@@ -13,7 +13,7 @@ from adapt.encoders import layer_outputs
 from adapt.engine.passes import Pass
 from adapt.protocols import Encoder, TellsStreamsApart, offers
 from adapt.randomness import keyed_seed
-from adapt.streams import Batch
+from adapt.streams import Batch, Episode
 from adapt.streams.collate import MASKS
 from adapt.streams.tree import concatenate, map_tensors, structure
 
@@ -239,7 +239,7 @@ class Step:
 class View:
     """The rows of a stream in a step, or a further view of the rows.
 
-    A view has `inputs`, `labels`, `index`, `mask`, `features` and `views`.
+    A view has `inputs`, `labels`, `index`, `mask`, `features`, `views` and `episodes`.
     """
 
     def __init__(self, step: Step, name: str, batch: Batch, stream: str | None = None):
@@ -277,6 +277,23 @@ class View:
                 f"stream `{self.name}` was kept beyond its step: keep its features or its index instead."
             )
         return step
+
+    def episodes(self, values: Any = None) -> list[Episode]:
+        """Return the few-shot tasks of this rank in a stream with ``sampling=episodes(...)``.
+
+        Args:
+            values: one entry per row of this view, such as the output of a head: a tensor or a tree of tensors. None
+                takes the features.
+
+        Raises:
+            ValueError: a stream with another sampling.
+        """
+        if self._batch.episodes is None:
+            raise ValueError(
+                f"stream `{self.stream}` draws no episodes: make the stream with `sampling=episodes(ways=5, shots=1, "
+                "queries=15)`."
+            )
+        return self._batch.episodes.split(self.features if values is None else values, self.index.device)
 
     @property
     def mask(self) -> Tensor | None:

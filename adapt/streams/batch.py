@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from adapt.streams._episodes import Episodes
 from adapt.streams.tree import map_tensors
 
 
@@ -18,17 +19,20 @@ class Batch:
         labels: any tree of tensors, or None.
         index: number of each row in the dataset.
         more: the inputs of further views of the same rows.
+        episodes: the sizes of the episodes that the rows make up, or None.
     """
 
     inputs: Any
     labels: Any
     index: Tensor
     more: tuple[Any, ...] = ()
+    episodes: Episodes | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         """Return a batch with `function` applied to every tensor."""
         parts = (self.inputs, self.labels, self.index, self.more)
-        return Batch(*(map_tensors(part, function) for part in parts))
+        inputs, labels, index, more = (map_tensors(part, function) for part in parts)
+        return Batch(inputs, labels, index, more, self.episodes)
 
     def pin_memory(self) -> "Batch":
         """Return the batch in pinned memory, as a ``DataLoader`` asks for."""

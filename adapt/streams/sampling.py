@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from adapt.randomness import keyed_seed, permutation
+from adapt.streams._episodes import EpisodeOrder, Episodes
 
 
 class Order:
@@ -32,6 +33,34 @@ class Order:
             # the first bound above the draw: a row of weight 0 has the bound of the row before
             return torch.searchsorted(self.bounds, drawn, right=True)
         return permutation(self.rows, *key) if self.shuffle else torch.arange(self.rows)
+
+    def same_as(self, other: Any) -> bool:
+        """Whether both orders draw the same rows under one key."""
+        if not isinstance(other, Order) or (self.rows, self.shuffle) != (other.rows, other.shuffle):
+            return False
+        if self.weights is None or other.weights is None:
+            return self.weights is other.weights
+        return torch.equal(self.weights, other.weights)
+
+
+def order_of(
+    sampling: Any, by: Tensor | None, labels: Callable[[], Tensor | None], rows: int, shuffle: bool
+) -> Order | EpisodeOrder:
+    """Return the order of the rows; arguments as in `weights_of`.
+
+    Raises:
+        ValueError: as `weights_of`; a sampling that draws, without `shuffle`.
+    """
+    if isinstance(sampling, Episodes):
+        classes = groups_of(by, labels, rows, "`sampling=episodes(...)`")
+        order: Order | EpisodeOrder = EpisodeOrder(sampling, classes)
+        drawn = True
+    else:
+        weights = weights_of(sampling, by, labels, rows)
+        order, drawn = Order(rows, weights, shuffle), weights is not None
+    if drawn and not shuffle:
+        raise ValueError("`shuffle=False` keeps the order of the dataset, and `sampling` draws: leave one of them out.")
+    return order
 
 
 def weights_of(sampling: Any, by: Tensor | None, labels: Callable[[], Tensor | None], rows: int) -> Tensor | None:
@@ -59,8 +88,9 @@ def weights_of(sampling: Any, by: Tensor | None, labels: Callable[[], Tensor | N
 
 def describe_weights(sampling: Any, by: Tensor | None) -> str:
     """Return a text that differs between different weights, for the comparison of a resumed run."""
-    given = by if isinstance(sampling, str) else sampling
-    word = repr(sampling) if isinstance(sampling, str) else "weights"
+    named = isinstance(sampling, str | Episodes)
+    given = by if named else sampling
+    word = repr(sampling) if named else "weights"
     if given is None:
         return word
     mark = hashlib.blake2b(torch.as_tensor(given).contiguous().numpy().tobytes(), digest_size=4).hexdigest()

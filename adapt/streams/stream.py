@@ -1,6 +1,7 @@
 """A named source of batches of fixed size, in an order that is a function of the step."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from inspect import isfunction
 from itertools import count
 from typing import Any
@@ -11,10 +12,11 @@ from torch.utils.data import DataLoader
 
 from adapt.protocols import InMemory, MapStyle
 from adapt.randomness import untouched_randomness
+from adapt.streams._episodes import Episodes
 from adapt.streams.batch import Batch
 from adapt.streams.items import Augmentation, ItemForm, Jointly, KeyedRows
 from adapt.streams.memory import columns
-from adapt.streams.sampling import Order, describe_weights, weights_of
+from adapt.streams.sampling import describe_weights, order_of
 from adapt.streams.told import groups_told, labels_told, numbered
 
 
@@ -35,7 +37,8 @@ class Stream:
         dataset: map-style; items are ``(input, label)``, mappings or namedtuples (see `label`), or the input alone
             where ``labels=False``. The dataset prepares an item, in training and in evaluation alike; random
             augmentation in training is `augment`.
-        batch_size: rows per step over all ranks together: each of W ranks reads 1 / W of the rows.
+        batch_size: rows per step over all ranks together: each of W ranks reads 1 / W of the rows. Episodes have a size
+            of their own: leave `batch_size` out.
         labels: ``False`` hides the labels: a term that asks for labels gets an error.
         label: key of the label in items that are mappings, say ``"labels"`` for rows of Hugging Face's datasets, or
             name of the field in items that are namedtuples. The rest of the item is the input, a dict.
@@ -54,8 +57,10 @@ class Stream:
         sampling: ``"uniform"`` shows each row once in an epoch. ``"balanced"`` draws rows with replacement, so that all
             classes, or all groups of `by`, come equally often; rows with the missing label -1 are not drawn. A weight
             for each row, ``(n,)``, draws rows with replacement by the weights. An epoch keeps its number of batches.
-        by: group of each row for ``"balanced"``, ``(n,)`` numbers or texts, say domains; ``"groups"`` takes the groups
-            of the dataset. None takes the labels that the dataset tells: see `all_labels`.
+            ``streams.episodes(ways, shots, queries)`` draws few-shot tasks.
+        by: group of each row for ``"balanced"``, and class of each row for episodes, ``(n,)`` numbers or texts, say
+            domains; ``"groups"`` takes the groups of the dataset. None takes the labels that the dataset tells: see
+            `all_labels`.
         last: ``"drop"`` leaves out the rows that do not fill a batch; ``"keep"`` makes a last, smaller batch
             of these rows: each of the rows then weighs more in the mean of a step.
         workers: processes that read and augment. With 0 the training process reads and augments.
@@ -72,7 +77,7 @@ class Stream:
     def __init__(
         self,
         dataset: MapStyle,
-        batch_size: int,
+        batch_size: int | None = None,
         *,
         labels: bool = True,
         label: str | None = None,
@@ -81,24 +86,21 @@ class Stream:
         augment: Augmentation | None = None,
         views: Sequence[Augmentation | None] | None = None,
         shuffle: bool = True,
-        sampling: str | Tensor | Sequence[float] = "uniform",
+        sampling: str | Tensor | Sequence[float] | Episodes = "uniform",
         by: str | Tensor | Sequence[Any] | None = None,
         last: str = "drop",
         workers: int = 0,
         encoder: str | None = None,
         rows_of: str | None = None,
     ):
-        self.dataset, self.batch_size, self.labels = dataset, batch_size, labels
+        self.dataset, self.labels = dataset, labels
+        self.episodes = sampling if isinstance(sampling, Episodes) else None
         self.form, self.encoder, self.rows_of = ItemForm(label, collate, input), encoder, rows_of
         self.views, self.workers = _views_of(augment, views), workers
         self.rows = len(dataset)
         if self.rows == 0:
             raise ValueError("`dataset` is empty: a stream needs at least one batch of rows.")
-        if not 1 <= batch_size <= self.rows:
-            raise ValueError(
-                f"`batch_size` must be between 1 and the {self.rows} rows of `dataset`, got {batch_size}; "
-                "take a smaller batch."
-            )
+        self.batch_size = self._rows_of_a_batch(batch_size)
         with untouched_randomness():  # a dataset may draw
             _, label_of_first = self.form.split(dataset[0])
         if labels and label_of_first is None:
@@ -114,20 +116,17 @@ class Stream:
             )
         if last not in ("drop", "keep"):
             raise ValueError(f"`last` must be 'drop' or 'keep', got {last!r}.")
-        groups = self._groups(by)
-        weights = weights_of(sampling, groups, self.all_labels, self.rows)
-        if weights is not None and not shuffle:
-            raise ValueError(
-                "`shuffle=False` keeps the order of the dataset, and `sampling` draws: leave one of them out."
-            )
-        self.order, self.last = Order(self.rows, weights, shuffle), last
+        if last == "keep" and self.episodes is not None:
+            raise ValueError("`last` must be 'drop' with episodes, got 'keep': episodes leave no rows over.")
+        groups, self.last = self._groups(by), last
+        self.order = order_of(sampling, groups, self.all_labels, self.rows, shuffle)
         self._drawn = describe_weights(sampling, groups)
 
     @property
     def per_epoch(self) -> int:
         """Number of batches of an epoch."""
         full, left = divmod(self.rows, self.batch_size)
-        return full + (self.last == "keep" and left > 0)
+        return max(1, full + (self.last == "keep" and left > 0))
 
     def __repr__(self) -> str:
         parts = {
@@ -145,9 +144,8 @@ class Stream:
 
     def same_rows_as(self, other: "Stream") -> bool:
         """Whether both streams read rows of the same numbers in each step, under the same key."""
-        sizes = [(s.rows, s.batch_size, s.last, s.order.shuffle, s.order.weights is None) for s in (self, other)]
-        drawn = [s.order.weights for s in (self, other) if s.order.weights is not None]
-        return sizes[0] == sizes[1] and (not drawn or torch.equal(*drawn))
+        sizes = [(s.rows, s.batch_size, s.last) for s in (self, other)]
+        return sizes[0] == sizes[1] and self.order.same_as(other.order)
 
     def all_labels(self) -> Tensor | None:
         """Return all labels where the dataset tells the labels without reading all items; else None.
@@ -156,6 +154,21 @@ class Stream:
         ``datasets``) or ``targets`` (torchvision) with the label of each row.
         """
         return labels_told(self.dataset, self.form) if self.labels else None
+
+    def _rows_of_a_batch(self, asked: int | None) -> int:
+        if self.episodes is not None:
+            if asked is not None:
+                raise ValueError(
+                    f"`batch_size` follows from the episodes, {self.episodes.tasks} of {self.episodes.rows} rows, got "
+                    f"{asked}: leave `batch_size` out, and give `episodes(..., tasks=...)`."
+                )
+            return self.episodes.tasks * self.episodes.rows
+        if asked is None or not 1 <= asked <= self.rows:
+            raise ValueError(
+                f"`batch_size` must be between 1 and the {self.rows} rows of `dataset`, got {asked}; "
+                "take a smaller batch."
+            )
+        return asked
 
     def _groups(self, by: Any) -> Tensor | None:
         if not isinstance(by, str):
@@ -171,7 +184,7 @@ class Stream:
     def indices(self, name: str, seed: int, start: int, rank: int, world: int) -> Iterator[tuple[int, Tensor]]:
         """Yield (epoch, row numbers of this rank) of batch `start`, `start` + 1, ..., without end."""
         batches: Sequence[Tensor] = ()
-        known, per_epoch = -1, self.per_epoch
+        known, per_epoch = -1, self.per_epoch if self.episodes is None else 1
         for number in count(start):
             epoch, batch = divmod(number, per_epoch)
             if epoch != known:
@@ -193,12 +206,20 @@ class Stream:
                 f"`batch_size` of stream `{name}` must divide by the {world} ranks, got {self.batch_size}: "
                 "`batch_size` counts the rows of all ranks together."
             )
+        if self.episodes is not None and self.episodes.tasks % world:
+            raise ValueError(
+                f"the episodes of a step of stream `{name}` must divide by the {world} ranks, got "
+                f"{self.episodes.tasks}: `tasks` of `episodes` counts the episodes of all ranks together."
+            )
         if self.last == "keep" and (left := self.rows % self.batch_size) % world:
             raise ValueError(
                 f"the last batch of stream `{name}` must divide by the {world} ranks, got {left} rows: take another "
                 '`batch_size`, or `last="drop"`.'
             )
-        indices = self.indices(self.rows_of or name, seed, start, rank, world)
+        read = self._read(name, seed, self.indices(self.rows_of or name, seed, start, rank, world))
+        return read if self.episodes is None else (replace(batch, episodes=self.episodes) for batch in read)
+
+    def _read(self, name: str, seed: int, indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
         memory = columns(self.dataset) if self.form == ItemForm() and self.views == (None,) else None
         if memory is not None:
             return self._in_memory(memory, indices)

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 import adapt
 import losses
 from adapt import Stream, Term, Trainer, datasets, encoders, heads
-from adapt.streams import collate, jointly
+from adapt.streams import collate, episodes, jointly
 
 Pair = namedtuple("Pair", ["left", "right", "side"])
 ROWS = 24
@@ -173,6 +173,11 @@ class Pixels(nn.Module):
         return heads.average("error", measures, higher_is_better=False, units=units)
 
 
+def prototypes(step):
+    each = [losses.prototypical(*e, classes=3, global_batch=False) for e in step["rows"].episodes()]
+    return torch.stack(each).mean()
+
+
 def consistency(step):
     views = [step.call(HEAD[0], v.features) for v in step["rows"].views]
     return sum(F.mse_loss(v, views[0].detach()) for v in views[1:])
@@ -193,6 +198,10 @@ FORMS = {
     "pair": (pair, {"label": "side"}),
     "sparse": (counts(), {"sampling": "balanced"}),
     "texts as labels": (named(), {"augment": noise}),
+    "episodes": (
+        image,
+        {"batch_size": None, "sampling": episodes(3, 2, 2, tasks=2), "by": [i % 3 for i in range(ROWS)]},
+    ),
     "masks": (street, {"augment": jointly(mirror)}),
     "captions": (captioned, {"input": "image", "label": "labels", "encoder": "image", "augment": noise}),
     "balanced": (sound, {"collate": collate.pad(), "sampling": "balanced", "by": [i % 3 == 0 for i in range(ROWS)]}),
@@ -214,6 +223,8 @@ def make(name, *, workers=0, dtype=torch.float32, **options):
     terms = [adapt.supervised(head, on="rows")]
     if name in ("crops", "three"):
         terms.append(Term("views", consistency, modules=[head]))
+    if name == "episodes":
+        terms.append(Term("prototypes", prototypes))
     streams = {"rows": Stream(rows_of(name), workers=workers, **{"batch_size": 8} | how)}
     if name == "captions":
         encoder = {"image": encoder, "text": encoders.wrap(Net(), 8).to(dtype)}

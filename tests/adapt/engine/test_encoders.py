@@ -1,5 +1,7 @@
 """Several encoders by name: each stream is read by the encoder that the stream names."""
 
+from itertools import islice
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -297,3 +299,23 @@ def test_streams_with_the_same_rows_must_agree(options):
 def test_rows_of_names_another_stream(other):
     with pytest.raises(ValueError, match=r"`rows_of` of stream `words` must name a stream .*name one of \['photo'\]"):
         paired(rows_of=other)
+
+
+class Drawing(TensorDataset):
+    """An item draws one number, and has it twice."""
+
+    def __getitem__(self, index):
+        drawn = torch.rand(1)
+        return {"left": drawn, "right": drawn, "label": super().__getitem__(index)[1]}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_both_streams_read_the_same_items_where_a_dataset_draws(workers):
+    data = Drawing(*rows(5, 1).tensors)
+    left = Stream(data, 8, input="left", label="label", workers=workers)
+    right = Stream(data, 8, input="right", label="label", rows_of="left", workers=workers)
+    shaken = Stream(data, 8, input="right", label="label", rows_of="left", augment=lambda x: torch.rand(1))
+    both = left.batches("left", 0), right.batches("right", 0), shaken.batches("shaken", 0)
+    for a, b, c in islice(zip(*both, strict=False), 4):
+        assert torch.equal(a.inputs, b.inputs) and len(a.inputs.unique()) == 8
+        assert torch.equal(a.index, c.index) and not torch.equal(a.inputs, c.inputs)

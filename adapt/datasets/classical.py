@@ -9,6 +9,7 @@ from torch.utils.data import TensorDataset
 
 from adapt.datasets._splits import standardize
 from adapt.datasets.files import arrays, data_file, labelled, reading
+from adapt.datasets.matlab import read_matlab
 
 
 class OfficeCaltech(NamedTuple):
@@ -45,15 +46,12 @@ def office_caltech10_surf(root: str | Path | None = None, *, raw: bool = False) 
     Gong et al., 2012, Geodesic flow kernel for unsupervised domain adaptation,
     https://doi.org/10.1109/CVPR.2012.6247911
     """
-    from scipy.io import loadmat
-
     domains = []
     for name in OfficeCaltech._fields:
         path = data_file("office_caltech10_surf", f"{name}_SURF_L10.mat", root=root)
         with reading(path, "a MATLAB 5 file with fts, labels"):
-            file = loadmat(path)
-            counts, labels = torch.from_numpy(file["fts"]), torch.from_numpy(file["labels"]).long().flatten()
-        domain = labelled(path, counts, labels - 1, classes=10)
+            counts, labels = map(torch.from_numpy, read_matlab(path, "fts", "labels"))
+        domain = labelled(path, counts, labels.flatten().float() - 1, classes=10, shape=(counts.shape[-1],))
         if not raw:
             x, y = domain.tensors
             (domain,) = standardize(TensorDataset(x.double() / x.double().sum(1, keepdim=True), y))
@@ -78,5 +76,5 @@ def mnist_usps_jda(root: str | Path | None = None, *, raw: bool = False) -> Mnis
     domains = []
     for name in MnistUsps._fields:
         x, y = arrays(path, f"x_{name}", f"y_{name}")
-        domains.append(labelled(path, x if raw else F.normalize(x, dim=1), y, classes=10))
+        domains.append(labelled(path, x if raw else F.normalize(x, dim=1), y, classes=10, shape=(x.shape[-1],)))
     return MnistUsps(*domains)

@@ -1,14 +1,19 @@
 """Parts of every reader of published data: find a file, name a torn file, check inputs and labels."""
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
+
+from adapt import store
+
+IMAGES = 6  # bytes of memory for a byte of a file of images: the byte, a copy, and float32
+TEXT = 8  # bytes of memory for a byte of a text: the bytes, the letters (up to 4 bytes each), and the rows
 
 ORIGINS = {
     "amazon_reviews_text": "the `data` folder of github.com/yftah89/Neural-SCLDomain-Adaptation",
@@ -72,20 +77,63 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 
 def arrays(path: Path, *names: str) -> list[Tensor]:
-    """Read the named arrays of an npz file."""
-    with reading(path, f"an npz file with {', '.join(names)}"), numpy.load(path, allow_pickle=False) as file:
-        return [torch.from_numpy(file[name]) for name in names]
+    """Read the named arrays of an npz file; the float32 rows made of an array stay within the budget of the file."""
+    with reading(path, f"an npz file with {', '.join(names)}"):
+        return [torch.from_numpy(array) for array in store.arrays(path, names, cost=IMAGES).values()]
 
 
-def labelled(path: Path, inputs: Tensor, labels: Tensor, classes: int) -> TensorDataset:
+def labelled(
+    path: Path, inputs: Tensor, labels: Tensor, classes: int, *, shape: tuple[int, ...], missing: bool = False
+) -> TensorDataset:
     """Return inputs and labels 0 to ``classes - 1`` as a data set of contiguous float32 and int64.
 
+    Args:
+        path: of the file, for the messages.
+        inputs: ``(n, *shape)``.
+        labels: ``(n,)``.
+        classes: number of classes.
+        shape: of an input.
+        missing: ``True`` allows NaN in the inputs.
+
     Raises:
-        ValueError: no rows, unequal numbers of inputs and labels, a label outside the classes.
+        ValueError: no rows, another shape, unequal numbers of inputs and labels, an input that is no finite number, a
+            label outside the classes.
     """
     with reading(path, f"rows with labels of {classes} classes"):
         if labels.shape != (len(inputs),) or len(inputs) == 0:
             raise ValueError(f"found {len(inputs)} rows and labels of shape {tuple(labels.shape)}")
-        if labels.min() < 0 or labels.max() >= classes:
-            raise ValueError(f"found labels {int(labels.min())} to {int(labels.max())}, not 0 to {classes - 1}")
-    return TensorDataset(inputs.float().contiguous(), labels.long())
+        if inputs.shape[1:] != shape:
+            raise ValueError(f"found rows of the shape {tuple(inputs.shape[1:])}, expected {shape}")
+        if inputs.is_complex() or labels.is_complex():
+            raise ValueError("found complex numbers")
+        rows = inputs.float().contiguous()
+        bad = rows.isinf() if missing else ~rows.isfinite()
+        if bad.any():
+            raise ValueError(f"row {int(bad.flatten(1).any(1).nonzero()[0])} holds a value that is not finite")
+        values = labels.double()
+        numbers = values.long()
+        if not (values.min() >= 0 and values.max() < classes and (numbers == values).all()):
+            raise ValueError(f"found labels {values.min():g} to {values.max():g}, not 0 to {classes - 1}")
+    return TensorDataset(rows, numbers)
+
+
+def complete(rows: Sequence[str], published: Mapping[str, tuple[int, str]]) -> None:
+    """Raise a ValueError where a file begins like a published file and does not end like the published file.
+
+    A text file that is cut at the end of a row looks whole. The published number of rows tells: a file whose first row
+    is the first row of a published file must have all rows of the published file. A file of other rows is not compared.
+
+    Args:
+        rows: of the file.
+        published: the number of rows, and :func:`mark` of the last row, by :func:`mark` of the first row.
+    """
+    count, last = published.get(mark(rows[0]), (None, None)) if rows else (None, None)
+    if count is not None and (len(rows), mark(rows[-1])) != (count, last):
+        raise ValueError(
+            f"found {len(rows)} rows, and the published file has {count} rows: row {len(rows)} is the last"
+        )
+
+
+def mark(row: str) -> str:
+    """Return 16 hexadecimal digits that depend on the text of a row."""
+    return hashlib.blake2b(row.encode(), digest_size=8).hexdigest()

@@ -1,12 +1,16 @@
 """Image files as tensors."""
 
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy
 import torch
 from torch import Tensor
 
 from adapt.datasets.folders import naming
+from adapt.store import Budget
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # PIL would run a program for others
+PIXEL = 4  # bytes of memory of a pixel as PIL keeps the pixel
 
 if TYPE_CHECKING:
     from PIL.Image import Image, Resampling
@@ -29,17 +33,35 @@ def read_image(path: str, size: int | tuple[int, int] | None = None) -> Tensor:
         image = upright(path)
         if image.mode.startswith("I") or image.mode == "F":
             raise ValueError(f"its pixels have the mode {image.mode}, more than 8 bits, and RGB would cut them off")
-        pixels = numpy.asarray(fit(image.convert("RGB"), size, Resampling.BICUBIC))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float().div_(255)
+        image = image if image.mode == "RGB" else image.convert("RGB")
+        pixels = torch.from_numpy(numpy.array(fit(image, size, Resampling.BICUBIC)))
+        del image  # a large image and its float32 values need not be there together
+    return pixels.permute(2, 0, 1).float().div_(255)
 
 
 def upright(path: str) -> "Image":
     """Return the complete image of a file, turned as the camera was held."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    with Image.open(path) as image:
+    image = load_image(path, Budget(path))
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def load_image(file: str | IO[bytes], budget: Budget) -> "Image":
+    """Return the complete image of a file, after a comparison of the number of pixels with the budget.
+
+    Raises:
+        TooLarge: more pixels than the budget allows, at :data:`PIXEL` bytes each.
+        Exception: a file that is no complete image in one of :data:`FORMATS`.
+    """
+    from PIL import Image
+
+    with Image.open(file, formats=FORMATS) as image:
+        width, height = image.size
+        budget.allow(PIXEL * width * height, f"an image of {width} x {height} pixels")
         image.load()
-        return ImageOps.exif_transpose(image)
+        return image
 
 
 def fit(image: "Image", size: int | tuple[int, int] | None, resample: "Resampling") -> "Image":

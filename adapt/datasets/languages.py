@@ -1,11 +1,12 @@
 """Readers of the same texts in several languages."""
 
-import gzip
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-from adapt.datasets.files import data_file, reading
+from adapt import store
+from adapt.datasets.files import TEXT, complete, data_file, reading
+from adapt.datasets.published_rows import MULTI30K, UD_PUD
 
 UPOS = (
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM",
@@ -82,7 +83,9 @@ def _captions(part: str, root: str | Path | None) -> Captions:
         path = data_file("multi30k", f"{part}.{language}.gz", root=root)
         with reading(path, "gzip text with a caption on each line"):
             # not splitlines: some captions hold a rare separator
-            lines = [" ".join(line.split()) for line in _content(path).removesuffix("\n").split("\n")]
+            whole = store.unpacked(path, cost=TEXT).decode()
+            lines = [" ".join(line.split()) for line in whole.removesuffix("\n").split("\n")]
+            complete(lines, MULTI30K)
             if not all(lines):
                 raise ValueError(f"line {lines.index('') + 1} of {len(lines)} is empty")
             if texts and len(lines) != len(texts[0]):
@@ -94,21 +97,32 @@ def _captions(part: str, root: str | Path | None) -> Captions:
 def _treebank(language: str, root: str | Path | None) -> tuple[Tagged, list[str]]:
     path = data_file("ud_pud", f"{language}_pud-ud-test.conllu.gz", root=root)
     number = {tag: i for i, tag in enumerate(UPOS)}
-    found, ids = Tagged([], [], []), []
+    found, ids = Tagged([], [], []), list[str]()
     with reading(path, "gzip of CoNLL-U sentences with `sent_id` and `text`"):
-        for sentence in _content(path).strip().split("\n\n"):
+        sentences = store.unpacked(path, cost=TEXT).decode().strip().split("\n\n")
+        complete(sentences, UD_PUD)
+        for sentence in sentences:
             about = dict(re.findall(r"^# (\w+) = (.*)$", sentence, re.MULTILINE))
-            rows = [line.split("\t") for line in sentence.split("\n") if line and line[0] != "#"]
-            rows = [row for row in rows if row[0].isdigit()]  # not 26-27, a contraction, nor 8.1, a word left out
-            if not rows or any(len(row) != 10 or row[3] not in number for row in rows):
-                raise ValueError(f"sentence {about.get('sent_id')!r} has rows without ten columns or with another tag")
+            words, tags = list[str](), list[int]()
+            for line in sentence.split("\n"):
+                if line[:1] in ("#", ""):
+                    continue
+                row = line.split("\t", 10)
+                if not row[0].isdigit():  # 26-27, a contraction, or 8.1, a word left out
+                    continue
+                if len(row) != 10 or row[3] not in number or row[0] != str(len(words) + 1):
+                    raise ValueError(
+                        f"sentence {about.get('sent_id')!r} has rows without ten columns or with another tag, or out "
+                        f"of order: {line[:60]!r}"
+                    )
+                words.append(row[1])
+                tags.append(number[row[3]])
+            if not words or not {"sent_id", "text"} <= about.keys():
+                raise ValueError(
+                    f"sentence {about.get('sent_id')!r}, number {len(ids) + 1}, has no sent_id, text or word"
+                )
             ids.append(about["sent_id"])
             found.texts.append(about["text"])
-            found.words.append([row[1] for row in rows])
-            found.tags.append([number[row[3]] for row in rows])
+            found.words.append(words)
+            found.tags.append(tags)
     return found, ids
-
-
-def _content(path: Path) -> str:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return file.read()

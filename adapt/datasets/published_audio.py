@@ -3,7 +3,6 @@
 import io
 import re
 import wave
-import zipfile
 from pathlib import Path
 
 import numpy
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from adapt import store
 from adapt.datasets.files import data_file, reading
 
 FSDD_SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -38,9 +38,9 @@ def fsdd(root: str | Path | None = None, *, seconds: float = 1.0) -> TensorDatas
     if samples < 1:
         raise ValueError(f"`seconds` must be positive, got {seconds}.")
     path = data_file("fsdd_small", "fsdd_small.zip", root=root)
-    with reading(path, "a zip file of <digit>_<speaker>_<take>.wav"), zipfile.ZipFile(path) as archive:
+    with reading(path, "a zip file of <digit>_<speaker>_<take>.wav"), store.open_zip(path) as archive:
         found = []
-        for name in archive.namelist():
+        for name in archive.names:
             parts = re.fullmatch(r"(?:.*/)?(\d)_([a-z]+)_(\d+)\.wav", name)
             if parts:
                 if parts[2] not in FSDD_SPEAKERS:

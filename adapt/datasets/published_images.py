@@ -1,9 +1,11 @@
 """Readers of images: digits in four looks, CIFAR-10 as JPEG files, handwritten characters."""
 
-import gzip
 import io
+import math
 import re
-import zipfile
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from adapt.datasets.files import arrays, data_file, labelled, reading
+from adapt import store
+from adapt.datasets.files import IMAGES, arrays, data_file, labelled, reading
+from adapt.datasets.image_files import load_image
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 OMNIGLOT_TASKS = ("alphabet", "character", "drawer")
@@ -31,7 +35,7 @@ def mnist(root: str | Path | None = None) -> TensorDataset:
     """Read the 10,000 digits of the MNIST test split: ``(1, 28, 28)`` float32 in [0, 1], labels 0 to 9."""
     path = data_file("mnist_t10k", "t10k-images-idx3-ubyte.gz", root=root)
     labels = data_file("mnist_t10k", "t10k-labels-idx1-ubyte.gz", root=root)
-    return labelled(path, _idx(path)[:, None] / 255, _idx(labels), classes=10)
+    return labelled(path, _idx(path)[:, None] / 255, _idx(labels), classes=10, shape=(1, 28, 28))
 
 
 def usps(split: str = "train", root: str | Path | None = None) -> TensorDataset:
@@ -39,7 +43,7 @@ def usps(split: str = "train", root: str | Path | None = None) -> TensorDataset:
     _check_split(split)
     path = data_file("usps", "usps.npz", root=root)
     images, labels = arrays(path, f"x_{split}", f"y_{split}")
-    return labelled(path, images[:, None] / 255, labels, classes=10)
+    return labelled(path, images[:, None] / 255, labels, classes=10, shape=(1, 16, 16))
 
 
 def mnist_m(root: str | Path | None = None) -> TensorDataset:
@@ -50,32 +54,36 @@ def mnist_m(root: str | Path | None = None) -> TensorDataset:
     """
     path = data_file("mnist_m", "mnist_m_test5000.npz", root=root)
     images, labels = arrays(path, "x", "y")
-    return labelled(path, images.permute(0, 3, 1, 2) / 255, labels, classes=10)
+    with reading(path, "rows of height, width, channels"):
+        images = images.permute(0, 3, 1, 2).contiguous() / 255
+    return labelled(path, images, labels, classes=10, shape=(3, 32, 32))
 
 
 def semeion(root: str | Path | None = None) -> TensorDataset:
     """Read 1,593 scanned, binarised digits of 80 writers: ``(1, 16, 16)`` float32, 0 or 1, labels 0 to 9."""
     path = data_file("semeion", "semeion.npz", root=root)
     images, labels = arrays(path, "x", "y")
-    return labelled(path, images[:, None], labels, classes=10)
+    return labelled(path, images[:, None], labels, classes=10, shape=(1, 16, 16))
 
 
 def cifar10_jpg(split: str = "train", root: str | Path | None = None) -> TensorDataset:
     """Read 4,000 (``"train"``) or 2,000 (``"test"``) JPEG images of CIFAR-10: ``(3, 32, 32)`` float32 in [0, 1]."""
-    from PIL import Image
-
     _check_split(split)
     path = data_file("cifar10_jpg", "cifar10_subset.zip", root=root)
     images, labels = [], []
-    with reading(path, f"a zip file of {split}/<class>/*.jpg"), zipfile.ZipFile(path) as archive:
-        for name in sorted(archive.namelist()):
+    with reading(path, f"a zip file of {split}/<class>/*.jpg"), store.open_zip(path) as archive:
+        for name in sorted(archive.names):
             parts = Path(name).parts
             if not name.endswith(".jpg") or split not in parts:
                 continue
             labels.append(CIFAR10_CLASSES.index(parts[-2]))
-            images.append(numpy.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")))
-        stacked = torch.from_numpy(numpy.stack(images))
-    return labelled(path, stacked.permute(0, 3, 1, 2) / 255, torch.tensor(labels), classes=10)
+            with _naming(name):
+                image = load_image(io.BytesIO(archive.read(name)), archive.budget).convert("RGB")
+            archive.budget.take(2 * IMAGES * math.prod(image.size), f"`{name}`")
+            images.append(torch.from_numpy(numpy.asarray(image).transpose(2, 0, 1).copy()))
+        stacked = torch.stack(images)
+        del images
+    return labelled(path, stacked / 255, torch.tensor(labels), classes=10, shape=(3, 32, 32))
 
 
 def omniglot(part: str = "small1", root: str | Path | None = None, *, size: int = 28) -> Omniglot:
@@ -93,13 +101,13 @@ def omniglot(part: str = "small1", root: str | Path | None = None, *, size: int 
     Lake, Salakhutdinov, Tenenbaum, Human-level concept learning through probabilistic program induction, 2015,
     https://doi.org/10.1126/science.aab3050
     """
-    from PIL import Image
+    from PIL.Image import Resampling
 
     if part not in ("small1", "small2"):
         raise ValueError(f'`part` must be "small1" or "small2", got {part!r}.')
     path = data_file("omniglot_small", f"images_background_{part}.zip", root=root)
-    with reading(path, "a zip file of <alphabet>/<character>/<number>_<drawer>.png"), zipfile.ZipFile(path) as archive:
-        names = sorted(n for n in archive.namelist() if re.search(r"[^/]+/character\d+/\d+_\d\d\.png$", n))
+    with reading(path, "a zip file of <alphabet>/<character>/<number>_<drawer>.png"), store.open_zip(path) as archive:
+        names = sorted(n for n in archive.names if re.search(r"[^/]+/character\d+/\d+_\d\d\.png$", n))
         if not names:
             raise ValueError("found no such image")
         where = [n.split("/")[-3:] for n in names]
@@ -112,8 +120,9 @@ def omniglot(part: str = "small1", root: str | Path | None = None, *, size: int 
             if not 0 <= drawer < DRAWERS:
                 raise ValueError(f"`{name}` is of drawer {drawer + 1}, not 1 to {DRAWERS}")
             labels.append((first, characters.index(f"{alphabet}/{character}"), first * DRAWERS + drawer))
-            image = Image.open(io.BytesIO(archive.read(name))).convert("L")
-            images.append(numpy.asarray(image.resize((size, size), Image.Resampling.BOX)))
+            with _naming(name):
+                image = load_image(io.BytesIO(archive.read(name)), archive.budget).convert("L")
+            images.append(numpy.asarray(image.resize((size, size), Resampling.BOX)))
     ink = 1 - torch.from_numpy(numpy.stack(images))[:, None].float() / 255
     return Omniglot(TensorDataset(ink, torch.tensor(labels)), alphabets, characters)
 
@@ -123,14 +132,25 @@ def _check_split(split: str) -> None:
         raise ValueError(f'`split` must be "train" or "test", got {split!r}.')
 
 
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Name a file inside a zip file in an error."""
+    try:
+        yield
+    except (OSError, ValueError, SyntaxError, KeyError, struct.error) as error:  # as PIL raises them
+        raise ValueError(f"`{name}`: {error}") from error
+
+
 def _idx(path: Path) -> Tensor:
     """Read the array of an IDX file: two zero bytes, the type (8: uint8), the number of axes, big-endian sizes, the
     data.
     """
     with reading(path, "an IDX file of bytes"):
-        with gzip.open(path) as file:
-            raw = file.read()
+        raw = store.unpacked(path, cost=IMAGES)
         if raw[:3] != b"\0\0\x08":
             raise ValueError(f"expected the bytes 00 00 08 at the start, got {raw[:3].hex()}")
-        sizes = numpy.frombuffer(raw, ">i4", count=raw[3], offset=4)
-        return torch.from_numpy(numpy.frombuffer(raw, numpy.uint8, offset=4 + 4 * raw[3]).reshape(sizes).copy())
+        start = 4 + 4 * raw[3]
+        sizes = numpy.frombuffer(raw, ">u4", count=raw[3], offset=4).tolist()
+        if math.prod(sizes) != len(raw) - start:
+            raise ValueError(f"the header claims the shape {sizes}, and {len(raw) - start} bytes are there")
+        return torch.from_numpy(numpy.frombuffer(raw, numpy.uint8, offset=start).reshape(sizes).copy())

@@ -1,6 +1,5 @@
 """Reader of product reviews."""
 
-import gzip
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from adapt.datasets.files import data_file, reading
+from adapt import store
+from adapt.datasets.files import TEXT, data_file, reading
 
 SIGNS = ("negative", "positive")  # labels 0 and 1
 
@@ -51,8 +51,7 @@ def amazon_reviews_text(root: str | Path | None = None) -> AmazonReviews:
 
 def _texts(path: Path) -> list[str]:
     with reading(path, "gzip of <reviews> with a text in each <review>"):
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            content = file.read().strip()
+        content = store.unpacked(path, cost=TEXT).decode().strip()
         if not (content.startswith("<reviews>") and content.endswith("</reviews>")):
             raise ValueError("expected <reviews> at the start and </reviews> at the end")
         texts = [" ".join(text.split()) for text in re.findall("<review>(.*?)</review>", content, re.DOTALL)]

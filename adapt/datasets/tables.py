@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from adapt.datasets.files import data_file, labelled, reading
+from adapt.datasets.files import complete, data_file, labelled, reading
+from adapt.datasets.matlab import read_matlab
+from adapt.datasets.published_rows import HEART_DISEASE, WISDM
 
 # columns of the files with more than two unordered values: each value becomes a column
 HEART_VALUES = {"cp": (1, 2, 3, 4), "restecg": (0, 1, 2), "slope": (1, 2, 3), "thal": (3, 6, 7)}
@@ -60,7 +62,9 @@ def heart_disease(root: str | Path | None = None) -> HeartDisease:
         path = data_file("heart_disease", f"processed.{name}.data", root=root)
         with reading(path, f"comma-separated rows of {len(HEART_FILE)} columns"):
             lines = path.read_text().split()
-            rows = _numbers(lines[1:] if lines[0].startswith("age") else lines, len(HEART_FILE))
+            lines = lines[1:] if lines[0].startswith("age") else lines
+            complete(lines, HEART_DISEASE)
+            rows = _numbers(lines, len(HEART_FILE))
             columns = dict(zip(HEART_FILE, rows.T, strict=True))
             target = columns.pop("target")
             if not torch.isin(target, torch.arange(5.0)).all():
@@ -68,7 +72,7 @@ def heart_disease(root: str | Path | None = None) -> HeartDisease:
             for measured in ("chol", "trestbps"):
                 columns[measured] = columns[measured].masked_fill(columns[measured] == 0, torch.nan)
             inputs = torch.stack([x for c, values in columns.items() for x in _one_hot(c, values)], 1)
-        domains.append(labelled(path, inputs, target > 0, classes=2))
+        domains.append(labelled(path, inputs, target > 0, classes=2, shape=(len(HEART_COLUMNS),), missing=True))
     return HeartDisease(*domains)
 
 
@@ -92,12 +96,17 @@ def wisdm_transformed(root: str | Path | None = None) -> dict[int, TensorDataset
         _, found, data = path.read_text().partition("@data")
         if not found:
             raise ValueError("there is no line @data")
+        complete(data.split(), WISDM)
         lines, _, classes = zip(*(line.rpartition(",") for line in data.split()), strict=True)
         rows = _numbers(lines, WISDM_FEATURES + 2)
         labels = torch.tensor([WISDM_CLASSES.index(name) for name in classes])
-        users = rows[:, 1].int()
+        users = rows[:, 1].long()
+        if (users != rows[:, 1]).any():
+            raise ValueError("the second column, the user, must hold whole numbers")
     return {
-        user: labelled(path, rows[users == user, 2:], labels[users == user], classes=6)
+        user: labelled(
+            path, rows[users == user, 2:], labels[users == user], classes=6, shape=(WISDM_FEATURES,), missing=True
+        )
         for user in users.unique().tolist()
     }
 
@@ -115,9 +124,7 @@ def sarcos(root: str | Path | None = None) -> TensorDataset:
     """
     path = data_file("sarcos_test", "sarcos_inv_test.mat", root=root)
     with reading(path, "a MATLAB file with `sarcos_inv_test` (n, 28)"):
-        from scipy.io import loadmat
-
-        rows = torch.from_numpy(loadmat(path)["sarcos_inv_test"]).float()
+        rows = torch.from_numpy(read_matlab(path, "sarcos_inv_test")[0]).float()
         if rows.ndim != 2 or rows.shape[1] != 28 or len(rows) == 0 or not rows.isfinite().all():
             raise ValueError(f"found an array of shape {tuple(rows.shape)}")
     return TensorDataset(rows[:, :21].contiguous(), rows[:, 21:].contiguous())
@@ -138,14 +145,16 @@ def school(root: str | Path | None = None) -> School:
     """
     path = data_file("school", "school.mat", root=root)
     with reading(path, f"a MATLAB file with cells `X` and `Y` of {SCHOOLS} schools"):
-        from scipy.io import loadmat
-
-        file = loadmat(path)
-        X, Y = ([torch.from_numpy(a.astype("float32")) for a in file[name].ravel()] for name in ("X", "Y"))
+        cells = read_matlab(path, "X", "Y")
+        if not all(isinstance(cell, list) for cell in cells):
+            raise ValueError("`X` or `Y` is no cell")
+        X, Y = ([torch.from_numpy(a.astype("float32")) for a in cell] for cell in cells)
         sizes = [len(x) for x in X]
         wrong = any(x.shape != (n, SCHOOL_INPUTS) or y.shape != (n, 1) for x, y, n in zip(X, Y, sizes, strict=True))
         if len(X) != SCHOOLS or wrong:
-            raise ValueError(f"found {len(X)} schools with inputs of shape {tuple(X[0].shape)}")
+            raise ValueError(f"found {len(X)} schools with inputs of shape {tuple(X[0].shape) if X else ()}")
+        if not all(part.isfinite().all() for part in (*X, *Y)):
+            raise ValueError("found a value that is not finite")
         number = torch.repeat_interleave(torch.arange(SCHOOLS), torch.tensor(sizes))
         labels = torch.full((len(number), SCHOOLS), torch.nan)
         labels[torch.arange(len(number)), number] = torch.cat(Y).squeeze(1)

@@ -44,12 +44,16 @@ class Budget:
         Raises:
             TooLarge: fewer bytes are left.
         """
+        self.allow(count, what)
+        self.left -= count
+
+    def allow(self, count: int, what: str) -> None:
+        """Raise TooLarge where fewer than `count` bytes are left for `what`, which gives the bytes back."""
         if count > self.left:
             raise TooLarge(
                 f"{what} needs {count:,} bytes of memory, and {self.left:,} are left of 4 times the file and 64 MiB; "
                 "save the file without compression where the content is right"
             )
-        self.left -= count
 
 
 def unpacked(path: str | Path, *, cost: int) -> bytes:

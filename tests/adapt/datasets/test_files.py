@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from adapt import datasets
+from adapt import datasets, store
 from adapt.datasets.files import ORIGINS
 from tests.adapt.datasets.small_files import write_digits, write_idx, write_npz
 
@@ -72,6 +72,6 @@ def test_an_error_of_the_machine_is_not_blamed_on_the_file(tmp_path, monkeypatch
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(numpy, "load", full)
+    monkeypatch.setattr(store, "arrays", full)
     with pytest.raises(MemoryError):
         datasets.usps(root=tmp_path)

@@ -128,6 +128,14 @@ class TellsOutputs(Protocol):
         ...
 
 
+class MasksMissing(Protocol):
+    """A head whose loss and score leave missing labels out: the other labels of a row count."""
+
+    def present(self, labels: Tensor) -> Tensor:
+        """Return booleans of the shape of `labels`: True where a label is there."""
+        ...
+
+
 class HasDim(Protocol):
     """A module with a feature size: an encoder or a head."""
 

@@ -112,7 +112,7 @@ class Decoder(nn.Module):
 
     def loss(self, memory: Tensor, labels: Tensor) -> Tensor:
         logits, y, _ = self.forced(memory, labels)
-        return heads.token_cross_entropy(logits, y)
+        return heads.class_cross_entropy(logits, y)
 
     def measure(self, memory: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy summed over the known words of each sentence, and their number."""

@@ -8,14 +8,16 @@ from torch import Tensor, nn
 from adapt.engine.schedule import Schedule
 from adapt.engine.step import Step
 from adapt.engine.term import Term
-from adapt.protocols import Source, expect_head
+from adapt.heads.labels import present
+from adapt.protocols import HasClasses, MasksMissing, Source, expect_head, offers
 from adapt.streams.tree import tensors
 
 
 def supervised(head: nn.Module, on: str, *, weight: float | Schedule = 1.0, name: str | None = None) -> Term:
     """Return a term with the head's own loss on a labelled stream.
 
-    The loss is cross-entropy for a classifier and squared error for a regressor.
+    The loss is cross-entropy for a classifier and squared error for a regressor. A class of -1 and a number of NaN are
+    missing: the loss is the mean over the labels of all ranks that are there.
 
     Args:
         head: a module with ``loss(output, labels)``, ``measure(output, labels)``, ``score(measures)`` and
@@ -42,14 +44,33 @@ class Supervised(nn.Module):
         self._labels = LabelCheck(on, self.head.check)
 
     def check(self, streams: Mapping[str, Source]) -> None:
-        self._labels.check_all(self._labels.in_memory(streams, "a supervised term"))
+        labels = self._labels.in_memory(streams, "a supervised term")
+        if isinstance(labels, Tensor) and offers(self.head, MasksMissing):
+            expect_some(labels, self.head, self.on)
+        self._labels.check_all(labels)
 
     def forward(self, step: Step) -> Tensor:
         labels, output = step[self.on].labels, step.output(self.head, self.on)
         self._labels.check_batch(labels, step)
         if step.logging and _are_classes(output, labels):
-            step.report(f"train_accuracy/{self.on}", (output.argmax(1) == labels).float().mean())
+            hits, there = output.argmax(1) == labels, present(labels)
+            step.report(f"train_accuracy/{self.on}", (hits & there).sum() / there.sum())
         return self.head.loss(output, labels)
+
+
+def expect_some(labels: Tensor, head: MasksMissing, on: str) -> None:
+    """Raise a ValueError where no label is there, or where -1 seems to be a class: the labels are -1 and 1."""
+    if not head.present(labels).any():
+        raise ValueError(
+            f"stream `{on}` has no label: each of {len(labels)} rows is -1 or NaN, which says that the label is "
+            "missing. Give labelled rows, or make the stream with `labels=False`."
+        )
+    values = labels.unique()
+    if offers(head, HasClasses) and head.classes == 2 and values.tolist() == [-1, 1]:
+        raise ValueError(
+            f"the labels of stream `{on}` are -1 and 1, and -1 says that a label is missing: number the two classes 0 "
+            "and 1, `(labels + 1) // 2`."
+        )
 
 
 def _are_classes(output: Any, labels: Any) -> bool:

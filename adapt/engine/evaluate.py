@@ -15,7 +15,7 @@ from adapt.randomness import untouched_randomness
 from adapt.streams import Stream
 from adapt.streams.items import ItemForm, batches_of
 from adapt.streams.told import groups_told
-from adapt.streams.tree import concatenate, has_list, like_mapping, like_sequence, map_tensors
+from adapt.streams.tree import concatenate, has_list, like_mapping, like_sequence, map_tensors, tensors
 
 Unit = Sequence[Any] | Tensor  # the unit of each row: numbers, texts, any values that can be compared
 UNNAMED = "<dataset>"  # the name of the stream where the caller gives no name
@@ -108,7 +108,8 @@ def measure(
     The other arguments are the arguments of :func:`predict`.
 
     Raises:
-        ValueError: an empty dataset; measures without one entry per row.
+        ValueError: an empty dataset; labels that the head cannot take; outputs with NaN or infinity; measures without
+            one entry per row.
         TypeError: a head that lacks a method; measures that are neither tensors nor lists.
     """
     name, form, rows = stream or UNNAMED, ItemForm(label, collate, input), len(dataset)
@@ -120,6 +121,7 @@ def measure(
         nonlocal done
         count = len(step[name].index)
         output = step.output(head, name)
+        check_finite(output, step[name].index, type(head).__name__)
         measures = asked.measure(output, labels) if labelled else told.observe(output)
         _check_rows(measures, count, type(head).__name__)
         wanted = min(max(mine - done, 0), count)
@@ -210,6 +212,28 @@ def _steps(
     for read in batches_of(dataset, mine, batch_size, form, name=name, workers=workers):
         batch = read.map(lambda x: x.to(device))
         yield Step({name: batch}, encoder, autocast=autocast, announced=announced), batch.labels
+
+
+def check_finite(output: Any, index: Tensor, kind: str) -> None:
+    """Raise a ValueError where an output is NaN or infinite, naming the rows. A host synchronisation on a GPU.
+
+    Minus infinity is allowed: a head may close classes with it.
+
+    Args:
+        output: any tree of tensors with one entry per row.
+        index: the number of each row in the dataset.
+        kind: the class of the head, for the message.
+    """
+    wrong = [t.isnan() | t.isposinf() for t in tensors(output) if t.is_floating_point()]
+    if not wrong or not torch.stack([w.any() for w in wrong]).any():
+        return
+    rows = [w.flatten(1).any(1) if w.ndim > 1 else w for w in wrong if len(w) == len(index)]
+    which = index[torch.stack(rows).any(0).cpu()].tolist() if len(rows) == len(wrong) else []
+    shown = f" for {len(which)} rows of a batch: {', '.join(map(str, which[:5]))}{', ...' if len(which) > 5 else ''}"
+    raise ValueError(
+        f"the output of the {kind} must be finite to be scored, found NaN or infinity{shown if which else ''}: look "
+        "for NaN in the inputs of these rows and in the weights."
+    )
 
 
 def _numbers(unit: Unit) -> Tensor:

@@ -4,18 +4,19 @@ A head that :func:`adapt.supervised` and ``Trainer.evaluate`` take has four meth
 labels)``, ``measure(output, labels)``, ``score(measures)`` and ``check(labels)``. An evaluation keeps the measures, one
 entry per row, and never the outputs of all rows. :func:`wrap` makes a head of any module.
 
-A head with several labels per row may have an attribute `missing`: the value that marks a missing label. The loss of
-the head is then the mean over the labels that are present, on all ranks."""
+A class of -1 and a number of NaN are missing: they count neither in the loss nor in the score, and the loss is the mean
+over the labels of all ranks that are there. A head of your own does the same where it has ``present(labels)``, booleans
+of the shape of the labels."""
 
 from adapt.heads._discriminator import Discriminator
 from adapt.heads._multi_label import MultiLabel
 from adapt.heads._one_vs_all import OneVsAll
 from adapt.heads._regressor import Regressor
 from adapt.heads._wrap import wrap
-from adapt.heads.classifier import Classifier, confusion
+from adapt.heads.classifier import Classifier, class_cross_entropy, confusion
 from adapt.heads.score import Score, average, proportion, ratio
 from adapt.heads.task_layers import Attention, Bottleneck, Experts, Gated, WithTaskLayers
-from adapt.heads.token_classifier import TokenClassifier, token_cross_entropy
+from adapt.heads.token_classifier import TokenClassifier
 
 __all__ = [
     "Attention",
@@ -31,9 +32,9 @@ __all__ = [
     "TokenClassifier",
     "WithTaskLayers",
     "average",
+    "class_cross_entropy",
     "confusion",
     "proportion",
     "ratio",
-    "token_cross_entropy",
     "wrap",
 ]

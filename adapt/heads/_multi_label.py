@@ -1,12 +1,14 @@
 """Several labels per row. No label excludes another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapt.heads.score import Score, average
+from adapt.heads.labels import MISSING, masked, mean_of_present, present
+from adapt.heads.score import Score, ratio
 from adapt.heads.sizes import check_dropout, check_features, names_of
 from adapt.protocols import HasDim, dim_of
 
@@ -22,7 +24,10 @@ class MultiLabel(nn.Module):
         labels: the number of labels, or their names.
         dropout: share of features dropped in training; 0.
 
-    Shapes: features ``(n, dim)`` to logits ``(n, labels)``; the labels are ``(n, labels)`` of 0 and 1.
+    Shapes: features ``(n, dim)`` to logits ``(n, labels)``; the labels are ``(n, labels)`` of 0 and 1, and -1 or NaN
+    where missing. The other labels of a row with a missing label count.
+
+    Several ranks: the loss is the exact mean over the labels of all ranks.
 
     Raises:
         ValueError: no label; a dropout outside [0, 1); features of another size.
@@ -42,21 +47,34 @@ class MultiLabel(nn.Module):
         return self.linear(self.dropout(features))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean binary cross-entropy over rows and labels."""
-        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        """Return the mean binary cross-entropy over the labels that are there; 0 where none is."""
+        there = known(labels)
+        each = F.binary_cross_entropy_with_logits(logits, masked(labels, there).to(logits.dtype), reduction="none")
+        return mean_of_present(masked(each, there).sum(), there)
 
-    def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return ``(n,)``, the share of right labels per row, after a check of the labels."""
+    def present(self, labels: Tensor) -> Tensor:
+        """Return ``(n, labels)`` booleans: True where a label is neither -1 nor NaN."""
+        return known(labels)
+
+    def measure(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return ``(n, labels)`` labels, -1 where missing, and predicted labels, after a check of the labels."""
         self.check(labels)
-        return ((logits > 0) == (labels > 0.5)).double().mean(1)
+        label = masked(labels, known(labels)).to(torch.int8)
+        return {"label": label.masked_fill(~known(labels), MISSING), "predicted": (logits > 0).to(torch.int8)}
 
-    def score(self, measures: Tensor, units: Tensor | None = None) -> Score:
-        """Return the share of right labels per row, averaged over rows, with the normal 95 % interval.
+    def score(self, measures: Mapping[str, Tensor], units: Tensor | None = None) -> Score:
+        """Return the share of right labels, with the 95 % interval over rows, since the labels of a row are alike.
+
+        Further values: the accuracy and the F1 of each label, and macro F1, the mean over the labels. The F1 of a label
+        without a positive row and without a positive prediction is left out.
 
         Args:
             units: the unit of each row where rows belong together, as in :meth:`Classifier.score`.
         """
-        return average("label accuracy", measures, higher_is_better=True, units=units)
+        there = measures["label"] != MISSING
+        hits = (measures["label"] == measures["predicted"]) & there
+        found = ratio("label accuracy", hits.sum(1), there.sum(1), units=units)
+        return replace(found, further=label_values(measures["label"], measures["predicted"], self.names))
 
     def observe(self, logits: Tensor) -> Tensor:
         """Return ``(n, labels)`` predictions of 0 and 1."""
@@ -68,10 +86,38 @@ class MultiLabel(nn.Module):
         return {f"predicted/{name}": share for name, share in zip(self.names, shares, strict=True)}
 
     def check(self, labels: Tensor) -> None:
-        """Raise a ValueError unless `labels` are ``(n, labels)`` of 0 and 1. A host synchronisation on a GPU."""
+        """Raise a ValueError unless `labels` are ``(n, labels)`` of 0 and 1, or missing: -1 or NaN.
+
+        A host synchronisation on a GPU.
+        """
         expected = (len(labels), len(self.names))
-        if tuple(labels.shape) != expected or not bool(torch.logical_or(labels == 0, labels == 1).all()):
+        shape = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+        if shape != expected:
             raise ValueError(
-                f"`labels` of this head must be {expected} of 0 and 1, got shape {tuple(labels.shape)} "
-                f"with values from {labels.min().item()} to {labels.max().item()}."
+                f"`labels` of this head must be {expected}, one column per label, got {shape}: give the head as many "
+                "labels as there are columns."
             )
+        there = labels[known(labels)]
+        wrong = there[(there != 0) & (there != 1)]
+        if len(wrong):
+            raise ValueError(
+                f"`labels` of this head must be 0, 1, or -1 or NaN where missing, found {wrong[0].item():.4g}: give "
+                "yes-or-no labels, or take heads.Regressor for numbers."
+            )
+
+
+def known(labels: Tensor) -> Tensor:
+    """Return booleans: whether a label is neither -1 nor NaN."""
+    there = present(labels)
+    return there & (labels != MISSING) if labels.is_floating_point() else there
+
+
+def label_values(labels: Tensor, predicted: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """Return macro F1, and the F1 and the accuracy of each label, from ``(n, labels)`` of 0, 1 and -1 where missing."""
+    there = labels != MISSING
+    hits = ((labels == predicted) & there).sum(0).double()
+    both = ((labels == 1) & (predicted == 1)).sum(0).double()
+    positive = (labels == 1).sum(0) + ((predicted == 1) & there).sum(0)
+    accuracy = {f"accuracy of {n}": (h / c).item() for n, h, c in zip(names, hits, there.sum(0), strict=True) if c}
+    f1 = {f"F1 of {n}": (2 * b / p).item() for n, b, p in zip(names, both, positive, strict=True) if p}
+    return ({"macro F1": sum(f1.values()) / len(f1)} if f1 else {}) | f1 | accuracy

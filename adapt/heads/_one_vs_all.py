@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapt.heads.class_values import count_pairs
-from adapt.heads.classifier import Classifier, accuracy, expect_integers
+from adapt.heads.classifier import Classifier, accuracy, class_cross_entropy
+from adapt.heads.labels import MISSING, check_range, masked, mean_of_present, present, whole_numbers
 from adapt.heads.observations import class_summary, observe_classes
 from adapt.heads.score import Score
 from adapt.protocols import HasDim
@@ -45,15 +46,23 @@ class OneVsAll(nn.Module):
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
         r"""Return the cross-entropy plus the one-vs-all loss with the hardest negative class, a mean over rows.
 
+        A row with the label -1 has no label and does not count.
+
         .. math:: -\log p_y + \tfrac12 \bigl( -\log \sigma(o_y) + \max_{k \neq y} -\log (1 - \sigma(o_k)) \bigr)
 
         The factor one half is from the authors' code; the paper has the sum.
         """
         z, o = output.chunk(2, 1)
+        labels = labels.long()
+        there = labels != MISSING
         own = labels[:, None] == torch.arange(self.classes, device=labels.device)
-        yes = -F.logsigmoid(o.gather(1, labels[:, None]))
+        yes = -F.logsigmoid(o.gather(1, labels.clamp_min(0)[:, None])).squeeze(1)
         hardest = F.softplus(o.masked_fill(own, -torch.inf).amax(1))
-        return F.cross_entropy(z, labels) + 0.5 * (yes.mean() + hardest.mean())
+        return class_cross_entropy(z, labels) + 0.5 * mean_of_present(masked(yes + hardest, there).sum(), there)
+
+    def present(self, labels: Tensor) -> Tensor:
+        """Return ``(n,)`` booleans: True where a label is not -1."""
+        return present(labels)
 
     def predict(self, output: Tensor) -> Tensor:
         """Return ``(n,)``: the most probable class, or K (unknown) where the yes-or-no classifier of that class says
@@ -65,8 +74,8 @@ class OneVsAll(nn.Module):
 
     def measure(self, output: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return ``(n,)`` labels and predicted classes; unknown rows have the label K."""
-        expect_integers(labels)
-        return {"label": labels, "predicted": self.predict(output)}
+        check_range(whole_numbers(labels, "a one-vs-all head", "(n,)", 1), self.classes + 1)
+        return {"label": labels.long(), "predicted": self.predict(output)}
 
     def score(self, measures: Mapping[str, Tensor], units: Tensor | None = None) -> Score:
         """Return the accuracy over the K + 1 classes with Wilson's 95 % interval, and further values.
@@ -91,5 +100,8 @@ class OneVsAll(nn.Module):
         return count_pairs(measures["label"], measures["predicted"], self.classes + 1)
 
     def check(self, labels: Tensor) -> None:
-        """Raise a ValueError unless `labels` are integers in [0, K): the head learns from known classes only."""
+        """Raise a ValueError unless `labels` are integers in [0, K), or -1 where missing.
+
+        The head learns from known classes alone.
+        """
         self.closed.check(labels)

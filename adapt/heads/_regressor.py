@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapt.heads.labels import masked, mean_of_present, present
 from adapt.heads.observations import number_summary
 from adapt.heads.score import Score, average
 from adapt.heads.sizes import check_count, check_dropout, check_features
@@ -20,7 +20,10 @@ class Regressor(nn.Module):
         outputs: how many numbers per row.
         dropout: share of features dropped in training; 0.
 
-    Shapes: features ``(n, dim)`` to ``(n, outputs)``, or to ``(n,)`` where `outputs` is 1.
+    Shapes: features ``(n, dim)`` to ``(n, outputs)``, or to ``(n,)`` where `outputs` is 1. A label of NaN is missing;
+    the other labels of the row count.
+
+    Several ranks: the loss is the exact mean over the labels of all ranks.
 
     Raises:
         ValueError: sizes below 1; a dropout outside [0, 1); features of another size.
@@ -39,8 +42,15 @@ class Regressor(nn.Module):
         return predicted.squeeze(-1) if self.outputs == 1 else predicted
 
     def loss(self, predicted: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean squared error over rows and outputs."""
-        return F.mse_loss(predicted, labels.to(predicted.dtype))
+        """Return the mean squared error over the labels that are there; 0 where none is."""
+        labels = labels.to(predicted.dtype)
+        there = present(labels)
+        # the label is masked before the square: a gradient through NaN would be NaN
+        return mean_of_present(masked(predicted - masked(labels, there), there).square().sum(), there)
+
+    def present(self, labels: Tensor) -> Tensor:
+        """Return booleans of the shape of the labels: True where a label is not NaN."""
+        return present(labels)
 
     def measure(self, predicted: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return labels and errors, prediction minus label, ``(n, outputs)``, after a check of the labels."""
@@ -72,12 +82,21 @@ class Regressor(nn.Module):
         return number_summary(observations)
 
     def check(self, labels: Tensor) -> None:
-        """Raise a ValueError unless `labels` have the shape of the predictions; a loss would broadcast in silence."""
+        """Raise a ValueError unless `labels` are numbers, or NaN, of the shape of the predictions.
+
+        A loss would broadcast other shapes in silence. A host synchronisation on a GPU.
+        """
         expected = (len(labels),) if self.outputs == 1 else (len(labels), self.outputs)
-        if tuple(labels.shape) != expected:
+        shape = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+        if shape != expected:
             raise ValueError(
-                f"`labels` of a regressor with {self.outputs} output(s) must be {expected}, got {tuple(labels.shape)}: "
-                "reshape the labels."
+                f"`labels` of a regressor with {self.outputs} output(s) must be {expected}, got {shape}: "
+                f"{'take the only column, `labels[:, 0]`' if shape == (*expected, 1) else 'reshape the labels'}."
+            )
+        if labels.is_complex() or (labels.is_floating_point() and labels.isinf().any()):
+            raise ValueError(
+                "`labels` of a regressor must be finite real numbers, or NaN where missing, found infinite or complex "
+                "labels: clean the labels."
             )
 
 

@@ -92,7 +92,8 @@ class WrappedHead(nn.Module):
         return value
 
     def measure(self, output: Any, labels: Any) -> Any:
-        """Return the measures of the user's function, or the loss of each row."""
+        """Return the measures of the user's function, or the loss of each row, after a check of the labels."""
+        self.check(labels)
         return self._losses(output, labels) if self.measure_function is None else self.measure_function(output, labels)
 
     def score(self, measures: Any, units: Tensor | None = None) -> Score:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapt.heads.class_values import calibration_error, class_values, confidence_of, count_pairs
+from adapt.heads.labels import MISSING, check_range, mean_of_present, present, whole_numbers
 from adapt.heads.observations import class_summary, observe_classes
 from adapt.heads.score import Score, proportion
 from adapt.heads.sizes import check_dropout, check_features, names_of
@@ -46,24 +47,30 @@ class Classifier(nn.Module):
         return self.linear(self.dropout(features))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean cross-entropy of ``(n, classes)`` logits with ``(n,)`` labels."""
-        return F.cross_entropy(logits, labels)
+        """Return the mean cross-entropy of ``(n, classes)`` logits over the rows of all ranks with a label.
+
+        A label of -1 is missing. The loss is 0 where no row of any rank has a label.
+        """
+        return class_cross_entropy(logits, labels)
+
+    def present(self, labels: Tensor) -> Tensor:
+        """Return ``(n,)`` booleans: True where a label is not -1."""
+        return present(labels)
 
     def measure(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return ``(n,)`` labels, predicted classes, and confidences, the probabilities of the predicted classes.
 
         Raises:
-            ValueError: labels that are not ``(n,)`` integers.
+            ValueError: labels that :meth:`check` refuses.
         """
-        expect_integers(labels)
-        return {"label": labels, "predicted": logits.argmax(1), "confidence": confidence_of(logits)}
+        self.check(labels)
+        return {"label": labels.long(), "predicted": logits.argmax(1), "confidence": confidence_of(logits)}
 
     def score(self, measures: Mapping[str, Tensor], units: Tensor | None = None) -> Score:
         """Return the accuracy with Wilson's 95 % interval, and further values.
 
         Further values: balanced accuracy, macro F1, the calibration error in 15 bins, the accuracy of each class. A row
-        with the label -1 has no label and does not count. A label of no class of the head, such as an unknown class,
-        counts as an error.
+        with the label -1 has no label and does not count.
 
         Args:
             units: ``(n,)``, the number of the unit of each row where rows belong together: the interval is then an
@@ -84,24 +91,27 @@ class Classifier(nn.Module):
         return count_pairs(measures["label"], measures["predicted"], self.classes)
 
     def check(self, labels: Tensor) -> None:
-        """Raise a ValueError unless `labels` are ``(n,)`` integers in [0, classes). A host synchronisation on a GPU."""
-        expect_integers(labels)
-        low, high = (int(v) for v in labels.aminmax())
-        if low < 0 or high >= self.classes:
-            raise ValueError(
-                f"`labels` must be in [0, {self.classes}) for a head of {self.classes} classes, found {low} to {high}: "
-                "give the head more classes or renumber the labels."
-            )
+        """Raise a ValueError unless `labels` are ``(n,)`` integers in [0, classes), or -1 where missing.
+
+        A host synchronisation on a GPU.
+        """
+        labels = whole_numbers(labels, "a classifier", "(n,)", 1)
+        check_range(labels, self.classes, more="; for rows of unknown classes take heads.OneVsAll")
 
 
-def expect_integers(labels: Tensor) -> None:
-    """Raise a ValueError unless `labels` are ``(n,)`` integers."""
-    if labels.is_floating_point() or labels.ndim != 1:
-        tokens = "; for a class per token take heads.TokenClassifier" if labels.ndim == 2 else ""
-        raise ValueError(
-            "`labels` of a classifier must be (n,) integers, "
-            f"got shape {tuple(labels.shape)} of {labels.dtype}{tokens}."
-        )
+def class_cross_entropy(logits: Tensor, labels: Tensor, missing: int = MISSING) -> Tensor:
+    """Return the mean cross-entropy over the labels of all ranks that are there; 0 where no rank has a label.
+
+    Args:
+        logits: ``(..., classes)``, for example ``(n, classes)`` or ``(n, length, classes)``.
+        labels: ``(...)`` integers.
+        missing: the label that does not count.
+    """
+    labels = labels.long()
+    total = F.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), labels.flatten(), ignore_index=missing, reduction="sum"
+    )
+    return mean_of_present(total, labels != missing)
 
 
 def accuracy(measures: Mapping[str, Tensor], names: Sequence[str], units: Tensor | None = None) -> Score:
@@ -112,7 +122,7 @@ def accuracy(measures: Mapping[str, Tensor], names: Sequence[str], units: Tensor
         names: of the classes.
         units: the unit of each row, or None.
     """
-    there = measures["label"] != -1
+    there = measures["label"] != MISSING
     label, predicted = measures["label"][there], measures["predicted"][there]
     hits = label == predicted
     found = proportion("accuracy", hits, units=None if units is None else units[there])

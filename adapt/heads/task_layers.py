@@ -63,6 +63,10 @@ class WithTaskLayers(nn.Module):
     def missing(self) -> int:
         return self.head.missing
 
+    @property
+    def present(self) -> Callable[[Tensor], Tensor]:
+        return self.head.present
+
 
 class Bottleneck(nn.Module):
     r"""A small residual network of one task: :math:`z + U \, \mathrm{relu}(V z)`. The identity at first.

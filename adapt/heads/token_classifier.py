@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapt.heads.class_values import BINS, bin_of, class_values, confidence_of, count_pairs
+from adapt.heads.classifier import class_cross_entropy
+from adapt.heads.labels import check_range, present, whole_numbers
 from adapt.heads.score import Score, ratio
 from adapt.heads.sizes import check_dropout, check_features, names_of
 from adapt.protocols import HasDim, dim_of
-from losses import gather
 
 
 class TokenClassifier(nn.Module):
@@ -61,7 +61,11 @@ class TokenClassifier(nn.Module):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross-entropy of the labelled tokens; 0 where no token has a label."""
-        return token_cross_entropy(logits, labels, self.missing)
+        return class_cross_entropy(logits, labels, self.missing)
+
+    def present(self, labels: Tensor) -> Tensor:
+        """Return ``(n, length)`` booleans: True where a label is not `missing`."""
+        return present(labels, self.missing)
 
     def measure(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
         """Return counts per sentence, after a check of the labels.
@@ -72,6 +76,7 @@ class TokenClassifier(nn.Module):
             class, number of tokens.
         """
         self.check(labels)
+        labels = labels.long()
         # sixteen sentences at once: a softmax of all logits would double the memory of a batch
         parts = [self._measure(z, y) for z, y in zip(logits.split(16), labels.split(16), strict=True)]
         found: dict[str, Any] = {k: torch.cat([p[k] for p in parts]) for k in ("hits", "counts", "gaps")}
@@ -115,29 +120,5 @@ class TokenClassifier(nn.Module):
 
         A host synchronisation on a GPU.
         """
-        if labels.is_floating_point() or labels.ndim != 2:
-            raise ValueError(
-                "`labels` of a token classifier must be (n, length) integers, "
-                f"got shape {tuple(labels.shape)} of {labels.dtype}."
-            )
-        present = labels[labels != self.missing]
-        if len(present) and not 0 <= int(present.min()) <= int(present.max()) < self.classes:
-            raise ValueError(
-                f"`labels` must be in [0, {self.classes}), or {self.missing} where missing, "
-                f"found {int(present.min())} to {int(present.max())}: give the head more classes, renumber the labels, "
-                "or give the head another `missing`."
-            )
-
-
-def token_cross_entropy(logits: Tensor, labels: Tensor, missing: int = -1) -> Tensor:
-    """Return the mean cross-entropy over the labelled tokens of all ranks.
-
-    Args:
-        logits: ``(..., classes)``, for example ``(n, length, classes)``.
-        labels: ``(...)``.
-        missing: the label of a token that does not count.
-    """
-    counts = gather((labels != missing).sum()[None])
-    total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=missing, reduction="sum")
-    # the share of this rank: the mean over the ranks is then the mean over all tokens
-    return total * len(counts) / counts.sum().clamp_min(1)
+        labels = whole_numbers(labels, "a token classifier", "(n, length)", 2)
+        check_range(labels, self.classes, self.missing, ", or give the head another `missing`")

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from adapt.engine import Outcome, Step, Term, gather, world_size
 from adapt.engine._supervised import LabelCheck
 from adapt.engine.schedule import Schedule
-from adapt.multitask._task import HasOutputs, check_scale, natural_scale
+from adapt.multitask._task import HasNames, HasOutputs, check_scale, natural_scale
 from adapt.protocols import Balance, GramianBalance, Source, StartedBalance, offers
 
 
@@ -47,8 +47,9 @@ def columns(
     On several ranks: every mean is over the rows of all ranks, exact.
 
     Raises:
-        ValueError: a stream without labels; a balance that needs the Gramian (use :func:`adapt.multitask.task`); labels
-            that are not a matrix with a column for each output of the head; a scale that is not positive.
+        ValueError: a stream without labels; a balance that needs the Gramian (use :func:`adapt.multitask.task`); a head
+            of classes or of yes-or-no labels; labels that are not a matrix with a column for each output of the head; a
+            scale that is not positive.
     """
     if offers(balance, GramianBalance):
         raise ValueError(
@@ -64,6 +65,12 @@ class Columns(nn.Module):
     def __init__(self, name: str, head: nn.Module, on: str, balance: Balance | None, scale: float | str):
         super().__init__()
         check_scale(scale, name)
+        if offers(head, HasNames):
+            raise ValueError(
+                f"`columns` is for numbers with a squared error, and the head of term `{name}` is a "
+                f"{type(head).__name__}, with a loss of its own: take `multitask.task`, whose loss leaves missing "
+                "labels out, or heads.Regressor(encoder, tasks)."
+            )
         self.name, self.head, self.on, self.balance = name, head, on, balance
         self.scale: Any = scale  # a number after the check
         self.fixed_head = FixedHead(head)

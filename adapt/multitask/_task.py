@@ -10,7 +10,8 @@ from torch.utils.data import TensorDataset
 from adapt.engine import Outcome, Step, Term, gather, world_size
 from adapt.engine._supervised import LabelCheck
 from adapt.engine.schedule import Schedule
-from adapt.protocols import HasClasses, Source, expect_head, offers
+from adapt.heads.labels import MISSING
+from adapt.protocols import HasClasses, MasksMissing, Source, expect_head, offers
 
 
 class HasMissing(Protocol):
@@ -54,9 +55,10 @@ def task(
         on: the stream. Several tasks may share a stream and its rows, or each task has a stream.
         label: the label of the task, where a row has several: the column of a label matrix ``(n, tasks)``, or the key
             of a dict of labels. None: each row has one label.
-        missing: the class index of a row without a label. A missing number is NaN. A row with several numbers counts
-            where all numbers are known. A head with several labels per row and an attribute `missing`
-            (``heads.TokenClassifier(missing=...)``) decides instead: a row counts where any of its labels is known.
+        missing: the class index of a row without a label. A missing number is NaN. A head with several labels per row
+            and an attribute `missing` (``heads.TokenClassifier(missing=...)``) decides instead. With the heads of
+            `adapt.heads` every label counts that is there, whatever other labels of the row are missing. With other
+            heads a row counts where all numbers of the row are known.
         scale: s. ``"natural"`` is the loss of a prediction without a look at the input, so that every task starts near
             1, whatever its units: log(classes) for a classifier and log 2 for a head of yes-or-no labels, the losses of
             equal probabilities; for a regressor the variance of the labels, the loss of the mean, with all labels in
@@ -68,7 +70,8 @@ def task(
     balance does not count the task, and TensorBoard shows no value.
 
     On several ranks: the mean over the labelled rows, or tokens, of all ranks, exact. Choosing the rows is a host
-    synchronisation on a GPU, unless all labels lie in memory and none is missing.
+    synchronisation on a GPU for a head without ``present(labels)``, unless all labels lie in memory and none is
+    missing.
 
     Raises:
         TypeError: a head without `loss`, `score` or `check`.
@@ -86,7 +89,7 @@ class Task(nn.Module):
         super().__init__()
         check_scale(scale, name)
         self.head: Any = expect_head(head)  # Any: a module and a `Head` at once, which no Python type can say
-        self.head_masks = offers(head, HasMissing)  # the head's loss leaves missing labels of a row out
+        self.head_masks = offers(head, MasksMissing)  # the head's loss leaves missing labels out
         self.missing: int = head.missing if offers(head, HasMissing) else missing
         if missing not in (-1, self.missing):
             raise ValueError(
@@ -107,7 +110,7 @@ class Task(nn.Module):
                 raise ValueError(
                     f"task `{self.name}` has no label in stream `{self.on}`: expected at least one labelled row."
                 )
-            known = self.as_classes(y[labelled])
+            known = self.as_labels(y[labelled])
             self.complete = bool(labelled.all())
         self._labels.check_all(known)
         if self.scale == "natural":
@@ -128,21 +131,28 @@ class Task(nn.Module):
             "expected the column of a label matrix, the key of a dict, or None where a row has one label."
         )
 
-    def as_classes(self, y: Tensor) -> Tensor:
-        """Return class labels as integers: a matrix of floating point numbers may hold classes beside numbers."""
-        return y.long() if y.is_floating_point() and offers(self.head, HasClasses) and not self.head_masks else y
+    def as_labels(self, y: Tensor) -> Tensor:
+        """Return labels as the head takes them: classes as integers, and the head's own mark of a missing class.
+
+        A matrix of floating point numbers may hold classes beside numbers.
+        """
+        if not offers(self.head, HasClasses) or offers(self.head, HasMissing):
+            return y
+        if y.is_floating_point():
+            y = y.nan_to_num(nan=self.missing).long()
+        return y if self.missing == MISSING else y.long().masked_fill(y == self.missing, MISSING)
 
     def is_labelled(self, y: Tensor) -> Tensor:
         """Return ``(n,)`` booleans: whether a row counts."""
         if not self.head_masks:
             return labelled_rows(y, self.missing)
-        known = y != self.missing
+        known = self.head.present(self.as_labels(y))
         return known.flatten(1).any(1) if y.ndim > 1 else known
 
     def forward(self, step: Step) -> Tensor | Outcome:
         y, output = self.labels_of_task(step[self.on].labels), step.output(self.head, self.on)
         if self.complete:
-            return self.head.loss(output, self.as_classes(y)) / self.scale
+            return self.head.loss(output, self.as_labels(y)) / self.scale
         loss, absent = self.loss_of_labelled_rows(step, output, y)
         return Outcome(loss / self.scale, absent)
 
@@ -153,12 +163,13 @@ class Task(nn.Module):
         counts = gather(count[None])
         absent = counts.sum() == 0
         if self.head_masks:
+            y = self.as_labels(y)
             self._labels.check_batch(y, step)
             return self.head.loss(output, y), absent
         rows = labelled.nonzero().squeeze(1)  # waits for a GPU
         if len(rows) == 0:
             return 0.0 * output.sum(), absent
-        y = self.as_classes(y[rows])
+        y = self.as_labels(y[rows])
         self._labels.check_batch(y, step)
         # the share of this rank: the mean over the ranks is then the mean over all rows
         return self.head.loss(output[rows], y) * (count * world_size() / counts.sum()), absent

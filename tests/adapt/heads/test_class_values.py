@@ -66,13 +66,15 @@ def test_tokens_are_counted_as_rows_are():
     assert len(measures["pairs"]) == 20 and len({len(table) for table in measures["pairs"]}) > 1
 
 
-def test_a_row_without_label_does_not_count_and_an_unknown_class_is_an_error():
+def test_a_row_without_label_does_not_count_and_an_unknown_class_is_refused():
     head = heads.Classifier(3, 2)
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0], [0.0, 4.0]])
-    measures = head.measure(logits, torch.tensor([0, -1, 2, 1]))
+    measures = head.measure(logits, torch.tensor([0, -1, 1, 1]))
     score = head.score(measures)
-    assert score.n == 3 and score.value == pytest.approx(2 / 3) and score.further["accuracy of 2"] == 0
-    assert head.confusion(measures).tolist() == [[1, 0], [0, 1]]
+    assert score.n == 3 and score.value == pytest.approx(2 / 3) and score.further["accuracy of 1"] == 0.5
+    assert head.confusion(measures).tolist() == [[1, 0], [1, 1]]
+    with pytest.raises(ValueError, match=r"in \[0, 2\).*found 0 to 2.*unknown classes take heads.OneVsAll"):
+        head.measure(logits, torch.tensor([0, -1, 2, 1]))
 
 
 def test_one_vs_all_has_an_unknown_class():
@@ -111,7 +113,10 @@ def test_a_missing_number_does_not_count_and_a_prediction_of_nan_does():
     [
         (lambda: heads.Classifier(3, 2).measure(torch.zeros(2, 2), torch.zeros(2, 1).long()), r"\(n,\) integers"),
         (lambda: heads.Regressor(3).measure(torch.zeros(5), torch.zeros(5, 1)), r"must be \(5,\), got \(5, 1\)"),
-        (lambda: heads.MultiLabel(3, 2).measure(torch.zeros(1, 2), torch.tensor([[0, 2]])), "of 0 and 1"),
+        (
+            lambda: heads.MultiLabel(3, 2).measure(torch.zeros(1, 2), torch.tensor([[0, 2]])),
+            "must be 0, 1, or",
+        ),
         (lambda: heads.TokenClassifier(3, 2).measure(torch.zeros(1, 1, 2), torch.tensor([[2]])), "more classes"),
     ],
 )

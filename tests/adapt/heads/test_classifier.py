@@ -35,10 +35,14 @@ def test_confusion_leaves_padding_out():
         (lambda: heads.Classifier(3, 1), "at least 2, got 1"),
         (lambda: heads.Classifier(3, 2)(torch.zeros(5, 4)), "must have size 3, got 4.*encoder.dim"),
         (lambda: heads.Classifier(3, 2).check(torch.tensor([0, 2])), r"in \[0, 2\).*found 0 to 2"),
-        (lambda: heads.Classifier(3, 2).check(torch.tensor([-1, 1])), "found -1 to 1"),
+        (lambda: heads.Classifier(3, 2).check(torch.tensor([-2, 1])), "or -1 where missing, found -2 to 1"),
         (
             lambda: heads.Classifier(3, 2).check(torch.tensor([[0], [1]])),
-            r"integers, got shape \(2, 1\).*TokenClassifier",
+            r"integers, got shape \(2, 1\).*only column",
+        ),
+        (
+            lambda: heads.Classifier(3, 2).check(torch.tensor([[0, 1], [1, 1]])),
+            r"integers, got shape \(2, 2\).*TokenClassifier",
         ),
     ],
 )

@@ -1,0 +1,81 @@
+"""Which labels are there, and the mean over the labels that are there.
+
+A class of -1 is missing, and a number of NaN. A missing label counts neither in a loss nor in a score.
+"""
+
+import torch
+from torch import Tensor
+
+from losses import gather
+
+MISSING = -1
+
+
+def whole_numbers(labels: object, what: str, shape: str, ndim: int) -> Tensor:
+    """Return class labels as int64.
+
+    Args:
+        what: whose labels, for the message.
+        shape: the expected shape, for the message.
+        ndim: the expected number of axes.
+
+    Raises:
+        ValueError: labels that are no tensor of integers or booleans with `ndim` axes.
+    """
+    if not isinstance(labels, Tensor):
+        kind = type(labels[0]).__name__ if isinstance(labels, list) and labels else ""
+        raise ValueError(
+            f"`labels` of {what} must be {shape} integers, got a {type(labels).__name__}"
+            f"{' of ' + kind if kind else ''}: `datasets.arrays(inputs, labels)` numbers the classes and keeps their "
+            "names."
+        )
+    if labels.is_floating_point() or labels.is_complex() or labels.ndim != ndim:
+        remedy = "; for a class per token take heads.TokenClassifier" if (ndim, labels.ndim) == (1, 2) else ""
+        if labels.ndim == ndim + 1 and labels.shape[-1] == 1:
+            remedy = "; take the only column, `labels[..., 0]`"
+        elif labels.ndim == ndim:
+            remedy = "; classes are whole numbers, `labels.long()`, and numbers to predict belong to heads.Regressor"
+        raise ValueError(
+            f"`labels` of {what} must be {shape} integers, got shape {tuple(labels.shape)} of {labels.dtype}{remedy}."
+        )
+    return labels.long()
+
+
+def check_range(labels: Tensor, classes: int, missing: int = MISSING, more: str = "") -> None:
+    """Raise a ValueError unless the labels that are there lie in [0, classes). A host synchronisation on a GPU.
+
+    Args:
+        more: a further remedy, for the message.
+    """
+    there = labels[labels != missing]
+    if not there.numel():
+        return
+    low, high = (int(v) for v in there.aminmax())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"`labels` must be in [0, {classes}) for a head of {classes} classes, or {missing} where missing, found "
+            f"{low} to {high}: give the head more classes or renumber the labels{more}."
+        )
+
+
+def present(labels: Tensor, missing: int = MISSING) -> Tensor:
+    """Return booleans of the shape of `labels`: True where a label is there."""
+    return ~labels.isnan() if labels.is_floating_point() else labels.long() != missing
+
+
+def mean_of_present(total: Tensor, there: Tensor) -> Tensor:
+    """Return a sum of losses divided by the number of labels on all ranks; 0 where no rank has a label.
+
+    The mean of the returned values over the ranks is the mean over the labels of all ranks.
+
+    Args:
+        total: sum of the losses of the labels on this rank.
+        there: True where a label is there, on this rank.
+    """
+    counts = gather(there.sum()[None])
+    return total * len(counts) / counts.sum().clamp_min(1)
+
+
+def masked(values: Tensor, there: Tensor) -> Tensor:
+    """Return `values` with 0 where no label is there; the gradient is 0 there too."""
+    return torch.where(there, values, 0)

@@ -39,7 +39,7 @@ class TaskBackward(nn.Module):
     Args:
         balance: ``weights = balance(losses, gram)``, see :class:`adapt.protocols.Balance`; None watches the gradients
             of the tasks on logging steps and weighs nothing.
-        encoder: shared by the tasks.
+        encoder: shared by the tasks; several encoders count as one, with the features of all.
         phases: of the trainer.
 
     Raises:

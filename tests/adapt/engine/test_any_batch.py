@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 from adapt import Stream, Term, Trainer, encoders, engine
 from adapt.engine import Step
 from adapt.streams import Batch, collate
-from tests.adapt.engine.any_batch import FORMS, ROWS, Items, Net, image, make, rows_of, words
+from tests.adapt.engine.any_batch import FORMS, ROWS, Items, Net, image, make, rows_of, sound, words
 from tests.adapt.engine.tiny import weights
 from tests.ranks import run_ranks
 
@@ -174,6 +174,17 @@ def test_a_missing_view_names_the_remedy():
         made.fit(1)
 
 
+class Normed(nn.Module):
+    """The mean of a padded sound, with BatchNorm."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4))
+
+    def forward(self, x):
+        return self.layers((x["values"] * x["mask"]).sum(1, keepdim=True) / x["lengths"][:, None])
+
+
 def refused_on_ranks(rank, world):
     body = nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4))
     streams = {n: Stream(Items(image), 4, collate=collate.pad()) for n in ("a", "b")}
@@ -181,7 +192,10 @@ def refused_on_ranks(rank, world):
     with pytest.raises(ValueError, match='ranks may run different passes.*take `passes="separate"`'):
         Trainer(encoders.wrap(body, 4), [term], streams, progress=False, device="cpu")
     Trainer(encoders.wrap(body, 4), [term], streams, progress=False, device="cpu", batch_norm="rank")
-    return True
+    named = {n: Stream(Items(sound), 4, collate=collate.pad(), encoder=n) for n in ("a", "b")}
+    apart = {n: encoders.wrap(Normed(), 4) for n in named}  # a pass of one stream each: no rank waits
+    both = Term("t", lambda step: (step["a"].features - step["b"].features).square().mean())
+    return bool(weights(Trainer(apart, [both], named, progress=False, device="cpu").fit(3)).isfinite().all())
 
 
 def test_ranks_that_could_wait_forever_in_batch_norm_are_refused():

@@ -1,5 +1,6 @@
 """A folder of recordings as a data set."""
 
+import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,6 +12,10 @@ import numpy
 import torch
 
 from adapt.datasets.folders import FileRows, class_files, naming
+from adapt.store import Budget
+
+FEWEST, MOST = 1_000, 1_000_000  # samples per second of a file
+FILTER = 8 * 20  # bytes of the filter for each step of a change of rate
 
 
 def audio(
@@ -36,7 +41,8 @@ def audio(
     Raises:
         FileNotFoundError: no such folder.
         ValueError: a rate below 1; recordings beside subfolders, a subfolder without recordings, a subfolder outside
-            of `names`. When a row is read: a file that is no complete recording.
+            of `names`. When a row is read: a file that is no complete recording, a sample
+            that is not finite, a rate of the file outside of 1,000 to 1,000,000.
     """
     if not isinstance(rate, int) or rate < 1:
         raise ValueError(f"`rate` must be a whole number of samples per second, got {rate!r}.")
@@ -50,16 +56,37 @@ def _read(path: str, rate: int, prepare: Callable | None) -> Any:
     with naming(path, "a recording"), warnings.catch_warnings():
         warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks beside the samples, such as a title
         warnings.filterwarnings("error", "Reached EOF", wavfile.WavFileWarning)
-        found, samples = wavfile.read(path)
-        if not len(samples):
+        budget, content = Budget(path), Path(path).read_bytes()
+        _check_sizes(content)
+        found, samples = wavfile.read(io.BytesIO(content))  # of a file scipy would take the memory that the file claims
+        if not samples.size:
             raise ValueError("it has no samples")
-    if samples.dtype == numpy.uint8:  # the only width without a sign
-        samples = samples.astype("float64") / 128 - 1
-    elif samples.dtype.kind == "i":
-        samples = samples.astype("float64") / 2.0 ** (8 * samples.itemsize - 1)
-    mono = samples.mean(1) if samples.ndim == 2 else samples
-    if found != rate:
+        if not FEWEST <= found <= MOST:
+            raise ValueError(f"it has {found} samples per second, expected {FEWEST} to {MOST}")
         shared = math.gcd(found, rate)
-        mono = resample_poly(mono, rate // shared, found // shared)
+        up, down = rate // shared, found // shared
+        if up != down:
+            budget.allow(FILTER * max(up, down), f"the filter from {found} to {rate} samples per second")
+        if samples.dtype == numpy.uint8:  # the only width without a sign
+            samples = samples.astype("float64") / 128 - 1
+        elif samples.dtype.kind == "i":
+            samples = samples.astype("float64") / 2.0 ** (8 * samples.itemsize - 1)
+        mono = samples.mean(1) if samples.ndim == 2 else samples
+        if not numpy.isfinite(mono).all():
+            raise ValueError("it has a sample that is not finite")
+        if up != down:
+            mono = resample_poly(mono, up, down)
     recording = torch.from_numpy(mono.astype("float32"))
     return recording if prepare is None else prepare(recording)
+
+
+def _check_sizes(content: bytes) -> None:
+    """Raise a ValueError where a part of a ``.wav`` file claims more bytes than the file has."""
+    at = 12
+    while content[:4] == b"RIFF" and at + 8 <= len(content):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        if at + 8 + size > len(content):
+            raise ValueError(
+                f"the part {content[at : at + 4]!r} claims {size} bytes, and {len(content) - at - 8} are left"
+            )
+        at += 8 + size + size % 2

@@ -1,10 +1,11 @@
 """Images with boxes around objects as a data set."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import torch
@@ -13,8 +14,16 @@ from torch.utils.data import Dataset
 
 from adapt.datasets.folders import files_below, naming
 from adapt.datasets.image_files import check_size, read_image
+from adapt.store import Budget
 
 Box = tuple[float, float, float, float]
+
+
+ELEMENT = 120  # bytes of memory of an element of xml or of a list of json, at most
+NEEDED = {
+    "categories": {"id", "name"}, "annotations": {"bbox", "image_id", "category_id"}, "images": {"id", "file_name"},
+}  # fmt: skip
+KEPT = {*NEEDED, "iscrowd"}.union(*NEEDED.values())
 
 
 class _Image(NamedTuple):
@@ -130,12 +139,16 @@ def boxes(
 def _voc(path: Path, difficult: bool) -> tuple[_Image, int]:
     """Return the image of an xml file, and the number of boxes left out."""
     with naming(path, "an annotation of Pascal VOC"):
-        root = ElementTree.parse(path).getroot()
+        content = path.read_bytes()
+        Budget(path).take(ELEMENT * content.count(b"<"), "the elements")
+        if b"<!" in content.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
+            raise ValueError("it declares an entity or a document type, and an annotation needs none")
+        root = ElementTree.fromstring(content)
         every = root.findall("object")
         kept = [thing for thing in every if difficult or thing.findtext("difficult", "0").strip() != "1"]
         found = []
         for thing in kept:
-            left, top, right, bottom = (float(_text(thing, f"bndbox/{c}")) for c in ("xmin", "ymin", "xmax", "ymax"))
+            left, top, right, bottom = _finite([_text(thing, f"bndbox/{c}") for c in ("xmin", "ymin", "xmax", "ymax")])
             found.append((_text(thing, "name"), (left - 1, top - 1, right, bottom)))
         inside = [entry for entry in found if _has_area(entry[1])]
         return _Image(_text(root, "filename"), inside), len(every) - len(inside)
@@ -148,16 +161,31 @@ def _text(element: ElementTree.Element, path: str) -> str:
     return text.strip()
 
 
+def _finite(numbers: Sequence[Any]) -> list[float]:
+    """Return texts or numbers as floats; a number that is not finite is a ValueError."""
+    found = [float(number) for number in numbers]
+    if not all(map(math.isfinite, found)):
+        raise ValueError(f"a box has a side that is not finite: {found[:4]}")
+    return found
+
+
 def _coco(path: Path) -> tuple[list[_Image], list[str], int]:
     """Return the images of a json file, the names of the classes, and the number of boxes left out."""
     with naming(path, "annotations of COCO"):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+        Budget(path).take(ELEMENT * (raw.count(b"[") + raw.count(b"{")), "the lists")
+        content = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_needed)
+        del raw
         if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
             raise ValueError("expected the keys images, annotations and categories")
+        for key, needed in NEEDED.items():
+            for place, entry in enumerate(content[key]):
+                if not isinstance(entry, dict) or not needed <= entry.keys():
+                    raise ValueError(f"entry {place} of {key} must have {', '.join(sorted(needed))}")
         names = {c["id"]: str(c["name"]) for c in sorted(content["categories"], key=lambda c: c["id"])}
         boxes_of, left_out = defaultdict(list), 0
         for thing in content["annotations"]:
-            x, y, width, height = map(float, thing["bbox"])
+            x, y, width, height = _finite(thing["bbox"])
             box = (x, y, x + width, y + height)
             if thing.get("iscrowd", 0) or not _has_area(box):
                 left_out += 1
@@ -167,6 +195,11 @@ def _coco(path: Path) -> tuple[list[_Image], list[str], int]:
         if boxes_of:
             raise ValueError(f"boxes belong to images that are not listed: {list(boxes_of)[:5]}")
         return rows, list(names.values()), left_out
+
+
+def _needed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the entries of an object that are used: polygons would take most of the memory."""
+    return {name: value for name, value in pairs if name in KEPT}
 
 
 def _has_area(box: Box) -> bool:

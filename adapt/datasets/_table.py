@@ -47,6 +47,7 @@ def table(
     missing: bool = False,
     most: int = 100,
     separator: str | None = None,
+    count: int | None = None,
 ) -> Rows:
     r"""Return the columns of a table as float32 inputs, prepared with the training table alone.
 
@@ -68,6 +69,8 @@ def table(
         missing: ``True`` allows rows without a label, as in :func:`arrays`.
         most: values of one column of names; more look like texts or identities and are an error.
         separator: between two fields of a csv file; None takes a tab for ``.tsv``, else a comma.
+        count: the number of rows that the table must have: a file that is cut at the end of a row looks whole. None
+            takes any number.
 
     Returns:
         A ``TensorDataset`` with `names` of the classes, `columns` of the inputs and the `preparation`.
@@ -78,7 +81,8 @@ def table(
         FileNotFoundError: no such file.
         TypeError: a column of neither numbers nor texts (a date); `statistics` that no table has made.
         ValueError: an unknown column, a column of numbers in training that has texts, infinite numbers, more than
-            `most` values, a missing label, a class that the training table does not have.
+            `most` values, a missing label, a class that the training table does not have, another number of rows than
+            `count`; a torn file, with the name of the file and the line.
 
     >>> train = table({"age": [30, 50], "town": ["Ulm", "Bonn"], "ill": ["no", "yes"]}, "ill")
     >>> train.columns, train[0]
@@ -88,10 +92,12 @@ def table(
     """
     if not (isinstance(data, str | Path | Mapping) or from_package(data, "pandas")):
         raise TypeError(f"`data` must be a path, a DataFrame or a dict of columns, got a {type(data).__name__}.")
-    columns = read_columns(data, separator) if isinstance(data, str | Path) else {str(n): data[n] for n in data}
+    columns = read_columns(data, separator, count) if isinstance(data, str | Path) else {str(n): data[n] for n in data}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(f"`data` must have columns of one length of at least 1, got lengths {sorted(lengths)}.")
+    if count is not None and lengths != {count}:
+        raise ValueError(f"`data` must have {count} rows, as `count` says, got {lengths.pop()}.")
     target = None if label is None else column_of(columns, label, "`label`")
     if statistics is None:
         for name in (*drop, *categories):

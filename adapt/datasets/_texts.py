@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from adapt.datasets.folders import naming
 from adapt.datasets.labels import to_labels
 from adapt.datasets.records import column_of, read_columns, typed
 from adapt.datasets.rows import describe
@@ -42,6 +43,7 @@ def texts(
     names: Sequence[str] | None = None,
     missing: bool = False,
     separator: str | None = None,
+    count: int | None = None,
 ) -> TextRows:
     """Return texts and labels as a data set.
 
@@ -55,6 +57,8 @@ def texts(
         missing: ``True`` allows rows without a label, as in :func:`arrays`. In a csv file a missing label is an empty
             field or ``NA``.
         separator: between two fields of a csv file; None takes a tab for ``.tsv``, else a comma.
+        count: the number of texts that there must be: a file that is cut at the end of a row looks whole. None takes
+            any number.
 
     Returns:
         A data set with `texts`, `labels` and `names`. An item is ``(text, label)``, or the text alone.
@@ -62,16 +66,20 @@ def texts(
     Raises:
         FileNotFoundError: no such file.
         TypeError: something else than texts; labels of mixed kinds.
-        ValueError: no texts, unequal numbers of texts and labels, an unknown column, a missing label.
+        ValueError: no texts, unequal numbers of texts and labels, another number of texts than `count`, an unknown
+            column, a missing label; a torn file, with the name of the file.
 
     >>> texts(["good", "bad", "fine"], ["plus", "minus", "plus"])[1]
     ('bad', tensor(0))
     """
     if isinstance(texts, str | Path):
         if Path(texts).suffix.lower() == ".txt":
-            columns: dict[str, list[Any]] = {text: Path(texts).read_text(encoding="utf-8-sig").splitlines()}
+            with naming(texts, "texts of utf-8"):
+                whole = Path(texts).read_text(encoding="utf-8-sig")
+            # not splitlines: a text may hold a rare separator
+            columns: dict[str, list[Any]] = {text: whole.removesuffix("\n").split("\n") if whole else []}
         else:
-            columns = read_columns(texts, separator)
+            columns = read_columns(texts, separator, count)
         found = list(column_of(columns, text, "`text`"))
         labels = typed(column_of(columns, labels, "`labels`"), label=True) if isinstance(labels, str) else labels
     else:
@@ -80,6 +88,8 @@ def texts(
     if wrong or not found:
         what = f"a {type(wrong[0]).__name__}" if wrong else "no text"
         raise (TypeError if wrong else ValueError)(f"`texts` must be at least one str, found {what}: convert first.")
+    if count is not None and len(found) != count:
+        raise ValueError(f"`texts` must have {count} texts, as `count` says, found {len(found)}: is the file complete?")
     if labels is None:
         return TextRows(found, None, None)
     values, classes = to_labels(labels, names, missing=missing, what="`labels`")

@@ -2,28 +2,35 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy
 
 from adapt.datasets.folders import naming
 from adapt.datasets.labels import categorical, categories_of, from_package
 
+LONGEST = 1 << 21  # letters of the longest line
 ABSENT = ("", "NA", "N/A", "NaN", "nan", "null")  # texts that mean: no value
 
 
-def read_columns(path: str | Path, separator: str | None = None) -> dict[str, list[Any]]:
+def read_columns(path: str | Path, separator: str | None = None, count: int | None = None) -> dict[str, list[Any]]:
     """Return the columns of a file by name: texts of a ``.csv`` or ``.tsv`` file, values of a ``.jsonl`` file.
 
     Args:
         path: a csv file starts with a line of names; a line of a json-lines file is one object.
         separator: between two fields; None takes a tab for ``.tsv``, else a comma.
+        count: the number of rows that the file must have; None takes any number. A file that is cut at the end of a row
+            looks whole, and the number tells.
+
+    A line has at most 2 MiB of letters, and a text field of a csv file at most 128 KiB. A table of texts takes about
+    10 times the size of the file in memory.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a line with another number of fields, or without a key of the first line; no line at all.
+        ValueError: a line with another number of fields, or without a key of the first line, or with a key twice; a
+            quotation mark that is not closed; another number of rows than `count`; no line at all.
     """
     path = Path(path)
     if not path.is_file():
@@ -32,17 +39,53 @@ def read_columns(path: str | Path, separator: str | None = None) -> dict[str, li
     with naming(path, "lines of json objects" if lines else "a table with a line of names"):
         with path.open(encoding="utf-8-sig", newline="") as file:  # Excel writes a mark at the start
             if lines:
-                rows = [json.loads(line) for line in file if line.strip()]
-                names = list(rows[0]) if rows else []
+                rows = [_json(line, number) for number, line in enumerate(_lines(file), 1) if line.strip()]
+                names = list(rows[0]) if rows and isinstance(rows[0], dict) else []
                 rows = [_values(row, names, number) for number, row in enumerate(rows, 1)]
             else:
                 mark = separator or ("\t" if path.suffix.lower() == ".tsv" else ",")
-                names, *rows = [row for row in csv.reader(file, delimiter=mark) if row] or [[]]
+                names, *rows = _rows(csv.reader(_lines(file), delimiter=mark, strict=True)) or [[]]
         wrong = [number for number, row in enumerate(rows, 1) if len(row) != len(names)]
         if wrong or not rows or len(set(names)) < len(names):
             found = f"row {wrong[0]} has {len(rows[wrong[0] - 1])} fields" if wrong else f"{len(rows)} rows"
-            raise ValueError(f"expected rows of {len(names)} different names {names}, found {found}")
+            shown = f"{names}" if len(names) < 100 else f"{names[:5]} and more"
+            raise ValueError(f"expected rows of {len(names)} different names {shown}, found {found}")
+        if count is not None and len(rows) != count:
+            raise ValueError(f"expected {count} rows, found {len(rows)}: is the file complete?")
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """Yield the lines of a file, after a look at the length of a line."""
+    number = 1
+    while line := file.readline(LONGEST):
+        if len(line) == LONGEST:
+            raise ValueError(f"line {number} has {LONGEST} letters or more, expected one row on a line")
+        yield line
+        number += 1
+
+
+def _rows(reader: Any) -> list[list[str]]:
+    """Return the rows of a csv reader; an error names the line."""
+    try:
+        return [row for row in reader if row]
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+
+
+def _json(line: str, number: int) -> Any:
+    """Return the value of one line; an error names the line."""
+    try:
+        return json.loads(line, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"line {number}: {error}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a key occurs twice among {[name for name, _ in pairs][:9]}")
+    return found
 
 
 def column_of(columns: Mapping[str, Any], name: str, what: str) -> Any:

@@ -29,17 +29,24 @@ class Readers:
 
     Raises:
         TypeError: an encoder that is no module, or has no named layers where a term asks for layers.
-        ValueError: no encoder; a stream without the name of an encoder, or with an unknown name; a layer that no
-            encoder of the streams of the term has.
+        ValueError: no encoder; a stream without the name of an encoder, or with an unknown name; an encoder without a
+            stream; a layer that no encoder of the streams of the term has.
     """
 
     def __init__(
         self, encoder: nn.Module | Mapping[str, nn.Module], streams: Mapping[str, Source], phases: Sequence[Phase]
     ):
         self.names: dict[str, str] | None = None  # by stream
+        if type(encoder) is nn.ModuleDict:  # a subclass may be one encoder, with a `forward`
+            encoder = dict(encoder.items())
         if isinstance(encoder, Mapping):
             _check_names(encoder)
             self.names = {name: _named(name, _asked(stream), list(encoder)) for name, stream in streams.items()}
+            if unread := [name for name in encoder if name not in self.names.values()]:
+                raise ValueError(
+                    f"encoder {unread[0]!r} is read by no stream and would not be trained: name the encoder in a "
+                    f"stream, `Stream(..., encoder={unread[0]!r})`, or leave the encoder out."
+                )
             self.module: nn.Module = Encoders(encoder)
             self.of: nn.Module | dict[str, nn.Module] = {s: encoder[name] for s, name in self.names.items()}
             self.every = list(encoder.values())
@@ -55,10 +62,9 @@ class Readers:
         self._check_layers(phases)
 
     def compile(self, options: bool | dict) -> None:
-        """Compile every encoder, with `options` as the arguments; False compiles nothing."""
-        if options is not False:
-            for encoder in self.every:
-                encoder.compile(**(options if isinstance(options, dict) else {}))
+        """Compile every encoder, with `options` as the arguments; False and an empty dict compile nothing."""
+        for encoder in self.every if options else ():
+            encoder.compile(**(options if isinstance(options, dict) else {}))
 
     def reader(self, stream: str) -> nn.Module:
         """Return the encoder of a stream."""

@@ -76,7 +76,7 @@ def _labels(dataset: Any, form: ItemForm) -> Tensor | None:
         known = [part for part in parts if part is not None]
         alike = len({(part.shape[1:], part.dtype) for part in known}) == 1
         return torch.cat(known) if alike and len(known) == len(parts) else None
-    if isinstance(dataset, list | tuple):
+    if type(dataset) in (list, tuple):  # a subclass may make its items when they are asked for
         return _as_tensor([form.split(item)[1] for item in dataset])
     if form.label is not None:
         return None

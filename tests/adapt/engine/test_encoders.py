@@ -273,6 +273,9 @@ def test_bad_encoders():
         build(image, {"encoder": "image"})
     with pytest.raises(TypeError, match=r"`encoder\['image'\]` must be a torch module, got a str"):
         build({"image": "resnet"}, {})
+    with pytest.raises(ValueError, match="encoder 'text' is read by no stream and would not be trained"):
+        build(blocks()[0], {"encoder": "image"})
+    assert list(build(nn.ModuleDict({"image": image}), {}).encoder) == ["image"]
     with pytest.raises(ValueError, match="`encoder` must hold at least one"):
         build({}, {})
     for name in ("a.b", "keys", ""):

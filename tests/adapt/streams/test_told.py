@@ -83,6 +83,12 @@ def test_lists_tell_their_labels():
     assert torch.equal(Stream(rows, 4, label="labels").all_labels(), CLASSES)
     boxes = [(torch.zeros(1), {"boxes": torch.zeros(2, 4)})] * 4
     assert Stream(boxes, 4).all_labels() is None
+
+    class Lazy(list):
+        def __getitem__(self, index):
+            return torch.zeros(1), super().__getitem__(index)
+
+    assert Stream(Lazy(range(4)), 2).all_labels() is None
     ragged = [(torch.zeros(1), torch.zeros(i)) for i in range(4)]
     assert Stream(ragged, 4).all_labels() is None
 

@@ -5,8 +5,9 @@
     python benchmarks/losses.py --memory            peak memory, each contender in a fresh process
 
 Forward and backward, float32, two threads. The contenders of a row take turns; the table holds the medians, and the
-ratio of the best peer to ours: above 1 ours is faster. Needs the `bench` extra: skada, POT, geomloss. tllib cannot be
-installed beside a current numpy: its losses and DomainBed's are written out here from their definitions, but for
+ratio of the best peer to ours: above 1 ours is faster. One row is measured beside two busy processes, for a loss of
+many small parallel operations waits there for its threads. Needs the `bench` extra: skada, POT, geomloss. tllib cannot
+be installed beside a current numpy: its losses and DomainBed's are written out here from their definitions, but for
 tllib's MMD, whose (2n, 2n, d) tensor takes 130 ms at n = 128 and disturbs the others' memory.
 """
 
@@ -19,7 +20,8 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,6 +50,7 @@ class Row:
     target: float | None = None
     note: str = ""
     less: tuple[str, ...] = ()  # peers that do less work: in the table, not in the ratio that the target is for
+    busy: int = 0  # processes that keep a core busy meanwhile, as data-loading workers do
 
 
 def clouds(n: int, d: int, shift: float = 0.2) -> list[Tensor]:
@@ -121,13 +124,14 @@ def rows(only: list[str]) -> list[Row]:
         return layers.MMDLoss(kernel_scales=SCALES.clone(), mmd_type="quadratic", bandwidth=bandwidth)
 
     found = []
-    for d, n, target in [
-        (256, 128, 2.5),
-        (256, 512, 4.0),
-        (256, 2048, 8.0),
-        (256, 8192, 12.0),
-        (2048, 512, 1.5),
-        (2048, 2048, 2.3),
+    for d, n, target, busy in [
+        (256, 128, 2.5, 0),
+        (256, 512, 4.0, 0),
+        (256, 2048, 8.0, 0),
+        (256, 2048, 4.0, 2),
+        (256, 8192, 12.0, 0),
+        (2048, 512, 1.5, 0),
+        (2048, 2048, 2.3, 0),
     ]:
         peers = {
             "pytorch-adapt": pytorch_adapt_mmd(),
@@ -144,7 +148,9 @@ def rows(only: list[str]) -> list[Row]:
             ours = partial(losses.mmd, bandwidth=2.0 * d)
             peers = {"pytorch-adapt": pytorch_adapt_mmd(2.0 * d), "DomainBed": domainbed_mmd}
         size, make = f"n={n}, d={d}{given}", partial(clouds, n, d)
-        found.append(Row("mmd", size, make, ours, peers, target, note, less=("skada", "DomainBed")))
+        if busy:
+            size += f", beside {busy} busy processes"
+        found.append(Row("mmd", size, make, ours, peers, target, note, less=("skada", "DomainBed"), busy=busy))
     for d, n, target in [
         (2048, 128, 14.0),
         (2048, 512, 3.8),
@@ -298,8 +304,25 @@ def milliseconds(loss: Loss, inputs: list[Tensor]) -> float:
     return 1e3 * (time.perf_counter() - started)
 
 
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """`count` processes that compute without end, until the block is left."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def measure(row: Row, seconds: float) -> dict[str, list[float]]:
     """Turn by turn, after a warm round, for about `seconds`, at least 3 and at most 400 rounds."""
+    with busy(row.busy):
+        return turn_by_turn(row, seconds)
+
+
+def turn_by_turn(row: Row, seconds: float) -> dict[str, list[float]]:
     contenders, inputs = {"ours": row.ours, **row.peers}, row.inputs()
     first = sum(milliseconds(f, inputs) for f in contenders.values())
     if first < 1e3 * seconds:  # the first call also paid for what libraries set up once

@@ -8,8 +8,8 @@ def squared_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
     r"""``(n, m)`` matrix of :math:`\lVert x_i - y_j \rVert^2`; of `x` with itself where `y` is None, zero on the
     diagonal.
 
-    By one matrix product. The rows are moved to their centre first, which changes no distance and keeps what cancels
-    small: the error is a rounding of the squared radius of the rows that are compared.
+    By one matrix product. The rows are moved to their middle first, which changes no distance and keeps what cancels
+    small: the error of a distance is a rounding of the squared distances of its two rows to the middle.
     """
     itself = y is None
     x, y = centred(x, x if y is None else y)
@@ -19,9 +19,18 @@ def squared_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
 
 
 def centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both clouds minus one point in their middle, without gradient through it."""
-    middle = (mean(x) + mean(y)).detach() / 2
-    return x - middle, y - middle
+    """Both clouds minus one point in their middle, without gradient through that point."""
+    origin = (middle(x) + middle(y)) / 2
+    return x - origin, y - origin
+
+
+def middle(x: Tensor) -> Tensor:
+    """``(d,)`` point among most rows, without gradient: the median, feature by feature, of at most nine rows.
+
+    A mean would follow a single outlier, and all other rows would lose the digits of its size. More rows than nine
+    would cost more than they bring: any point among the rows serves.
+    """
+    return x.detach()[:: (x.shape[0] + 8) // 9].median(0).values
 
 
 def mean(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from losses.batching import one_by_one
-from losses.distances import mean, squared_distances
+from losses.distances import mean, middle, squared_distances
 
 Kernel = Literal["gaussian", "laplacian", "energy"]
 Bandwidth = float | Tensor | Literal["mean", "median", "source median"]
@@ -125,8 +125,11 @@ def fast_discrepancy(
 ) -> Tensor:
     """:func:`discrepancy` block by block, with its gradient in closed form: the kernel matrices are never held.
 
-    Where a second derivative is asked for, the first is taken from the definition; so is forward mode.
+    Where a second derivative is asked for, the first is taken from the definition. So are forward mode, and a compiled
+    or exported loss: blocks would be unrolled for one batch size.
     """
+    if torch.compiler.is_compiling():
+        return discrepancy(layers, kernel, scales, hs, unbiased)
     flat = [z for layer in layers for z in layer]
     try:
         return _Discrepancy.apply(
@@ -144,21 +147,25 @@ class _Discrepancy(torch.autograd.Function):
         xs, ys, hs = tensors[0 : 2 * depth : 2], tensors[1 : 2 * depth : 2], tensors[2 * depth :]
         kernels = [_prepared(kernel, c, h) for c, h in zip(scales, hs, strict=True)]
         n, m, own = xs[0].shape[0], ys[0].shape[0], 1 if unbiased else 0
-        gx, gy = ([torch.zeros_like(z) for z in zs] if differentiate else [] for zs in (xs, ys))
-        middles = [mean(y) for y in ys]
-        around = [y - middle for y, middle in zip(ys, middles, strict=True)]
-        x, y = _Cloud.of([x - mean(x) for x in xs], gx), _Cloud.of(around, gy)  # each around its own mean
-        moved = _Cloud.of([x - middle for x, middle in zip(xs, middles, strict=True)], gx)  # around the mean of y
+        middles = [middle(y) for y in ys]
+        x = _Cloud.around([middle(x) for x in xs], xs, differentiate)
+        y = _Cloud.around(middles, ys, differentiate)
+        moved = _Cloud.around(middles, xs, differentiate)  # between the clouds: both around the middle of y
         tiles = [
             *_tiles(x, x, 1 / (n * (n - own))),
             *_tiles(y, y, 1 / (m * (m - own))),
             *_tiles(moved, y, -2 / (n * m)),
         ]
         with torch.autocast(xs[0].device.type, enabled=False):
-            value = sum(_add(group, kernels, unbiased, differentiate) for group in _groups(tiles))
-        for layer in range(len(gx)):
-            gx[layer].mul_(kernels[layer].steepness)
-            gy[layer].mul_(kernels[layer].steepness)
+            groups = list(_groups(tiles))
+            area = max(sum(tile.area for tile in group) for group in groups)
+            matrices = 1 + differentiate + (depth > 1)
+            work = [z.new_empty(matrices, area) for z in xs]  # once: a new page costs as much as a pass
+            value = sum(_add(group, kernels, unbiased, differentiate, work) for group in groups)
+        if not differentiate:
+            return (value,)
+        gx = [a.add_(b).mul_(k.steepness) for a, b, k in zip(x.gradients(), moved.gradients(), kernels, strict=True)]
+        gy = [a.mul_(k.steepness) for a, k in zip(y.gradients(), kernels, strict=True)]
         return value, *(g for pair in zip(gx, gy, strict=True) for g in pair)
 
     @staticmethod
@@ -181,15 +188,26 @@ class _Discrepancy(torch.autograd.Function):
 
 
 class _Cloud(NamedTuple):
-    """For each layer the rows around some middle, the squared norms, and the tensor that collects the gradient."""
+    """For each layer: the rows z around some middle as ``[z, 1]``, their squared norms, and
+    ``[sum_j G_ij z_j, sum_j G_ij]``, which becomes the gradient."""
 
     rows: list[Tensor]
     norms: list[Tensor]
-    gradients: list[Tensor]
+    pulls: list[Tensor]
 
     @classmethod
-    def of(cls, rows, gradients):
-        return cls(rows, [torch.linalg.vector_norm(z, dim=1).square() for z in rows], gradients)
+    def around(cls, middles, layers, differentiate):
+        rows = [z.new_empty(z.shape[0], z.shape[1] + 1) for z in layers]
+        for z, origin, row in zip(layers, middles, rows, strict=True):
+            torch.sub(z, origin, out=row[:, :-1])
+            row[:, -1] = 1
+        norms = [torch.linalg.vector_norm(z[:, :-1], dim=1).square() for z in rows]
+        return cls(rows, norms, [torch.zeros_like(z) for z in rows] if differentiate else [])
+
+    def gradients(self):
+        """For each layer the sum over j of G_ij (z_j - z_i)."""
+        pairs = zip(self.rows, self.pulls, strict=True)
+        return [torch.addcmul(p[:, :-1], z[:, :-1], p[:, -1:], value=-1) for z, p in pairs]
 
 
 class _Tile(NamedTuple):
@@ -206,10 +224,15 @@ class _Tile(NamedTuple):
     def shape(self):
         return self.i.stop - self.i.start, self.j.stop - self.j.start
 
+    @property
+    def area(self):
+        return math.prod(self.shape)
+
 
 def _size(device):
-    """Rows of a tile: in the cache of a CPU; wide for a GPU."""
-    return 512 if device.type == "cpu" else 4096
+    """Rows of a tile: few tiles, since each operation waits for all threads, which a busy machine delays (of 512 rows,
+    MMD of 2,048 took ten times as long there, and the same time alone)."""
+    return 2048 if device.type == "cpu" else 4096
 
 
 def _tiles(first, second, weight):
@@ -227,31 +250,38 @@ def _groups(tiles):
     """Small tiles together, whose kernels are computed in one go: what a launch costs is paid once."""
     most, group, area = _size(tiles[0].first.rows[0].device) ** 2, [], 0
     for tile in tiles:
-        own = tile.shape[0] * tile.shape[1]
-        if group and area + own > most:
+        if group and area + tile.area > most:
             yield group
             group, area = [], 0
-        group, area = [*group, tile], area + own
+        group, area = [*group, tile], area + tile.area
     yield group
 
 
-def _add(tiles, kernels, unbiased, differentiate):
+def _add(tiles, kernels, unbiased, differentiate, work):
     """The weighted sum of the kernel over the pairs of `tiles`, pairs (i, i) left out if `unbiased`; adds the
-    gradients, but for each layer's `steepness`."""
-    shapes = [tile.shape for tile in tiles]
-    sizes = [n * m for n, m in shapes]
+    pulls, but for each layer's `steepness`. `work` is memory for each layer."""
+    shapes, sizes = [tile.shape for tile in tiles], [tile.area for tile in tiles]
     pieces = lambda flat: [p.view(s) for p, s in zip(flat.split(sizes), shapes, strict=True)]  # noqa: E731
-    Ks, Gs = [], []
+    weighted = lambda flat: sum(tile.weight * p.sum() for tile, p in zip(tiles, pieces(flat), strict=True))  # noqa: E731
+    total, Ks, Gs = 0, [], []
     for layer, k in enumerate(kernels):
-        t = tiles[0].first.rows[layer].new_empty(sum(n * m for n, m in shapes))
+        t, *GK = work[layer][:, : sum(sizes)]
         for tile, D in zip(tiles, pieces(t), strict=True):
             _distances(tile, layer, k.kernel, D)
             if tile.diagonal:  # at infinity, k = 0
                 D.diagonal().fill_(math.inf if unbiased and k.kernel != "energy" else 0)
-        K, G = _profile_and_slope(t.relu_(), k, differentiate)
-        Ks.append(K)
+        G = GK.pop(0) if differentiate else None
+        terms = _terms(t.relu_(), k, G)
+        if len(kernels) == 1:
+            total = sum(share * weighted(e) for share, e in terms)
+        else:
+            K = GK.pop(0).zero_()
+            for share, e in terms:
+                K.add_(e, alpha=share)
+            Ks.append(K)
         Gs.append(G)
-    total = sum(tile.weight * K.sum() for tile, K in zip(tiles, pieces(_product(Ks)), strict=True))
+    if len(kernels) > 1:
+        total = weighted(_product(Ks))
     if differentiate:
         for layer in range(len(kernels)):
             flat = _product([Gs[layer], *Ks[:layer], *Ks[layer + 1 :]])
@@ -265,17 +295,18 @@ def _add(tiles, kernels, unbiased, differentiate):
 
 
 def _attract(cloud, i, other, j, layer, G, factor):
-    """Add `factor` times the sum over j of G_ij (a_i - b_j) to the gradient."""
-    a, b = cloud.rows[layer][i], other.rows[layer][j]
-    cloud.gradients[layer][i].addcmul_(a, G.sum(1)[:, None], value=factor).addmm_(G, b, alpha=-factor)
+    """Add `factor` times G_ij [b_j, 1], summed over j, to the pulls."""
+    cloud.pulls[layer][i].addmm_(G, other.rows[layer][j], alpha=factor)
 
 
 def _distances(tile, layer, kernel, out):
     """What the kernel is a function of: squared distances by a matrix product; distances, where a root would magnify
     the rounding of nearly equal rows, from differences."""
-    (a, aa), (b, bb) = ((c.rows[layer][r], c.norms[layer][r]) for c, r in ((tile.first, tile.i), (tile.second, tile.j)))
+    (a, aa), (b, bb) = (
+        (c.rows[layer][r, :-1], c.norms[layer][r]) for c, r in ((tile.first, tile.i), (tile.second, tile.j))
+    )
     if kernel == "gaussian":
-        out.copy_(bb).addmm_(a, b.T, alpha=-2).add_(aa[:, None])
+        torch.add(aa[:, None], bb, out=out).addmm_(a, b.T, alpha=-2)
     else:
         out.copy_(torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist"))
 
@@ -293,32 +324,41 @@ class _Kernel(NamedTuple):
     kernel: Kernel
     scales: list[float]
     rates: list[Tensor | None]
-    steepness: Tensor | float
+    steepness: Tensor | float  # with the sign of the gradients of a cloud, which point from a row to the others
 
 
 def _prepared(kernel, scales, h):
     if kernel == "energy":
-        return _Kernel(kernel, [], [], 1.0)
+        return _Kernel(kernel, [], [], -1.0)
     scales = sorted(scales, reverse=True)
     root = h if kernel == "gaussian" else h.sqrt()
     halves = [False, *(before == 2 * c for before, c in zip(scales, scales[1:], strict=False))]
     rates = [None if half else -1 / (c * root) for c, half in zip(scales, halves, strict=True)]
-    return _Kernel(kernel, scales, rates, -1 / (len(scales) * root))
+    return _Kernel(kernel, scales, rates, 1 / (len(scales) * root))
 
 
-def _profile_and_slope(t, kernel, slope):
-    """:func:`profile` and, if `slope`, its derivative by the squared distance divided by the `steepness`, else None.
+def _terms(t, kernel, G):
+    """The terms of :func:`profile`, each with its share, one after the other in the same memory; with the last one,
+    `G` (if not None) is the derivative by the squared distance divided by the `steepness`.
 
     A scale that is half of the one before costs a square, not an exponential.
     """
     if kernel.kernel == "energy":
-        return -t, (torch.where(t > 0, -0.5 / t, 0) if slope else None)
-    share, K, G, e = 1 / len(kernel.scales), None, None, None
-    for c, rate in zip(kernel.scales, kernel.rates, strict=True):
-        e = e.mul_(e) if rate is None else (t * rate).exp_()
-        K = e * share if K is None else K.add_(e, alpha=share)
-        if slope:
-            G = e * (1 / c) if G is None else G.add_(e, alpha=1 / c)
-    if slope and kernel.kernel == "laplacian":
-        G = torch.where(t > 0, G.div_(2 * t), 0)
-    return K, G
+        if G is not None:
+            torch.where(t > 0, -0.5 / t, t.new_zeros(()), out=G)
+        yield -1.0, t
+        return
+    last_use = kernel.kernel == "gaussian" and not any(rate is not None for rate in kernel.rates[1:])
+    e = t if last_use else torch.empty_like(t)
+    for number, (c, rate) in enumerate(zip(kernel.scales, kernel.rates, strict=True)):
+        if rate is None:
+            e.mul_(e)
+        else:
+            torch.mul(t, rate, out=e).exp_()
+        if G is not None and number == 0:
+            torch.mul(e, 1 / c, out=G)
+        elif G is not None:
+            G.add_(e, alpha=1 / c)
+        yield 1 / len(kernel.scales), e
+    if G is not None and kernel.kernel == "laplacian":
+        torch.where(t > 0, G.div_(2 * t), t.new_zeros(()), out=G)

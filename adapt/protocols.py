@@ -136,6 +136,14 @@ class MasksMissing(Protocol):
         ...
 
 
+class Counts(Protocol):
+    """A head whose loss is a mean over something else than rows, such as boxes."""
+
+    def count(self, labels: Any) -> float:
+        """Return the number of things that the loss of a batch is a mean over."""
+        ...
+
+
 class HasDim(Protocol):
     """A module with a feature size: an encoder or a head."""
 

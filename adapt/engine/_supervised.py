@@ -9,7 +9,8 @@ from adapt.engine.schedule import Schedule
 from adapt.engine.step import Step
 from adapt.engine.term import Term
 from adapt.heads.labels import present
-from adapt.protocols import HasClasses, MasksMissing, Source, expect_head, offers
+from adapt.protocols import Counts, HasClasses, MasksMissing, Source, expect_head, offers
+from adapt.streams import Batch
 from adapt.streams.tree import tensors
 
 
@@ -49,6 +50,10 @@ class Supervised(nn.Module):
             expect_some(labels, self.head, self.on)
         self._labels.check_all(labels)
 
+    def count(self, batches: Mapping[str, Batch]) -> float:
+        """Return the number of things that the head's loss is a mean over."""
+        return count_of(self.head, batches[self.on].labels, len(batches[self.on].index))
+
     def forward(self, step: Step) -> Tensor:
         labels, output = step[self.on].labels, step.output(self.head, self.on)
         self._labels.check_batch(labels, step)
@@ -56,6 +61,13 @@ class Supervised(nn.Module):
             hits, there = output.argmax(1) == labels, present(labels)
             step.report(f"train_accuracy/{self.on}", (hits & there).sum() / there.sum())
         return self.head.loss(output, labels)
+
+
+def count_of(head: object, labels: Any, rows: int) -> float:
+    """Return the labels that count in the mean of a head: the labels that are there, the head's own count, or rows."""
+    if isinstance(labels, Tensor) and offers(head, MasksMissing):
+        return float(head.present(labels).sum())
+    return float(head.count(labels)) if offers(head, Counts) else rows
 
 
 def expect_some(labels: Tensor, head: MasksMissing, on: str) -> None:

@@ -23,6 +23,7 @@ from adapt.engine.objective import Objective, evaluate
 from adapt.engine.plan import plan_of
 from adapt.engine.readers import Readers
 from adapt.engine.schedule import Schedule, at
+from adapt.engine.shares import Shares, shares_of
 from adapt.engine.step import KeptPasses, Step
 from adapt.engine.tasks import TaskBackward
 from adapt.engine.term import Phase, Term, check_terms
@@ -52,7 +53,8 @@ class Trainer:
         schedule: factor on all learning rates as a function of the progress; constant.
         precision: ``"float32"``, or ``"bf16"`` for autocast around encoder and heads. Losses are at least float32.
         compile: ``encoder.compile(...)``: True, or a dict of the arguments.
-        accumulate: micro-batches per step, with averaged gradients. A loss over a batch sees a single micro-batch.
+        accumulate: micro-batches per step. A mean over labels, tokens or other counted things divides by their number
+            in all micro-batches; other terms count each micro-batch alike. A loss over a batch sees one micro-batch.
         clip: largest gradient norm.
         ema: decay of an exponential moving average of all weights and buffers; `evaluate` then uses the average.
         balance: weighs several tasks at the encoder, say ``multitask.imtl_g()``: see
@@ -138,6 +140,7 @@ class Trainer:
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else None
         self.folder = None if log is None else Path(log)
         self.log_every, self.watch_every, self.save_every, self.keep = log_every, watch_every, save_every, keep
+        self._equal = dict.fromkeys(self.terms, 1 / accumulate)
         self.progress, self.step, self.planned = progress, 0, 0
         self.looping, self.claimed, self.resumed = False, False, False
         self.stopped: str | None = None  # why the run ended before its plan
@@ -206,10 +209,13 @@ class Trainer:
         micro = MicroBatches(batches, self.accumulate, self._to_device, again=again)
         scalars: dict[str, Tensor | float] = {}
         kept: list[KeptPasses] = [{} for _ in range(self.accumulate)]
+        shares: list[Shares] = [self._equal]
+        if self.accumulate > 1:
+            shares = [{**self._equal, **found} for found in shares_of(self.terms, micro, self.device)]
         for number, update in enumerate(self.updates):
             for repeat in range(update.phase.repeat):
                 runtime.seed_dropout(keyed_seed(self.seed, self.step, number, repeat, self.rank), self.device)
-                scalars |= self._update(update, micro, kept, logging)
+                scalars |= self._update(update, micro, kept, shares, logging)
                 if update.encoder_learns:
                     for passes in kept:
                         passes.clear()
@@ -218,21 +224,21 @@ class Trainer:
         return scalars
 
     def _update(
-        self, update: Update, micro: MicroBatches, kept: list[KeptPasses], logging: bool
+        self, update: Update, micro: MicroBatches, kept: list[KeptPasses], shares: list[Shares], logging: bool
     ) -> dict[str, Tensor | float]:
         scalars: dict[str, Tensor | float] = {}
         losses: list[Mapping[Term, Tensor]] = []
         objectives: list[Tensor] = []
         phase, progress = update.phase, self.step / self.planned
         update.optimizer.zero_grad()
-        for batches, passes in zip(micro, kept, strict=True):
+        for batches, passes, share in zip(micro, kept, shares, strict=True):
             step = Step(
                 batches, self.readers.of, number=self.step, progress=progress, seed=self.seed, streams=phase.streams,
                 layers=phase.layers, passes=self.passes, encoder_learns=update.encoder_learns, kept=passes,
                 keep_graph=update.keep_graph, logging=logging, known=self._owned, autocast=self.autocast,
                 announced=self.readers.announced, asked_for=self.asked_for,
             )  # fmt: skip
-            terms, total, found = self._backward(update, step)
+            terms, total, found = self._backward(update, step, share)
             losses.append(terms)
             objectives.append(total)
             scalars |= found
@@ -247,19 +253,20 @@ class Trainer:
         update.optimizer.step()
         return scalars
 
-    def _backward(self, update: Update, step: Step) -> tuple[Mapping[Term, Tensor], Tensor, dict[str, Tensor | float]]:
+    def _backward(
+        self, update: Update, step: Step, share: Shares
+    ) -> tuple[Mapping[Term, Tensor], Tensor, dict[str, Tensor | float]]:
         """Return the terms on a micro-batch, the objective, and scalars for the log; gradients go into ``.grad``."""
-        share = 1 / self.accumulate
         if update.weighs:
-            terms, apart = self.tasks.evaluate(step, update)
+            terms, apart = self.tasks.evaluate(step, update, share)
             scalars = self._monitor(terms, step, [*terms.features, *apart.leaves]) if step.logging else {}
-            total, found = self.tasks.backward(terms, apart, update, share, logging=step.logging)
+            total, found = self.tasks.backward(terms, apart, update, logging=step.logging)
             scalars |= found
         else:
-            terms = evaluate(update.phase, step)
+            terms = evaluate(update.phase, step, share)
             scalars = self._monitor(terms, step, terms.features) if step.logging else {}
             scalars |= self.tasks.watch(terms, update) if step.logging else {}
-            total = terms.backward(update.inputs, share)
+            total = terms.backward(update.inputs)
         if self.tasks.exact is not None and update.encoder_learns:
             self.tasks.exact.clear()  # of this pass, and of passes repeated by activation checkpoints
         if self.seen is not None:

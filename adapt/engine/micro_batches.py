@@ -34,6 +34,11 @@ class MicroBatches:
     def _moved(self, batches: Batches) -> Batches:
         return {name: self._move(batch) for name, batch in batches.items()}
 
+    def read(self) -> list[Batches]:
+        """Read all micro-batches that are not read, and return all; those of several are not on the device yet."""
+        self._read += [self._next() for _ in range(self._count - len(self._read))]
+        return self._read
+
     def __iter__(self) -> Iterator[Batches]:
         if self._count == 1:
             yield self._read[0]

@@ -17,6 +17,7 @@ class Objective:
         phase: the name of the phase, for messages.
         losses: of the terms.
         weights: of the terms, at the progress of the step.
+        shares: of this micro-batch in the step, for each term.
         absent: for terms with missing labels: True where no row of any rank had a label.
         features: of all passes; the log compares the gradients of the terms with respect to `features`.
     """
@@ -24,6 +25,7 @@ class Objective:
     phase: str
     losses: Mapping[Term, Tensor]
     weights: Mapping[Term, float]
+    shares: Mapping[Term, float]
     absent: Mapping[Term, Tensor]
     features: Sequence[Tensor]
 
@@ -34,28 +36,34 @@ class Objective:
     def detached(self) -> "Objective":
         """Return the values without graph and features, for a reader after the backward pass."""
         values = {term: loss.detach() for term, loss in self.losses.items()}
-        return Objective(self.phase, values, self.weights, self.absent, ())
+        return Objective(self.phase, values, self.weights, self.shares, self.absent, ())
 
-    def weighted(self, terms: Sequence[Term], share: float) -> Tensor:
-        """Return the weighted sum of some terms. A product costs 10 microseconds: a weight of 1 multiplies nothing."""
-        parts = [self.losses[t] if (w := self.weights[t] * share) == 1.0 else w * self.losses[t] for t in terms]
+    def factor(self, term: Term) -> float:
+        """Return the weight of a term, times the share of this micro-batch."""
+        return self.weights[term] * self.shares[term]
+
+    def weighted(self, terms: Sequence[Term]) -> Tensor:
+        """Return the weighted sum of some terms: the part of this micro-batch in the objective.
+
+        A product costs 10 microseconds: a factor of 1 multiplies nothing.
+        """
+        parts = [self.losses[t] if (w := self.factor(t)) == 1.0 else w * self.losses[t] for t in terms]
         return sum(parts[1:], start=parts[0])
 
-    def backward(self, inputs: Sequence[nn.Parameter] | None, share: float) -> Tensor:
-        """Fill ``.grad`` of `inputs` (None: of all learning parameters) and return the detached objective.
-
-        Args:
-            share: of this micro-batch in the step.
-        """
-        loss = self.weighted(list(self.losses), share)
+    def backward(self, inputs: Sequence[nn.Parameter] | None) -> Tensor:
+        """Fill ``.grad`` of `inputs` (None: of all learning parameters) and return the detached objective."""
+        loss = self.weighted(list(self.losses))
         loss.backward(inputs=inputs)
         return loss.detach()
 
 
-def evaluate(phase: Phase, step: Step, step_of: Callable[[Term], Step] | None = None) -> Objective:
+def evaluate(
+    phase: Phase, step: Step, shares: Mapping[Term, float], step_of: Callable[[Term], Step] | None = None
+) -> Objective:
     """Return the terms of a phase on the batch of `step`.
 
     Args:
+        shares: of this micro-batch in the step, for each term.
         step_of: the step that a term reads; None: all terms read `step`.
 
     Raises:
@@ -71,4 +79,4 @@ def evaluate(phase: Phase, step: Step, step_of: Callable[[Term], Step] | None = 
         raise ValueError(f"no term of phase `{phase.name}` depends on what it updates: nothing would be learned.")
     # a constant does not ask for the progress: a run of constants has no plan to keep
     weights = {term: term.weight(step.progress) if callable(term.weight) else term.weight for term in phase.terms}
-    return Objective(phase.name, losses, weights, absent, [made.features for made in step.passes])
+    return Objective(phase.name, losses, weights, shares, absent, [made.features for made in step.passes])

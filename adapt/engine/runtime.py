@@ -86,18 +86,26 @@ def gather_objects(value: T) -> list[T]:
 def average_gradients(parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
     """Average ``.grad`` over the ranks in place, with a collective per dtype, and return the averaged loss.
 
+    A rank without a gradient of a parameter adds zeros. A parameter without a gradient on every rank stays without; a
+    rank with such a parameter waits for its device.
+
     The loss is part of the same buffer: all ranks see a NaN of a single rank at once.
     """
     loss = loss.detach()
     if world_size() == 1:
         return loss
-    by_dtype: dict[torch.dtype, list[Tensor]] = {}
+    by_dtype: dict[torch.dtype, list[nn.Parameter]] = {}
     for parameter in parameters:
-        if parameter.grad is not None:
-            by_dtype.setdefault(parameter.grad.dtype, []).append(parameter.grad)
-    for dtype, grads in by_dtype.items():
-        flat = average(torch.cat([*(g.flatten() for g in grads), loss.to(dtype).view(1)]))
-        for grad, part in zip(grads, flat[:-1].split([g.numel() for g in grads]), strict=True):
+        by_dtype.setdefault(parameter.dtype, []).append(parameter)
+    for dtype, group in by_dtype.items():
+        there = torch.tensor([p.grad is not None for p in group], dtype=dtype).to(loss.device)
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in group]
+        flat = average(torch.cat([*(g.flatten() for g in grads), there, loss.to(dtype).view(1)]))
+        somewhere = flat[-len(group) - 1 : -1]
+        parts = flat[: -len(group) - 1].split([g.numel() for g in grads])
+        for p, grad, part, found in zip(group, grads, parts, somewhere, strict=True):
+            if p.grad is None and found > 0:
+                p.grad = grad
             grad.copy_(part.view_as(grad))
         loss = flat[-1].to(loss.dtype)
     return loss

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from adapt.heads.score import Score, average, proportion
+from losses import gather
 
 REMEDY = (
     "for a number per row give `score=lambda m, units=None: "
@@ -21,6 +22,7 @@ def wrap(
     measure: Callable[[Any, Any], Any] | None = None,
     score: Callable[..., Score] | None = None,
     check: Callable[[Any], None] | None = None,
+    count: Callable[[Any], float] | None = None,
 ) -> nn.Module:
     """Make a head of any module.
 
@@ -37,6 +39,9 @@ def wrap(
             takes the mean loss, lower is better.
         check: ``check(labels)`` raises a ValueError for labels that the head cannot learn from. ``None`` accepts all
             labels.
+        count: ``count(labels)`` returns the number of things that `loss` is a mean over on a batch, say all boxes. The
+            mean is then over the things of all ranks and micro-batches; the loss of a batch without any must be finite.
+            ``None`` is the number of rows.
 
     Returns:
         A module with `forward`, `loss`, `measure`, `score` and `check`.
@@ -52,12 +57,12 @@ def wrap(
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"`module` must be an nn.Module, got {type(module).__name__}: write a module with `forward`.")
-    for what, function in (("loss", loss), ("measure", measure), ("score", score), ("check", check)):
+    for what, function in (("loss", loss), ("measure", measure), ("score", score), ("check", check), ("count", count)):
         if not callable(function) and (function is not None or what == "loss"):
             raise TypeError(
                 f"`{what}` must be a function, got {type(function).__name__}: pass the function without calling it."
             )
-    return WrappedHead(module, loss, measure, score, check)
+    return WrappedHead(module, loss, measure, score, check, count)
 
 
 class WrappedHead(nn.Module):
@@ -68,10 +73,14 @@ class WrappedHead(nn.Module):
         measure: Callable | None,
         score: Callable[..., Score] | None,
         check: Callable | None,
+        count: Callable | None,
     ):
         super().__init__()
         self.module, self.loss_function, self.measure_function = module, loss, measure
         self.score_function, self.check_function = score, check
+        self.counts = count is not None
+        if count is not None:
+            self.count = count  # the head offers `count`, see adapt.protocols.Counts
 
     def extra_repr(self) -> str:
         measure = "the loss" if self.measure_function is None else _shown(self.measure_function)
@@ -84,7 +93,16 @@ class WrappedHead(nn.Module):
         return self.module(features)
 
     def loss(self, output: Any, labels: Any) -> Tensor:
-        """Return the loss of the user's function."""
+        """Return the loss of the user's function, a mean over the counted things of all ranks."""
+        value = self._loss(output, labels)
+        if not self.counts:
+            return value
+        own = torch.tensor([float(self.count(labels))], dtype=torch.float64, device=value.device)
+        counts = gather(own)
+        # the share of this rank: the mean over the ranks is then the mean over all things
+        return value if len(counts) == 1 else value * (own * len(counts) / counts.sum().clamp_min(1)).to(value.dtype)[0]
+
+    def _loss(self, output: Any, labels: Any) -> Tensor:
         value = self.loss_function(output, labels)
         if not isinstance(value, Tensor) or value.ndim:
             found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
@@ -118,8 +136,8 @@ class WrappedHead(nn.Module):
             self.check_function(labels)
 
     def _losses(self, output: Tensor, labels: Tensor) -> Tensor:
-        rows = torch.stack([self.loss(output[i : i + 1], labels[i : i + 1]).detach() for i in range(len(labels))])
-        whole = self.loss(output, labels)
+        rows = torch.stack([self._loss(output[i : i + 1], labels[i : i + 1]).detach() for i in range(len(labels))])
+        whole = self._loss(output, labels)
         if not torch.isclose(rows.mean(), whole, rtol=1e-3, atol=1e-6):
             raise ValueError(
                 f"the mean loss of single rows is {rows.mean():.4g} and the loss of all rows is {whole:.4g}: "

@@ -64,6 +64,10 @@ class WithTaskLayers(nn.Module):
         return self.head.missing
 
     @property
+    def count(self) -> Callable[[Any], float]:
+        return self.head.count
+
+    @property
     def present(self) -> Callable[[Tensor], Tensor]:
         return self.head.present
 

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from adapt.engine import Outcome, Step, Term, gather, world_size
-from adapt.engine._supervised import LabelCheck
+from adapt.engine._supervised import LabelCheck, count_of
 from adapt.engine.schedule import Schedule
 from adapt.heads.labels import MISSING
 from adapt.protocols import HasClasses, MasksMissing, Source, expect_head, offers
+from adapt.streams import Batch
 
 
 class HasMissing(Protocol):
@@ -148,6 +149,11 @@ class Task(nn.Module):
             return labelled_rows(y, self.missing)
         known = self.head.present(self.as_labels(y))
         return known.flatten(1).any(1) if y.ndim > 1 else known
+
+    def count(self, batches: Mapping[str, Batch]) -> float:
+        """Return the number of labels of this task that are there."""
+        y = self.labels_of_task(batches[self.on].labels)
+        return count_of(self.head, self.as_labels(y), 0) if self.head_masks else float(self.is_labelled(y).sum())
 
     def forward(self, step: Step) -> Tensor | Outcome:
         y, output = self.labels_of_task(step[self.on].labels), step.output(self.head, self.on)

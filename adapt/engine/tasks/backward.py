@@ -1,6 +1,6 @@
 """The backward pass of several tasks, weighed by a balance at the shared encoder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -75,11 +75,11 @@ class TaskBackward(nn.Module):
     def _shared_by(self, update: "Update") -> bool:
         return update.phase.name == self._phase and update.encoder_learns
 
-    def evaluate(self, step: Step, update: "Update") -> tuple[Objective, FeaturesApart]:
+    def evaluate(self, step: Step, update: "Update", shares: Mapping[Term, float]) -> tuple[Objective, FeaturesApart]:
         """Return the terms of the phase, each task on separate features."""
         apart = FeaturesApart(step, len(self.tasks))
         steps = dict(zip(self.tasks, apart.steps, strict=True))
-        return evaluate(update.phase, step, lambda term: steps.get(term, step)), apart
+        return evaluate(update.phase, step, shares, lambda term: steps.get(term, step)), apart
 
     def watch(self, objective: Objective, update: "Update") -> Scalars:
         """Return how the gradients of tasks agree, for tasks on the same features in a phase without weighing."""
@@ -91,39 +91,38 @@ class TaskBackward(nn.Module):
         )
 
     def backward(
-        self, objective: Objective, apart: FeaturesApart, update: "Update", share: float, *, logging: bool
+        self, objective: Objective, apart: FeaturesApart, update: "Update", *, logging: bool
     ) -> tuple[Tensor, Scalars]:
         """Fill ``.grad``; return the detached objective and, on logging steps, scalars about the tasks.
 
         Args:
             objective, apart: from :meth:`evaluate`.
-            share: of this micro-batch in the step.
         """
         shared = [f for f in objective.features if f.requires_grad]
         if self.balance is None or not shared:  # the tasks look at no features
-            return objective.backward(update.inputs, share), {}
-        loss = objective.weighted(self.tasks, share)
+            return objective.backward(update.inputs), {}
+        loss = objective.weighted(self.tasks)
         D = self._at_heads(loss, apart, update)
-        losses, gram = self._agreed(objective, D, share=share, logging=logging)
+        losses, gram = self._agreed(objective, D, logging=logging)
         scalars = self.conflicts.watch(losses, gram) if logging else {}
         if self.exact is not None:
-            gram = self._unweighted(self.exact(shared, [like(row, shared) for row in D]), objective, share)
+            gram = self._unweighted(self.exact(shared, [like(row, shared) for row in D]), objective)
             self.exact.clear()
         b = self.balance(losses, None if self.at is None else gram).to(D)
         if self._some_may_be_absent(objective):
             b = b.masked_fill(losses.isnan(), 0)
         if logging:
             scalars |= {f"balance/{task.name}": weight for task, weight in zip(self.tasks, b, strict=True)}
-        others = self._at_encoder((b[None] @ D)[0], objective, update, share)
+        others = self._at_encoder((b[None] @ D)[0], objective, update)
         return sum(others, start=loss.detach()), scalars
 
-    def _at_encoder(self, weighed: Tensor, objective: Objective, update: "Update", share: float) -> list[Tensor]:
+    def _at_encoder(self, weighed: Tensor, objective: Objective, update: "Update") -> list[Tensor]:
         """Go through the encoder, from weighed gradients at the features and from all terms but tasks.
 
         Return the terms but tasks, weighted and detached.
         """
         shared = [f for f in objective.features if f.requires_grad]
-        others = [objective.losses[t] * (objective.weights[t] * share) for t in objective.losses if not t.task]
+        others = [objective.losses[t] * objective.factor(t) for t in objective.losses if not t.task]
         learning = [value for value in others if value.requires_grad]
         ones = [torch.ones_like(value) for value in learning]
         torch.autograd.backward([*learning, *shared], [*ones, *like(weighed, shared)], inputs=update.inputs)
@@ -139,9 +138,7 @@ class TaskBackward(nn.Module):
             loss.backward(inputs=None if update.inputs is None else [*leaves, *update.inputs])
         return apart.gradients()
 
-    def _agreed(
-        self, objective: Objective, D: Tensor, *, share: float = 1.0, logging: bool = True
-    ) -> tuple[Tensor, Tensor]:
+    def _agreed(self, objective: Objective, D: Tensor, *, logging: bool = True) -> tuple[Tensor, Tensor]:
         r"""Return losses, NaN where a task is absent, and the Gramian at the features: equal on all ranks, with a
         single collective.
 
@@ -162,13 +159,13 @@ class TaskBackward(nn.Module):
         if world > 1:
             both = runtime.average(torch.cat([L, gram.flatten()]))
             L, gram = both[:T], both[T:].view(T, T) / world
-        return L, self._unweighted(gram, objective, share)
+        return L, self._unweighted(gram, objective)
 
-    def _unweighted(self, gram: Tensor, objective: Objective, share: float) -> Tensor:
+    def _unweighted(self, gram: Tensor, objective: Objective) -> Tensor:
         """Return the Gramian of the losses, from the Gramian of the weighted losses: preferences do not reach a
         balance.
         """
-        weights = [objective.weights[t] * share for t in self.tasks]
+        weights = [objective.factor(t) for t in self.tasks]
         if all(w == 1.0 for w in weights):
             return gram
         inverse = torch.tensor([1 / w if w else 0.0 for w in weights], dtype=gram.dtype, device=gram.device)
@@ -223,7 +220,7 @@ def one_by_one(tasks: Sequence[Term], objective: Objective, shared: Sequence[Ten
     for t in tasks:
         found: Sequence[Tensor | None] = [None] * len(shared)
         if objective.losses[t].requires_grad:
-            weighted = objective.weights[t] * objective.losses[t]
+            weighted = objective.factor(t) * objective.losses[t]
             found = torch.autograd.grad(weighted, shared, retain_graph=True, allow_unused=True)
         rows.append(
             torch.cat([(torch.zeros_like(f) if g is None else g).flatten() for g, f in zip(found, shared, strict=True)])

@@ -51,4 +51,4 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5, global_b
         x, y = gather(x), gather(y)
     n, z = x.shape[0], unit_rows(torch.cat([x, y]))
     log_p = without_self(similarities(z, z) / temperature).log_softmax(1)
-    return -(log_p.diagonal(n).mean() + log_p.diagonal(-n).mean()) / 2
+    return -(log_p[:n, n:].diagonal().mean() + log_p[n:, :n].diagonal().mean()) / 2

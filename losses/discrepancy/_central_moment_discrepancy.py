@@ -5,6 +5,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
+from losses.distances import middle
 
 
 def central_moment_discrepancy(
@@ -59,7 +60,7 @@ def central_moment_discrepancy(
     x, y = at_least_float32(source), at_least_float32(target)
     if global_batch:
         x, y = gather(x), gather(y)
-    origin = x[:1].detach()  # moving it changes nothing, and rows that are all equal become exactly zero
+    origin = middle(x)  # moving it changes nothing, and rows that are all equal become exactly zero
     x, y = (x - origin) / (b - a), (y - origin) / (b - a)
     mean_x, mean_y = x.mean(0), y.mean(0)
     x, y = x - mean_x, y - mean_y

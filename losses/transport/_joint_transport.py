@@ -7,6 +7,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_labels, check_logits
+from losses.distances import centred
 from losses.transport._exact_transport import exact_plan
 from losses.transport.entropic import log_weights, row_plan, solve
 
@@ -86,7 +87,7 @@ def joint_transport(
         x, y, z, source_labels = gather(x), gather(y), gather(z), gather(source_labels)
     log_p = z.log_softmax(1)
 
-    x, y = x - x[:1].detach(), y - x[:1].detach()
+    x, y = centred(x, y)
     with torch.autocast(x.device.type, enabled=False):
         squared = (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T).clamp_min(0)
     M = feature_weight * squared - label_weight * log_p.T.index_select(0, source_labels)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_positive
+from losses.distances import middle
 from losses.transport.entropic import log_weights, own_kernel, row_plan, solve
 from losses.transport.first_order import with_gradient
 from losses.transport.weights import row_weights
@@ -64,7 +65,8 @@ def sinkhorn_divergence(
     cost under the plan found (envelope theorem): exact at convergence, with an error of first order before. The
     iterations are not differentiated, and a second derivative is an error. All weights of a cloud zero gives 0. An
     epsilon below the rounding of the largest cost (1e-7 of that cost in float32) gives finite numbers, which are those
-    of a plan without blur, up to that rounding.
+    of a plan without blur, up to that rounding. In float32 an outlier far beyond all other rows costs the others their
+    digits, since the rounding of its cost exceeds their costs: hand over float64 features there.
 
     geomloss.SamplesLoss("sinkhorn", p, blur, reach, debias) is the same value, for weights that sum to one; its `blur`
     is 0.05 unless set, and how far it converges follows from its `scaling`. With `reach` its gradient (0.3.1) is too
@@ -106,13 +108,16 @@ def sinkhorn_divergence(
 def _divergence(x, y, a, b, blur, power, reach, debias, annealing, steps):
     # a row that does not count stands where one does: nothing that it holds can matter
     x, y = (torch.where(w[:, None] > 0, z, z.index_select(0, w.argmax(0, keepdim=True))) for z, w in ((x, a), (y, b)))
-    near = x - x[:1], y - y[:1]  # for the own terms: their digits do not depend on how far apart the clouds are
-    x, y, shift = near[0], y - x[:1], torch.zeros_like(x[0])
+    origin = middle(x)
+    near = x - origin, y - middle(y)  # for the own terms: their digits do not depend on how far apart the clouds are
+    x, y, shift = near[0], y - origin, torch.zeros_like(x[0])
     if power == 2 and reach is None:  # moving a cloud then costs |shift|^2 / 2 and changes no plan
         shift = b @ y - a @ x
         x, y = near = near[0] - a @ near[0], near[1] - b @ near[1]
     C = cost(x, y, power)
-    own = tuple(cost(z, z, power).fill_diagonal_(0) for z in near) if debias else None  # a product would round there
+    own = tuple(cost(z, z, power) for z in near) if debias else None
+    if own is not None:  # a row costs nothing with itself: a product would round there
+        own = tuple(D - torch.diag_embed(D.diagonal()) for D in own)
     if blur is None:
         epsilon = (0.05 * (a @ C @ b + shift.square().sum() / 2)).clamp_min(torch.finfo(C.dtype).tiny)
     else:

@@ -228,6 +228,51 @@ def test_far_from_the_origin(case):
     torch.testing.assert_close(far.double(), near, rtol=2e-3, atol=1e-4)  # float32 holds 1000 to 6e-5
 
 
+DISTANCES = [  # losses of squared distances, or of rows around an origin; sinkhorn_divergence documents its limit
+    "mmd",
+    "mmd biased",
+    "mmd fixed bandwidth",
+    "mmd median",
+    "mmd source median",
+    "mmd laplacian",
+    "mmd energy",
+    "joint_mmd",
+    "joint_mmd as in JAN",
+    "local_mmd",
+    "local_mmd fixed bandwidth",
+    "contrastive_domain_discrepancy",
+    "contrastive_domain_discrepancy fixed bandwidth",
+    "central_moment_discrepancy",
+    "neighbourhood_components",
+    "semantic_alignment",
+    "semantic_alignment margin",
+    "triplet",
+    "triplet None",
+    "triplet semihard 0.4",
+    "relational_distillation",
+    "sinkhorn_divergence soft marginals, power 1, biased",
+    "joint_transport",
+]
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e4])
+@pytest.mark.parametrize("at", [0, 5])
+@pytest.mark.parametrize("case", [BY_NAME[name] for name in DISTANCES], ids=ids)
+def test_one_outlier_spoils_no_other_row(case, at, scale):
+    """Row 24 of the cases: around a mean, which follows the outlier, the other rows lost the digits of its size."""
+    inputs = case.map(lambda x: x.float(), case.draw(32, 24, seed=31))
+    inputs = [x.float() if x.dtype == torch.float64 else x for x in inputs]
+    number = next(k for k, i in enumerate(case.inputs) if i.kind == "features" and i.moves)
+    inputs[number][at] *= scale
+    doubles = [x.double() if x.is_floating_point() else x for x in inputs]
+    single, double = (value_and_gradients(case, case.loss, x)[1] for x in (inputs, doubles))
+    moving = [k for k, i in enumerate(case.inputs) if i.moves]
+    for k, found, want in zip(moving, single, double, strict=True):
+        others = [row for row in range(len(want)) if (k, row) != (number, at)]
+        error = (found.double() - want)[others].norm() / want[others].norm().clamp_min(1e-30)
+        assert error < 1e-5, f"{case.name}: the gradient of the other rows is {error:.0e} off"
+
+
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_inputs_are_summed_in_float32(case, dtype):
@@ -265,6 +310,24 @@ def test_compiles_without_a_break(case):
     torch.testing.assert_close(
         value_and_gradients(case, compiled, inputs), value_and_gradients(case, case.loss, inputs), rtol=1e-9, atol=1e-12
     )
+
+
+TWELVE = (9, 10, 12, 14, 16, 17, 24, 31, 32, 33, 48, 64)
+REPRESENTATIVE = ["nt_xent", "mmd", "mmd biased", "joint_mmd", "triplet", "entropy"]
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+@pytest.mark.parametrize("case", [BY_NAME[name] for name in REPRESENTATIVE], ids=ids)
+def test_two_graphs_for_twelve_batch_sizes(case, dynamic):
+    """Section 5 of the cases: of nt_xent and mmd the ninth size was an error."""
+    graphs = []
+    torch.compiler.reset()
+    backend = lambda graph, _: graphs.append(graph) or graph.forward  # noqa: E731
+    compiled = torch.compile(case.loss, fullgraph=True, backend=backend, dynamic=dynamic)
+    for n in TWELVE:
+        inputs = case.draw(n, n, seed=n)
+        torch.testing.assert_close(compiled(*inputs), case.loss(*inputs), rtol=1e-9, atol=1e-11)
+    assert len(graphs) <= 2
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if not c.batches], ids=ids)

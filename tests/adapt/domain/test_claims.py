@@ -93,8 +93,8 @@ PHASES = {
 }  # fmt: skip
 # deep_coral sees second moments alone, homm sampled third moments
 LEAST = {"deep_coral": 0.85, "homm": 0.9, "swd": 0.9}
-# Two starts of three follow. One start in ten of DANN keeps the shortcut; with every setting tried, one start in four of
-# SWD loses a class.
+# Two starts of three follow. One start in ten of DANN keeps the shortcut; with every setting tried, one start in four
+# of SWD loses a class.
 STARTS = {"dann": (2, 5), "cdan": (2, 5), "swd": (1, 5)}
 OPTIONS = {  # at 3e-3 one start in four of FixMatch and of the mean teacher gives two clusters to the same class
     "fixmatch": {"rate": 1e-3}, "mean_teacher": {"rate": 1e-3}, "swd": {"momentum": 0.9},

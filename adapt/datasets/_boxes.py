@@ -19,6 +19,7 @@ from adapt.store import Budget
 Box = tuple[float, float, float, float]
 
 
+LONGEST = 255  # bytes of a name: file systems refuse a longer name with another error
 ELEMENT = 120  # bytes of memory of an element of xml or of a list of json, at most
 NEEDED = {
     "categories": {"id", "name"}, "annotations": {"bbox", "image_id", "category_id"}, "images": {"id", "file_name"},
@@ -118,6 +119,11 @@ def boxes(
     known = found if names is None else [str(name) for name in names]
     if unknown := sorted({name for row in rows for name, _ in row.boxes} - set(known)):
         raise ValueError(f"`{source}` must have classes among the names {known}, found {unknown}.")
+    for row in rows:
+        if max(len(part.encode(errors="replace")) for part in row.file.split("/")) > LONGEST or len(row.file) > 1000:
+            raise ValueError(
+                f"`{source}` cannot be read as annotations: an image has a name of {len(row.file)} letters."
+            )
     paths = [Path(images, row.file) for row in rows]
     if absent := [str(path) for path in paths if not path.is_file()]:
         raise FileNotFoundError(

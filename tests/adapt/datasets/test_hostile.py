@@ -250,9 +250,10 @@ COCO = b'{"images": [{"id": 1, "file_name": "1.png"}], "categories": [{"id": 1, 
         (COCO % b'{"image_id": 1, "category_id": 1}', "entry 0 of annotations must have bbox, category_id, image_id"),
         (COCO % b"[]", "entry 0 of annotations must have"),
         (COCO % (b"[" * 100_000), "recursion"),
+        ((COCO % b"").replace(b"1.png", b"1" * 5000), "an image has a name of 5000 letters"),
         (COCO % (b"[]," * 1_000_000), "the lists needs 120,000,"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_annotations_that_are_not_what_they_say(tmp_path, content, message):
     """Section 3: elements and lists that take 40 times the file, entities, sides that are not finite."""

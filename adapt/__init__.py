@@ -23,11 +23,12 @@ from adapt import (
     select,
     streams,
 )
-from adapt.engine import Phase, Term, Trainer, ramp, supervised
+from adapt.engine import Model, Phase, Term, Trainer, ramp, supervised
 from adapt.streams import Stream
 from adapt.version import VERSION
 
 __all__ = [
+    "Model",
     "Phase",
     "Stream",
     "Term",

@@ -166,6 +166,54 @@ class CountsPairs(Protocol):
         ...
 
 
+class HasNames(Protocol):
+    """A head with the names of its classes or labels."""
+
+    names: list[str]
+
+
+class Predicts(Protocol):
+    """A head that turns outputs into predictions."""
+
+    def predict(self, output: Any) -> Any:
+        """Return numbers of classes, booleans of labels, or values, with one entry per row."""
+        ...
+
+
+class HasProbabilities(Protocol):
+    """A head that turns outputs into probabilities."""
+
+    def probabilities(self, output: Any) -> Any:
+        """Return the probabilities of the classes or labels, with one entry per row."""
+        ...
+
+
+class Prepares(Protocol):
+    """The preparation of a data set: from raw items of the user, such as files, to what the encoder reads."""
+
+    def prepared(self, raw: Any) -> "MapStyle":
+        """Return raw items as a data set without labels."""
+        ...
+
+
+class IsPrepared(Protocol):
+    """A data set that knows its preparation, or None."""
+
+    preparation: Prepares | None
+
+
+class HasRecipe(Protocol):
+    """An object that a function or class makes again from plain arguments, without weights.
+
+    Attributes:
+        recipe: full name of the function or class, and its arguments: numbers, texts, sequences and mappings of these,
+            and objects with a recipe. None where nothing makes the object again.
+    """
+
+    @property
+    def recipe(self) -> tuple[str, Mapping[str, Any]] | None: ...
+
+
 class Source(Protocol):
     """A named source of batches of fixed size: see :class:`adapt.Stream`."""
 

@@ -149,8 +149,8 @@ def run(settings: Settings, out: str, name: str, labels: int, strategy: str, see
     }  # fmt: skip
     train, start, chosen = drawn(pool, labels, seed), time.process_time(), None
     if strategy == INTERPOLATED:
-        model = inductive.interpolated_fine_tuning(encoder, train, **options)
-        chosen = model.share
+        found = inductive.interpolated_fine_tuning(encoder, train, **options)
+        model, chosen = found.model, found.share
     else:
         model = inductive.transfer(encoder, train, learn, **options)
     return {"seconds": time.process_time() - start, "accuracy": model.evaluate(test).value, "chosen": chosen}

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
-from adapt import datasets, encoders, inductive, report
+from adapt import Model, datasets, encoders, inductive, report
 
 CLASSES = ["negative", "positive"]
 BASELINE = "from scratch"
@@ -63,25 +63,25 @@ def sentences(texts: list[str]) -> Tensor | None:
         return None
 
 
-Method = Callable[[TensorDataset, int, int], inductive.Model]
+Method = Callable[[TensorDataset, int, int], Model]
 
 
 def methods(vectors: encoders.WordVectors, ids: Tensor, dense: Tensor | None) -> dict[str, tuple[Tensor, Method]]:
     """What each reads, and how it learns from labelled rows, epochs and seed."""
 
-    def scratch(train: TensorDataset, epochs: int, seed: int) -> inductive.Model:
+    def scratch(train: TensorDataset, epochs: int, seed: int) -> Model:
         fresh = random_vectors(vectors).encoder(tuned=True)
         return inductive.transfer(
             fresh, train, "full", classes=CLASSES, start="random", encoder_scale=1.0, epochs=epochs, seed=seed
         )
 
-    def frozen(train: TensorDataset, epochs: int, seed: int) -> inductive.Model:
+    def frozen(train: TensorDataset, epochs: int, seed: int) -> Model:
         return inductive.transfer(vectors.encoder(), train, "probe", classes=CLASSES, seed=seed)
 
-    def tuned(train: TensorDataset, epochs: int, seed: int) -> inductive.Model:
+    def tuned(train: TensorDataset, epochs: int, seed: int) -> Model:
         return inductive.transfer(vectors.encoder(tuned=True), train, "full", classes=CLASSES, epochs=epochs, seed=seed)
 
-    def minilm(train: TensorDataset, epochs: int, seed: int) -> inductive.Model:
+    def minilm(train: TensorDataset, epochs: int, seed: int) -> Model:
         kept = encoders.wrap(nn.Identity(), train.tensors[0].shape[1])
         return inductive.transfer(kept, train, "probe", classes=CLASSES, seed=seed)
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("inductive", "transductive", "unsupervised", "domain", "multitask", "fewshot", "zeroshot")
-FIRST = {"losses", "adapt.randomness", "adapt.store", "adapt.evaluating", "adapt.protocols"}
+FIRST = {"losses", "adapt.version", "adapt.randomness", "adapt.store", "adapt.evaluating", "adapt.protocols"}
 BLOCKS = ("datasets", "streams", "encoders", "heads")
 # what each room may import of ours, besides itself
 ARROWS = {name: FIRST if name == "adapt.protocols" else {"losses"} for name in FIRST} | {"losses": set()}

@@ -4,14 +4,14 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
 
-from adapt.datasets.folders import FileRows, class_files, naming
+from adapt.datasets.folders import FileRows, class_files, naming, plain_files
 from adapt.store import Budget
 
 FEWEST, MOST = 1_000, 1_000_000  # samples per second of a file
@@ -46,7 +46,37 @@ def audio(
     """
     if not isinstance(rate, int) or rate < 1:
         raise ValueError(f"`rate` must be a whole number of samples per second, got {rate!r}.")
-    return FileRows(class_files(folder, (".wav",), "recordings", names), partial(_read, rate=rate, prepare=prepare))
+    return FileRows(class_files(folder, (".wav",), "recordings", names), AudioReader(rate, prepare))
+
+
+@dataclass(frozen=True)
+class AudioReader:
+    """From the path of a recording to an input.
+
+    Attributes:
+        rate, prepare: see :func:`datasets.audio`.
+    """
+
+    rate: int
+    prepare: Callable | None
+
+    def __call__(self, path: str) -> Any:
+        return _read(path, self.rate, self.prepare)
+
+    def prepared(self, raw: str | Path | Sequence[str | Path]) -> FileRows:
+        """Return recordings as a data set without labels.
+
+        Args:
+            raw: a file, a folder, or a sequence of files.
+
+        Raises:
+            FileNotFoundError: no such file or folder.
+        """
+        return FileRows(plain_files(raw, (".wav",), "recordings"), self)
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.datasets._audio.AudioReader", {"rate": self.rate, "prepare": self.prepare}
 
 
 def _read(path: str, rate: int, prepare: Callable | None) -> Any:

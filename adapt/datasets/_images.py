@@ -1,12 +1,10 @@
 """A folder of images as a data set."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from adapt.datasets.folders import FileRows, class_files
-from adapt.datasets.image_files import ENDINGS, check_size, read_image
+from adapt.datasets.image_files import ENDINGS, ImageReader, check_size
 
 
 def images(
@@ -41,9 +39,4 @@ def images(
             row is read: a file that is no complete image, or an image with more than 8 bits per channel.
     """
     check_size(size)
-    return FileRows(class_files(folder, ENDINGS, "images", names), partial(_read, size=size, prepare=prepare))
-
-
-def _read(path: str, size: int | tuple[int, int] | None, prepare: Callable | None) -> Any:
-    image = read_image(path, size)
-    return image if prepare is None else prepare(image)
+    return FileRows(class_files(folder, ENDINGS, "images", names), ImageReader(size, prepare))

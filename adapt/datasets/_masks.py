@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from adapt.datasets.folders import files_below, naming
-from adapt.datasets.image_files import ENDINGS, check_size, fit, read_image, upright
+from adapt.datasets.image_files import ENDINGS, ImageReader, check_size, fit, read_image, upright
 
 
 class MaskRows(Dataset):
@@ -31,6 +31,10 @@ class MaskRows(Dataset):
     ):
         self.images, self.masks, self.names = images, masks, names
         self.size, self.void, self.prepare = size, void, prepare
+
+    @property
+    def preparation(self) -> ImageReader:
+        return ImageReader(self.size, self.prepare)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -30,6 +30,21 @@ class Preparation:
     names: list[str] | None
     regression: bool
 
+    def prepared(self, raw: Any) -> Rows:
+        """Return a table as a data set without labels.
+
+        Args:
+            raw: a table as in :func:`table`; or one row, a dict from names of columns to values.
+        """
+        if isinstance(raw, Mapping) and all(v is None or isinstance(v, str | int | float) for v in raw.values()):
+            raw = {name: [value] for name, value in raw.items()}
+        return table(raw, statistics=self)
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        kept = {"scales": self.scales, "categories": self.categories}
+        return "adapt.datasets.Preparation", kept | {"names": self.names, "regression": self.regression}
+
     @property
     def columns(self) -> list[str]:
         """The names of the columns of the inputs."""
@@ -40,7 +55,7 @@ def table(
     data: Any,
     label: str | None = None,
     *,
-    statistics: Rows | None = None,
+    statistics: Rows | Preparation | None = None,
     drop: Sequence[str] = (),
     categories: Sequence[str] = (),
     regression: bool = False,
@@ -124,6 +139,8 @@ def table(
 
 
 def _preparation(statistics: Any) -> Preparation:
+    if isinstance(statistics, Preparation):
+        return statistics
     if isinstance(statistics, Rows) and isinstance(statistics.preparation, Preparation):
         return statistics.preparation
     raise TypeError(

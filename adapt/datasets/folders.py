@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from adapt.datasets.rows import describe
+from adapt.protocols import Prepares, offers
 
 
 class Files(NamedTuple):
@@ -34,6 +35,11 @@ class FileRows(Dataset):
     def __init__(self, files: Files, read: Callable[[str], Any]):
         self.paths, self.labels, self.names, self.others = files
         self.read = read
+
+    @property
+    def preparation(self) -> Prepares | None:
+        """The reader of the files, where the reader can read other files too."""
+        return self.read if offers(self.read, Prepares) else None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -85,6 +91,23 @@ def class_files(folder: str | Path, endings: Iterable[str], kind: str, names: Se
         raise ValueError(f"the subfolders of `{root}` must be among the names {known}, found {unknown}.")
     number = {name: i for i, name in enumerate(known)}
     return Files([str(p) for p in chosen], torch.tensor([number[name] for name in place]), known, others)
+
+
+def plain_files(raw: str | Path | Sequence[str | Path], endings: tuple[str, ...], kind: str) -> Files:
+    """Return files without classes: one file, all files below a folder, or a sequence of files.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+        ValueError: a folder without files of `kind`.
+    """
+    if isinstance(raw, str | Path) and Path(raw).is_dir():
+        chosen, others = files_below(Path(raw), endings, kind)
+        return Files([str(p) for p in chosen], None, None, others)
+    paths = [str(p) for p in ([raw] if isinstance(raw, str | Path) else raw)]
+    missing = [p for p in paths if not Path(p).is_file()]
+    if missing:
+        raise FileNotFoundError(f"expected {kind} at {missing[:3]}, and there is no such file: check the path.")
+    return Files(paths, None, None, 0)
 
 
 def files_below(root: Path, endings: tuple[str, ...], kind: str) -> tuple[list[Path], int]:

@@ -1,12 +1,15 @@
 """Image files as tensors."""
 
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy
 import torch
 from torch import Tensor
 
-from adapt.datasets.folders import naming
+from adapt.datasets.folders import FileRows, naming, plain_files
 from adapt.store import Budget
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # PIL would run a program for others
@@ -16,6 +19,37 @@ if TYPE_CHECKING:
     from PIL.Image import Image, Resampling
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """From the path of an image to an input.
+
+    Attributes:
+        size, prepare: see :func:`datasets.images`.
+    """
+
+    size: int | tuple[int, int] | None
+    prepare: Callable | None
+
+    def __call__(self, path: str) -> Any:
+        image = read_image(path, self.size)
+        return image if self.prepare is None else self.prepare(image)
+
+    def prepared(self, raw: str | Path | Sequence[str | Path]) -> FileRows:
+        """Return images as a data set without labels.
+
+        Args:
+            raw: a file, a folder, or a sequence of files.
+
+        Raises:
+            FileNotFoundError: no such file or folder.
+        """
+        return FileRows(plain_files(raw, ENDINGS, "images"), self)
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.datasets.image_files.ImageReader", {"size": self.size, "prepare": self.prepare}
 
 
 def check_size(size: int | tuple[int, int] | None) -> None:

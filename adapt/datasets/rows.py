@@ -17,7 +17,7 @@ class Rows(TensorDataset):
         columns: names of the ``(n, d)`` inputs.
         groups: ``(n,)`` int64: rows of one group (windows of one person) belong together.
         group_names: of the groups.
-        preparation: of a table, see :func:`datasets.table`.
+        preparation: of a table, :class:`datasets.Preparation`; None where the rows need no preparation.
 
     Items are ``(input, label)``, or ``(input,)`` without labels.
     """

@@ -37,10 +37,19 @@ def at_layer(encoder: Encoder, layer: str, *, example: Any, output: str = "poole
     body = _AtLayer(encoder.body, layer, output)
     with evaluating(body):
         features = body(example)
-    dim = features.shape[-1] if output != "map" else features.shape[1]
+    return end_at(encoder, layer, output, features.shape[-1] if output != "map" else features.shape[1])
+
+
+def end_at(encoder: Encoder, layer: str, output: str, dim: int) -> Encoder:
+    """Return the encoder of :func:`at_layer`, where the feature size is known."""
+    names = list(encoder.layers)
     found = Encoder(
-        body, dim, layers=[f"whole.{name}" for name in names[: names.index(layer) + 1]],
+        _AtLayer(encoder.body, layer, output), dim,
+        layers=[f"whole.{name}" for name in names[: names.index(layer) + 1]],
         preprocess=encoder.preprocess, source=encoder.source, licence=encoder.licence,
+        recipe=(
+            "adapt.encoders._at_layer.end_at", {"encoder": encoder, "layer": layer, "output": output, "dim": dim},
+        ),
     )  # fmt: skip
     found.training = encoder.training  # the modules are shared: their mode stays
     found.keep_in_eval(f"whole.{name}" if name else "whole" for name in encoder.kept_in_eval)

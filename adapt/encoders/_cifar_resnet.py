@@ -38,7 +38,10 @@ def cifar_resnet(depth: int = 20, weights: str | Path | None = None) -> Encoder:
         head = linear_of(classifier, 64, where) if classifier else None
     names = CLASSES if head is not None and head.out_features == 10 else None
     source = None if weights is None else str(weights)
-    return Encoder(body, 64, layers=["conv1", "layer1", "layer2", "layer3"], head=head, classes=names, source=source)
+    return Encoder(
+        body, 64, layers=["conv1", "layer1", "layer2", "layer3"], head=head, classes=names, source=source,
+        recipe=("adapt.encoders.cifar_resnet", {"depth": depth}),
+    )  # fmt: skip
 
 
 class _CifarResNet(nn.Module):

@@ -53,6 +53,7 @@ def from_timm(name: str, weights: str | Path | None = None, **options: Any) -> E
         head=head,
         source=(settings.get("hf_hub_id") or settings.get("url")) if pretrained else None,
         licence=settings.get("license") if pretrained else None,
+        recipe=("adapt.encoders.from_timm", {"name": name, **options}),
     )
 
 

@@ -33,7 +33,9 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
         raise ValueError(f"`{name}` is no torchvision classification model; see torchvision.models.list_models().")
     preset = models.get_model_weights(name)["DEFAULT"] if weights == "imagenet" else None
     model = models.get_model(name, weights=preset)
+    recipe: tuple[str, dict] | None = ("adapt.encoders.load", {"name": name})
     if isinstance(model, models.GoogLeNet | models.Inception3):  # these return a tuple in training otherwise
+        recipe = recipe if not model.transform_input else None  # set by the weights alone
         model.aux_logits = False
         for part in AUXILIARY:
             if part in dict(model.named_children()):
@@ -50,6 +52,7 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
         classes=preset.meta["categories"] if preset else None,
         source=preset.url if preset else None if weights is None else str(weights),
         licence="BSD-3-Clause, torchvision; trained on ImageNet, for research" if preset else None,
+        recipe=recipe,
     )
 
 

@@ -1,5 +1,6 @@
 """Models of transformers and sentence-transformers as trainable encoders."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,32 @@ def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean") -> E
         network.config.apply_spec_augment = False
     layers = [f"model.{name}" for name in _layer_names(network)]
     source = None if network is model else str(model)
-    return Encoder(_Pooled(network, pool), network.config.hidden_size, layers=layers, source=source)
+    kept = {"kind": type(network).__name__, "config": network.config.to_json_string(use_diff=False), "pool": pool}
+    known = type(network).__module__.startswith("transformers.")
+    return Encoder(
+        _Pooled(network, pool), network.config.hidden_size, layers=layers, source=source,
+        recipe=("adapt.encoders._from_transformers.from_config", kept) if known else None,
+    )  # fmt: skip
+
+
+def from_config(kind: str, config: str, pool: str) -> Encoder:
+    """Return a model of transformers with random weights, as :func:`from_transformers` does.
+
+    Args:
+        kind: the class of the model, such as ``"BertModel"``.
+        config: its configuration, as json.
+        pool: as in :func:`from_transformers`.
+
+    Raises:
+        ImportError: transformers is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise ImportError(f"transformers is not installed: {INSTALL}") from error
+    settings = json.loads(config)
+    made = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
+    return from_transformers(getattr(transformers, kind)(made), pool=pool)  # the package makes its names on demand
 
 
 def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:

@@ -46,7 +46,8 @@ def mobilenet(width: float = 1.0, weights: str | Path | None = None) -> Encoder:
         except (IndexError, KeyError, ValueError, RuntimeError) as error:  # names or axes of another network
             raise ValueError(f"`{weights}` does not hold the arrays of MobileNet v1 of Keras: {error}.") from error
         copy_weights(body, tensors, f"`{weights}`: ")
-    return Encoder(body, dim, layers=["conv1", *(f"block{n}" for n in range(1, 14))])
+    layers = ["conv1", *(f"block{n}" for n in range(1, 14))]
+    return Encoder(body, dim, layers=layers, recipe=("adapt.encoders.mobilenet", {"width": width}))
 
 
 class _Pad(nn.Module):

@@ -29,4 +29,5 @@ def small_conv(channels: int = 3, *, dim: int = 128, width: int = 16) -> Encoder
         convolution = nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2, bias=False)
         body.add_module(f"conv{number}", nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU()))
     body.add_module("features", nn.Sequential(nn.Flatten(), nn.Linear(16 * sizes[-1], dim), nn.ReLU()))
-    return Encoder(body, dim)
+    recipe = "adapt.encoders.small_conv", {"channels": channels, "dim": dim, "width": width}
+    return Encoder(body, dim, recipe=recipe)

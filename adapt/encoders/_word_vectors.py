@@ -111,7 +111,7 @@ class WordVectors:
         elif self.oov == "hash":
             noise = torch.randn(BUCKETS, self.dim, generator=torch.Generator().manual_seed(0))
             parts.append(noise * self.vectors.std())
-        return Encoder(_Words(torch.cat(parts), tuned, output), self.dim, layers=["table"])
+        return table_encoder(torch.cat(parts), tuned, output)
 
     def _id(self, word: str) -> int:
         row = self.rows.get(word)
@@ -120,6 +120,18 @@ class WordVectors:
         if self.oov == "skip":
             return 0
         return len(self.words) + 1 + (_bucket(word) if self.oov == "hash" else 0)
+
+
+def table_encoder(table: Tensor, tuned: bool, output: str) -> Encoder:
+    """Return the encoder of a table ``(rows, dim)`` of vectors, where row 0 is padding."""
+    kept = {"rows": len(table), "dim": table.shape[1], "tuned": tuned, "output": output}
+    recipe = "adapt.encoders._word_vectors.empty_table_encoder", kept
+    return Encoder(_Words(table, tuned, output), table.shape[1], layers=["table"], recipe=recipe)
+
+
+def empty_table_encoder(rows: int, dim: int, tuned: bool, output: str) -> Encoder:
+    """Return the encoder of a table of zeros."""
+    return table_encoder(torch.zeros(rows, dim), tuned, output)
 
 
 class _Words(nn.Module):

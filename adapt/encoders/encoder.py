@@ -21,6 +21,9 @@ class Encoder(nn.Module):
         classes: names of the classes of `head`, in the order of the logits.
         source: where the weights come from.
         licence: of the weights, as the source states.
+        recipe: name of the function, and its plain arguments, that make an encoder of the same architecture with random
+            weights: see :class:`adapt.protocols.HasRecipe`. ``adapt.Model.save`` writes the recipe. ``None``: the parts
+            of `body` tell the architecture, where torch made them all.
 
     Attributes:
         dim: the feature size, for the heads.
@@ -42,6 +45,7 @@ class Encoder(nn.Module):
         classes: Sequence[str] | None = None,
         source: str | None = None,
         licence: str | None = None,
+        recipe: tuple[str, Mapping[str, Any]] | None = None,
     ):
         super().__init__()
         if dim < 1:
@@ -49,7 +53,7 @@ class Encoder(nn.Module):
         self.body, self.dim, self.preprocess = body, dim, preprocess
         self._head = [head]  # in a list: not a part
         self.classes = None if classes is None else [str(name) for name in classes]
-        self.source, self.licence = source, licence
+        self.source, self.licence, self._recipe = source, licence, recipe
         if head is not None and self.classes is not None and len(self.classes) != head.out_features:
             raise ValueError(
                 f"`classes` must name the {head.out_features} logits of `head`, got {len(self.classes)} names."
@@ -77,6 +81,10 @@ class Encoder(nn.Module):
     @property
     def head(self) -> nn.Linear | None:
         return self._head[0]
+
+    @property
+    def recipe(self) -> tuple[str, Mapping[str, Any]] | None:
+        return self._recipe
 
     @property
     def layers(self) -> Mapping[str, nn.Module]:

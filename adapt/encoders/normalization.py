@@ -1,5 +1,7 @@
 """Batch normalisation over the rows of all ranks."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,6 +42,15 @@ class GlobalBatchNorm(nn.Module):
         self.register_buffer("running_var", layer.running_var)
         self.register_buffer("num_batches_tracked", layer.num_batches_tracked)
 
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]] | None:
+        sized = self.weight if self.weight is not None else self.running_mean
+        if sized is None:
+            return None
+        kept = {"features": len(sized), "eps": self.eps, "momentum": self.momentum}
+        parts = {"affine": self.weight is not None, "tracked": self.running_mean is not None}
+        return "adapt.encoders.normalization.global_batch_norm", kept | parts
+
     def extra_repr(self) -> str:
         return f"eps={self.eps}, momentum={self.momentum}"
 
@@ -63,6 +74,11 @@ class GlobalBatchNorm(nn.Module):
         # subtract the mean before scaling: in float32 the other order loses digits in the gradient
         out = (wide - mean.view(shape)) * scale.view(shape)
         return (out if self.bias is None else out + self.bias.view(shape)).to(x.dtype)
+
+
+def global_batch_norm(features: int, eps: float, momentum: float, affine: bool, tracked: bool) -> GlobalBatchNorm:
+    """Return a :class:`GlobalBatchNorm` of so many features, with the start of torch's layers."""
+    return GlobalBatchNorm(nn.BatchNorm1d(features, eps, momentum, affine, tracked))
 
 
 def synchronize_batch_norm(module: nn.Module) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from adapt.engine import callbacks
 from adapt.engine._features import features
+from adapt.engine._model import Model
 from adapt.engine._supervised import supervised
 from adapt.engine._trainer import Trainer
 from adapt.engine.checkpoint import CheckpointError, TornCheckpoint
@@ -14,6 +15,7 @@ from adapt.engine.term import Outcome, Phase, Term
 __all__ = [
     "CheckpointError",
     "Measured",
+    "Model",
     "Outcome",
     "Phase",
     "Predictions",

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from adapt.encoders import synchronize_batch_norm
 from adapt.engine import runtime, state
+from adapt.engine._model import Model, model_of_run
 from adapt.engine.callbacks import Callback, calling
+from adapt.engine.card import card_of_run
 from adapt.engine.door import check_choice, check_passes, check_streams, check_watched, phases_of
 from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, measure, predict, score, unit_of
 from adapt.engine.finite import FiniteCheck
@@ -332,6 +334,14 @@ class Trainer:
         check_labelled("`dataset`", dataset, form_of(self.streams, stream), unit)
         found = measure(dataset=dataset, **self._of(head, stream, batch_size, workers)).measures
         return score(head, found, unit_of(dataset, unit))
+
+    def model(self, head: nn.Module, stream: str | None = None, *, preparation: Any = None) -> Model:
+        """Return encoder and head as a model, with averaged weights where the trainer keeps an average.
+
+        The model is a copy: further training does not change it. `stream` as in `predict`. `preparation`: a data set
+        with the preparation of raw items, where the streams have none or several.
+        """
+        return model_of_run(self._of(head, stream), self.streams, card_of_run(self), preparation)
 
     def _of(self, head: nn.Module, stream: str | None, batch_size: int = 256, workers: int = 0) -> dict[str, Any]:
         """Return encoder and head with the weights of the evaluation, and how rows are read and computed."""

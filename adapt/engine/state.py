@@ -9,6 +9,7 @@ from torch import Tensor
 from adapt.engine import checkpoint, runtime
 from adapt.engine.callbacks import calling
 from adapt.engine.finite import check_weights
+from adapt.engine.model_checkpoint import facts_of_run
 
 if TYPE_CHECKING:
     from adapt.engine._trainer import Trainer
@@ -38,6 +39,7 @@ def _state(trainer: "Trainer") -> dict[str, Any]:
         "settings": trainer.settings, "torch": str(torch.__version__),
         "optimizers": [u.optimizer.state_dict() for u in trainer.updates],
         "ema": None if trainer.ema is None else trainer.ema.state_dict(),
+        "model": facts_of_run(trainer),
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,18 @@ class MultiLabel(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         check_features(features, self.dim)
         return self.linear(self.dropout(features))
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.heads.MultiLabel", {"encoder": self.dim, "labels": self.names, "dropout": self.dropout.p}
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Return ``(n, labels)`` of booleans: whether the probability of the label is above one half."""
+        return logits > 0
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return ``(n, labels)``, the sigmoid of the logits."""
+        return logits.sigmoid()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean binary cross-entropy over the labels that are there; 0 where none is."""

@@ -1,6 +1,7 @@
 """Classes from features, or none of the classes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,11 @@ class OneVsAll(nn.Module):
         self.names, self.classes, self.dim = [*self.closed.names, "unknown"], self.closed.classes, self.closed.dim
         self.open = nn.Linear(self.dim, self.classes)
 
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        known, dropout = self.closed.names, self.closed.dropout.p
+        return "adapt.heads.OneVsAll", {"encoder": self.dim, "classes": known, "dropout": dropout}
+
     def forward(self, features: Tensor) -> Tensor:
         return torch.cat([self.closed(features), self.open(features)], 1)
 
@@ -71,6 +77,10 @@ class OneVsAll(nn.Module):
         label = z.argmax(1)
         yes = o.gather(1, label[:, None]).squeeze(1) > 0
         return torch.where(yes, label, self.classes)
+
+    def probabilities(self, output: Tensor) -> Tensor:
+        """Return ``(n, K)``, the softmax over the known classes: "unknown" has no probability in the paper."""
+        return output.chunk(2, 1)[0].softmax(1)
 
     def measure(self, output: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return ``(n,)`` labels and predicted classes; unknown rows have the label K."""

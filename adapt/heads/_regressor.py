@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -40,6 +41,10 @@ class Regressor(nn.Module):
         check_features(features, self.dim)
         predicted = self.linear(self.dropout(features))
         return predicted.squeeze(-1) if self.outputs == 1 else predicted
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.heads.Regressor", {"encoder": self.dim, "outputs": self.outputs, "dropout": self.dropout.p}
 
     def loss(self, predicted: Tensor, labels: Tensor) -> Tensor:
         """Return the mean squared error over the labels that are there; 0 where none is."""

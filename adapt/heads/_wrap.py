@@ -1,12 +1,14 @@
 """Any module as a head."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from adapt.heads.score import Score, average, proportion
+from adapt.heads.sizes import names_of
+from adapt.protocols import HasNames, offers
 from losses import gather
 
 REMEDY = (
@@ -23,6 +25,7 @@ def wrap(
     score: Callable[..., Score] | None = None,
     check: Callable[[Any], None] | None = None,
     count: Callable[[Any], float] | None = None,
+    names: Sequence[str] | None = None,
 ) -> nn.Module:
     """Make a head of any module.
 
@@ -42,6 +45,8 @@ def wrap(
         count: ``count(labels)`` returns the number of things that `loss` is a mean over on a batch, say all boxes. The
             mean is then over the things of all ranks and micro-batches; the loss of a batch without any must be finite.
             ``None`` is the number of rows.
+        names: of the classes, where the outputs are logits ``(n, classes, ...)`` of classes that exclude one another:
+            ``adapt.Model.predict`` then gives these names. ``None``: outputs without names.
 
     Returns:
         A module with `forward`, `loss`, `measure`, `score` and `check`.
@@ -62,7 +67,8 @@ def wrap(
             raise TypeError(
                 f"`{what}` must be a function, got {type(function).__name__}: pass the function without calling it."
             )
-    return WrappedHead(module, loss, measure, score, check, count)
+    named = None if names is None else names_of(names, "`names`")
+    return WrappedHead(module, loss, measure, score, check, count, named)
 
 
 class WrappedHead(nn.Module):
@@ -74,8 +80,11 @@ class WrappedHead(nn.Module):
         score: Callable[..., Score] | None,
         check: Callable | None,
         count: Callable | None,
+        names: list[str] | None,
     ):
         super().__init__()
+        if names is not None:  # else no attribute: a head without names
+            self.names: Any = names
         self.module, self.loss_function, self.measure_function = module, loss, measure
         self.score_function, self.check_function = score, check
         self.counts = count is not None
@@ -88,6 +97,13 @@ class WrappedHead(nn.Module):
         score = default if self.score_function is None else _shown(self.score_function)
         check = "nothing" if self.check_function is None else _shown(self.check_function)
         return f"loss={_shown(self.loss_function)}, measure={measure}, score={score}, check={check}"
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        functions = {"loss": self.loss_function, "measure": self.measure_function, "score": self.score_function}
+        names = self.names if offers(self, HasNames) else None
+        more = {"check": self.check_function, "count": self.count if self.counts else None, "names": names}
+        return "adapt.heads.wrap", {"module": self.module, **functions, **more}
 
     def forward(self, features: Tensor) -> Any:
         return self.module(features)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -45,6 +46,18 @@ class Classifier(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         check_features(features, self.dim)
         return self.linear(self.dropout(features))
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.heads.Classifier", {"encoder": self.dim, "classes": self.names, "dropout": self.dropout.p}
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Return ``(n,)``, the number of the class with the largest logit."""
+        return logits.argmax(1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return ``(n, classes)``, the softmax of the logits."""
+        return logits.softmax(1)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross-entropy of ``(n, classes)`` logits over the rows of all ranks with a label.

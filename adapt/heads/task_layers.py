@@ -35,6 +35,18 @@ class WithTaskLayers(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return self.head(self.before(features))
 
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.heads.WithTaskLayers", {"before": self.before, "head": self.head}
+
+    @property
+    def predict(self) -> Callable[[Any], Any]:
+        return self.head.predict
+
+    @property
+    def probabilities(self) -> Callable[[Any], Any]:
+        return self.head.probabilities
+
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
         return self.head.loss(output, labels)
 
@@ -93,6 +105,10 @@ class Bottleneck(nn.Module):
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.heads.Bottleneck", {"encoder": self.dim, "hidden": self.down.out_features}
+
     def forward(self, features: Tensor) -> Tensor:
         return features + self.up(self.down(features).relu())
 
@@ -115,8 +131,12 @@ class Attention(nn.Module):
     def __init__(self, encoder: HasDim | int, *, hidden: int = 32):
         super().__init__()
         check_count("`hidden`", hidden)
-        self.dim = dim_of(encoder)
+        self.dim, self.hidden = dim_of(encoder), hidden
         self.mask = nn.Sequential(nn.Linear(self.dim, hidden), nn.ReLU(), nn.Linear(hidden, self.dim), nn.Sigmoid())
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.heads.Attention", {"encoder": self.dim, "hidden": self.hidden}
 
     def forward(self, features: Tensor) -> Tensor:
         return features * self.mask(features)
@@ -138,10 +158,14 @@ class Experts(nn.Module):
         super().__init__()
         check_count("`count`", count)
         check_count("`hidden`", hidden)
-        self.dim, self.count = dim_of(encoder), count
+        self.dim, self.count, self.hidden = dim_of(encoder), count, hidden
         self.networks = nn.ModuleList(
             nn.Sequential(nn.Linear(self.dim, hidden), nn.ReLU(), nn.Linear(hidden, self.dim)) for _ in range(count)
         )
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.heads.Experts", {"encoder": self.dim, "count": self.count, "hidden": self.hidden}
 
     def forward(self, features: Tensor) -> Tensor:
         """Return ``(n, count, dim)``, the outputs of all networks on ``(n, dim)`` features."""
@@ -180,6 +204,10 @@ class Gated(nn.Module):
         self.shared, self.dim = shared, shared.dim
         self.own = Experts(shared.dim, own) if own else None
         self.gate = nn.Linear(shared.dim, shared.count + own)
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.heads.Gated", {"shared": self.shared, "own": 0 if self.own is None else self.own.count}
 
     def forward(self, features: Tensor) -> Tensor:
         outputs = self.shared(features)

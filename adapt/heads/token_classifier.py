@@ -59,6 +59,19 @@ class TokenClassifier(nn.Module):
             raise ValueError(f"`features` must be (n, length, {self.dim}), got {tuple(features.shape)}.")
         return self.linear(self.dropout(features))
 
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        sizes = {"encoder": self.dim, "classes": self.names}
+        return "adapt.heads.TokenClassifier", sizes | {"missing": self.missing, "dropout": self.dropout.p}
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Return ``(n, length)``, the number of the class of each token."""
+        return logits.argmax(-1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return ``(n, length, classes)``, the softmax of the logits."""
+        return logits.softmax(-1)
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross-entropy of the labelled tokens; 0 where no token has a label."""
         return class_cross_entropy(logits, labels, self.missing)

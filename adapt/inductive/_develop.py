@@ -8,41 +8,40 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from adapt.engine import Trainer
+from adapt.engine import Model, Trainer
 from adapt.engine._supervised import supervised
 from adapt.engine.evaluate import check_labelled
 from adapt.evaluating import evaluating
 from adapt.heads import Score, average
 from adapt.inductive._doors import expect_encoder, labels_of, number_of_rows
-from adapt.inductive._transfer import Model, take_average
 from adapt.protocols import MapStyle, expect_head
 from adapt.streams import Stream
 from adapt.streams.items import split
 from adapt.streams.memory import columns
 
 
-@dataclass
-class SourceModel(Model):
+@dataclass(frozen=True)
+class Developed:
     """A model trained on a source, and whether the model has learned anything.
 
     Attributes:
+        model: encoder and head, to predict and to save.
         score: on the held-out rows.
         naive: for each naive model, the gain of the source model on the same rows, with a 95 % interval.
         better: whether every interval of a gain lies above zero.
     """
 
-    score: Score | None = None
-    naive: dict[str, Score] | None = None
+    model: Model
+    score: Score
+    naive: dict[str, Score]
 
     @property
     def better(self) -> bool:
-        return all(gain.low > 0 for gain in (self.naive or {}).values())
+        return all(gain.low > 0 for gain in self.naive.values())
 
     def __str__(self) -> str:
         word = "yes" if self.better else "no"
-        parts = [
-            f"{n} by {s.value:.3g} (95 % interval {s.low:.3g} to {s.high:.3g})" for n, s in (self.naive or {}).items()
-        ]
+        parts = [f"{n} by {s.value:.3g} (95 % interval {s.low:.3g} to {s.high:.3g})" for n, s in self.naive.items()]
         return f"{word}: {self.score}; better than {', than '.join(parts)}"
 
 
@@ -56,7 +55,7 @@ def develop(
     batch_size: int = 64,
     device: torch.device | str = "cpu",
     **options: Any,
-) -> SourceModel:
+) -> Developed:
     """Train encoder and head on a related labelled source, and compare them with naive models on held-out source rows.
 
     Where no pretrained model fits, a model is developed on a source with many labels and then transferred. The transfer
@@ -74,8 +73,8 @@ def develop(
         options: more for :class:`Trainer`.
 
     Returns:
-        A :class:`SourceModel`. Print the model; ``model.better`` is the verdict. After a "no", a warning says so:
-        transfer from a model without success is transfer from noise.
+        A :class:`Developed`. Print it; ``found.better`` is the verdict, ``found.model`` the model. After a "no", a
+        warning says so: transfer from a model without success is transfer from noise.
 
     For classes there are two naive models: the most frequent class of `source`, and the nearest class mean of the raw
     inputs, where all inputs are numbers of one shape. For numbers the naive model is the mean of `source`. Hits or
@@ -95,17 +94,20 @@ def develop(
         encoder, [supervised(head, on="source")], {"source": stream}, device=device, **{"progress": False} | options
     )
     trainer.fit(steps=steps)
-    take_average(trainer)
+    if trainer.ema is not None:  # the encoder of the caller gets the weights of the evaluation
+        trainer.network.load_state_dict(trainer.ema.module.state_dict())
     found = trainer.predict(head, held_out)
     labels = labels_of(found, "`held_out`")
     guesses = _naive_predictions(source, held_out)
     gains = {name: _gain(found.outputs, guess, labels) for name, guess in guesses.items()}
     with evaluating(head):
         reached = asked.score(asked.measure(found.outputs, labels))
-    model = SourceModel(encoder.eval(), head.eval(), device, reached, gains)
-    if not model.better:
-        warnings.warn(f"the source model does not beat every naive model; {model}.", stacklevel=2)
-    return model
+    encoder.eval()
+    head.eval()
+    developed = Developed(trainer.model(head), reached, gains)
+    if not developed.better:
+        warnings.warn(f"the source model does not beat every naive model; {developed}.", stacklevel=2)
+    return developed
 
 
 def _gain(outputs: Tensor, guess: Tensor, labels: Tensor) -> Score:

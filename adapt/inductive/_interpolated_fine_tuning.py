@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from adapt.encoders import Encoder, interpolate
-from adapt.engine import measure, score
+from adapt.engine import Model, measure, score
 from adapt.engine.evaluate import check_labelled
 from adapt.heads import Score
 from adapt.inductive._doors import expect_adaptable, number_of_rows
 from adapt.inductive._probe import folds_of
-from adapt.inductive._transfer import Model, transfer
+from adapt.inductive._transfer import transfer
 from adapt.protocols import MapStyle
 from adapt.streams.items import split
 from adapt.streams.memory import columns
@@ -24,19 +24,21 @@ from adapt.streams.tree import concatenate
 Strategy = str | int | Sequence[str]
 
 
-@dataclass
-class InterpolatedModel(Model):
+@dataclass(frozen=True)
+class Interpolated:
     """A model on the line from the probe to a fine-tuned model.
 
     Attributes:
+        model: encoder and head, to predict and to save.
         learn: the strategy of the fine-tuned model.
         share: position on the line: 0 is the probe, 1 the fine-tuned model.
         held_out: score on held-out training rows of every candidate, by strategy and share.
     """
 
-    learn: Strategy = "probe"
-    share: float = 0.0
-    held_out: dict[tuple[str, float], Score] = field(default_factory=dict)
+    model: Model
+    learn: Strategy
+    share: float
+    held_out: dict[tuple[str, float], Score]
 
 
 def interpolated_fine_tuning(
@@ -49,7 +51,7 @@ def interpolated_fine_tuning(
     folds: int = 3,
     seed: int = 0,
     **options: Any,
-) -> InterpolatedModel:
+) -> Interpolated:
     r"""Return the best model on the line from the probe to the fine-tuned encoder, chosen on held-out training rows.
 
     .. math:: \theta_a = (1 - a)\, \theta_{\text{probe}} + a\, \theta_{\text{tuned}}
@@ -71,7 +73,7 @@ def interpolated_fine_tuning(
 
     Returns:
         The candidate with the best score on held-out rows; among equal scores the nearest to the probe. The choice was
-        made on ``model.held_out``, which is therefore a little too good for the chosen candidate: report the score on
+        made on ``found.held_out``, which is therefore a little too good for the chosen candidate: report the score on
         other rows.
 
     Raises:
@@ -103,7 +105,7 @@ def interpolated_fine_tuning(
     best = max(sorted(scores, key=lambda candidate: candidate[1]), key=lambda candidate: scores[candidate].value)
     chosen = [strategy for strategy in learn if str(strategy) == best[0]]
     *_, (strategy, share, model) = _candidates(encoder, train, chosen, [best[1]], settings)
-    return InterpolatedModel(model.encoder, model.head, model.device, strategy, share, scores)
+    return Interpolated(model, strategy, share, scores)
 
 
 def _held_out_scores(

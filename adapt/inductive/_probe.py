@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from adapt.engine import Model
+from adapt.engine.card import card_of_rows
 from adapt.heads import Classifier
 from adapt.randomness import keyed_seed
 
@@ -20,6 +23,16 @@ class Probe:
     head: Classifier
     penalty: float
     held_out: dict[float, float]
+
+    def model(
+        self, encoder: nn.Module, device: torch.device | str = "cpu", *, preparation: Any = None, inputs: Any = None
+    ) -> Model:
+        """Return the head behind the encoder whose features it was fitted to, as a model that predicts and saves.
+
+        `preparation` and `inputs` as in :class:`adapt.Model`.
+        """
+        card = card_of_rows(None, "by the probe", {"penalty": self.penalty})
+        return Model(encoder, self.head, device, preparation=preparation, inputs=inputs, card=card)
 
 
 def probe(

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from adapt.encoders import Encoder
-from adapt.engine import Predictions, Trainer, cosine, features, measure, predict, score
+from adapt.engine import Model, Trainer, cosine, features
 from adapt.engine._supervised import supervised
-from adapt.engine.evaluate import Unit, check_labelled
-from adapt.heads import Classifier, Score
+from adapt.engine.card import card_of_rows
+from adapt.engine.model_data import first_inputs, preparation_of
+from adapt.heads import Classifier
 from adapt.heads.sizes import check_count, names_of
 from adapt.inductive._direct import direct
 from adapt.inductive._doors import expect_adaptable, expect_positive, number_of_rows
@@ -21,32 +20,7 @@ from adapt.inductive._probe import probe
 from adapt.inductive._strategy import PARTIAL, strategy
 from adapt.protocols import MapStyle
 from adapt.streams import Stream
-
-
-@dataclass
-class Model:
-    """An encoder and its head."""
-
-    encoder: nn.Module
-    head: nn.Module
-    device: torch.device | str = "cpu"
-
-    def predict(
-        self, dataset: MapStyle, *, features: bool = True, batch_size: int = 256, workers: int = 0
-    ) -> Predictions:
-        """Return outputs, features and labels of every row; arguments as in `Trainer.predict`."""
-        return predict(
-            self.encoder, self.head, dataset,
-            features=features, batch_size=batch_size, workers=workers, device=self.device,
-        )  # fmt: skip
-
-    def evaluate(
-        self, dataset: MapStyle, *, unit: Unit | None = None, batch_size: int = 256, workers: int = 0
-    ) -> Score:
-        """Return the head's own score on a labelled dataset, with the 95 % interval, as `Trainer.evaluate` does."""
-        check_labelled("`dataset`", dataset, unit=unit)
-        found = measure(self.encoder, self.head, dataset, batch_size=batch_size, workers=workers, device=self.device)
-        return score(self.head, found.measures, unit)
+from adapt.streams.items import ItemForm
 
 
 def transfer(
@@ -113,7 +87,7 @@ def transfer(
             raise ValueError(
                 "`classes` must be names for the strategy `direct`: the pretrained classes are matched by name."
             )
-        return Model(encoder.eval(), direct(encoder, classes).to(device), device)
+        return _without_training(encoder, direct(encoder, classes), train, learn, seed, device)
     if train is None:
         raise ValueError(f"`train` is needed for the strategy {learn!r}: labelled rows of the target.")
     strategy(encoder, learn, batch_norm=batch_norm)
@@ -144,11 +118,17 @@ def transfer(
             **settings | options,
         )
         trainer.fit(steps=epochs * (rows_of_train // batch_size))
-        take_average(trainer)
-    return Model(encoder.eval(), head.eval(), device)
+        return trainer.model(head)
+    return _without_training(encoder, head, train, learn, seed, device)
 
 
-def take_average(trainer: Trainer) -> None:
-    """Give the model the weights of the evaluation: their average, where the trainer has ``ema``."""
-    if trainer.ema is not None:
-        trainer.network.load_state_dict(trainer.ema.module.state_dict())
+def _without_training(
+    encoder: Encoder, head: Classifier, train: MapStyle | None, learn: Any, seed: int, device: torch.device | str
+) -> Model:
+    """Return the model of a head that was not trained by a trainer: solved on `train`, or taken without labels."""
+    learned = "by the probe" if learn == "probe" else None
+    return Model(
+        encoder, head, device, preparation=None if train is None else preparation_of(train),
+        inputs=None if train is None else first_inputs(train, ItemForm()),
+        card=card_of_rows(train, learned, {"learn": learn, "seed": seed}),
+    )  # fmt: skip

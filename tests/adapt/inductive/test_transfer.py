@@ -52,7 +52,7 @@ def test_direct_in_one_line():
     pretrained = encoder().eval()
     model = inductive.transfer(pretrained, None, "direct", classes=["c", "a"])
     x = torch.randn(5, 6)
-    torch.testing.assert_close(model.predict(TensorDataset(x)).outputs, pretrained.head(pretrained(x))[:, [2, 0]])
+    torch.testing.assert_close(model.outputs(TensorDataset(x)), pretrained.head(pretrained(x))[:, [2, 0]])
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_a_source_model_that_has_learned(items):
         "the majority", "the nearest class mean"
     }  # fmt: skip
     y = rows[1].tensors[1]
-    hits = model.predict(held_out).outputs.argmax(1) == y
+    hits = model.model.outputs(held_out).argmax(1) == y
     common = int(rows[0].tensors[1].float().mean() > 0.5)
     assert model.naive["the majority"].value == pytest.approx(float(hits.float().mean() - (y == common).float().mean()))
-    assert model.evaluate(held_out) == model.score
+    assert model.model.evaluate(held_out) == model.score
 
 
 def test_a_source_model_that_has_not():
@@ -113,7 +113,7 @@ def test_a_source_model_of_numbers_is_compared_with_the_mean():
     data = TensorDataset(x, y)
     model = inductive.develop(encoder(), heads.Regressor(8, 1), data, data, steps=200, optimizer=adam)
     assert model.better and model.naive.keys() == {"the mean"}
-    saved = ((y - y.mean()) ** 2 - (model.predict(data).outputs.view_as(y) - y) ** 2).mean()
+    saved = ((y - y.mean()) ** 2 - (model.model.outputs(data).view_as(y) - y) ** 2).mean()
     assert model.naive["the mean"].value == pytest.approx(float(saved), rel=1e-4)
 
 
@@ -123,7 +123,7 @@ def test_a_model_trained_with_an_average_has_the_weights_of_the_average():
         torch.manual_seed(0)
         head = heads.Classifier(8, 3)
         model = inductive.develop(encoder(), head, cloud(60), cloud(60, seed=5), steps=steps, **options)
-        return model.predict(cloud(20, seed=6)).outputs
+        return model.model.outputs(cloud(20, seed=6))
 
     # an average that stays where it begins, after the first step
     torch.testing.assert_close(outputs(20, ema=1 - 1e-9), outputs(1), rtol=1e-4, atol=1e-5)
@@ -169,10 +169,10 @@ def test_a_candidate_lies_on_the_line_from_the_probe_to_the_tuned_model(share, m
     assert (chosen.learn, chosen.share) == ("full", share)
     probe, tuned = (inductive.transfer(pretrained, train, learn, classes=3, epochs=2) for learn in ("probe", "full"))
     for part in ("encoder", "head"):
-        ours, a, b = (getattr(model, part).state_dict() for model in (chosen, probe, tuned))
+        ours, a, b = (getattr(model, part).state_dict() for model in (chosen.model, probe, tuned))
         for name, weight in ours.items():
             torch.testing.assert_close(weight, (1 - share) * a[name] + share * b[name])
-    assert not torch.equal(chosen.encoder.body[0].weight, pretrained.body[0].weight)
+    assert not torch.equal(chosen.model.encoder.body[0].weight, pretrained.body[0].weight)
 
 
 def prefer_the_last(score):
@@ -191,7 +191,7 @@ def test_of_equal_candidates_the_nearest_to_the_probe_is_kept(monkeypatch):
     chosen = inductive.interpolated_fine_tuning(encoder(), cloud(30), classes=3, epochs=1)
     assert (chosen.learn, chosen.share) == ("probe", 0.0) and len(chosen.held_out) == 5
     model = inductive.transfer(encoder(), cloud(30), "probe", classes=3)
-    assert torch.equal(chosen.head.linear.weight, model.head.linear.weight)
+    assert torch.equal(chosen.model.head.linear.weight, model.head.linear.weight)
 
 
 def test_the_log_is_the_training_of_the_chosen_strategy_on_all_rows(tmp_path, monkeypatch):

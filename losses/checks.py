@@ -6,31 +6,45 @@ from torch import Tensor
 
 def at_least_float32(x: Tensor) -> Tensor:
     """`x` in float32, or in float64 where it came so: half precision features are fine, half precision sums are not."""
+    check_real("an argument", x)
     return x if x.dtype == torch.float64 else x.float()
+
+
+def check_real(name: str, x: Tensor) -> None:
+    """Raise unless `x` is a tensor of real numbers: a conversion would drop the imaginary part without a word."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"`{name}` must be a tensor, got {type(x).__name__}; use `torch.as_tensor(...)`.")
+    if x.dtype.is_complex:
+        raise ValueError(f"`{name}` must hold real numbers, got {x.dtype}; use `.abs()` or `torch.view_as_real(...)`.")
 
 
 def check_logits(name: str, logits: Tensor) -> None:
     """Raise unless `logits` is ``(n, classes)`` with at least one row."""
+    check_real(name, logits)
     if logits.ndim != 2 or logits.shape[0] == 0:
         raise ValueError(f"`{name}` must be (n, classes) with n >= 1, got shape {tuple(logits.shape)}.")
 
 
 def check_dense_logits(name: str, logits: Tensor) -> None:
     """Raise unless `logits` is ``(n, classes, ...)`` with at least one row: torch's layout, classes second."""
+    check_real(name, logits)
     if logits.ndim < 2 or logits.numel() == 0:
         raise ValueError(f"`{name}` must be (n, classes) or (n, classes, ...) with n >= 1, got {tuple(logits.shape)}.")
 
 
 def check_labels(labels: Tensor, shape: tuple[int, ...], *, name: str = "labels") -> None:
     """Raise unless `labels` are whole numbers, one for each place of `shape`."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"`{name}` must be a tensor, got {type(labels).__name__}; use `torch.as_tensor(...)`.")
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
-        raise ValueError(f"`{name}` must be whole numbers (class indices), got dtype {labels.dtype}.")
+        raise ValueError(f"`{name}` must be whole numbers (class indices), got dtype {labels.dtype}; use `.long()`.")
     if labels.shape != torch.Size(shape):
         raise ValueError(f"`{name}` must hold one class for each row, shape {shape}, got {tuple(labels.shape)}.")
 
 
 def check_features(name: str, features: Tensor) -> None:
     """Raise unless `features` is ``(n, d)`` with at least one row."""
+    check_real(name, features)
     if features.ndim != 2 or features.shape[0] == 0:
         raise ValueError(
             f"`{name}` must be (n, d) features with n >= 1, got shape {tuple(features.shape)}; "
@@ -46,11 +60,18 @@ def check_clouds(source: Tensor, target: Tensor) -> None:
         raise ValueError(
             f"`source` and `target` must have the same feature size, got {source.shape[1]} and {target.shape[1]}."
         )
+    if torch.float64 in (source.dtype, target.dtype) and source.dtype != target.dtype:
+        raise ValueError(
+            f"`source` and `target` must both be float64 or neither, got {source.dtype} and {target.dtype}; "
+            "use `.float()` or `.double()` on one of them."
+        )
 
 
 def check_same_shape(**pair: Tensor) -> None:
     """Raise unless the two named tensors have one shape, with at least one row."""
     (first, a), (second, b) = pair.items()
+    check_real(first, a)
+    check_real(second, b)
     if a.shape != b.shape or a.ndim == 0 or a.shape[0] == 0:
         raise ValueError(
             f"`{first}` and `{second}` must have the same shape with n >= 1 rows, got {tuple(a.shape)} and "
@@ -103,6 +124,7 @@ def counted_logits(z: Tensor, weights: Tensor | None, name: str = "weights") -> 
 
 def one_a_row(name: str, z: Tensor) -> Tensor:
     """`z` as ``(n,)`` in at least float32; raise unless it is ``(n,)`` or ``(n, 1)`` with a row."""
+    check_real(name, z)
     if z.ndim not in (1, 2) or z.numel() != z.shape[0] or z.shape[0] == 0:
         raise ValueError(f"`{name}` must hold one number a row, (n,) or (n, 1) with n >= 1, got {tuple(z.shape)}.")
     return at_least_float32(z).reshape(-1)

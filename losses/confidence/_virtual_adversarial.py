@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from losses.checks import at_least_float32, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_positive, check_real, check_same_shape
 from losses.confidence._consistency import consistency
 
 
@@ -69,6 +69,7 @@ def virtual_adversarial(
     >>> virtual_adversarial(model, x, radius=1.0, direction=torch.tensor([[1.0, 0.0]]))
     tensor(0.2316)
     """
+    check_real("inputs", inputs)
     if not inputs.is_floating_point() or inputs.ndim == 0 or inputs.numel() == 0:
         raise ValueError(
             f"`inputs` must be floating point, (n, ...) with n >= 1, got {inputs.dtype} of shape "

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_same_shape
+from losses.checks import at_least_float32, check_real, check_same_shape
 from losses.fine_tuning.norm import unit
 from losses.reduce import mean
 
@@ -99,6 +99,7 @@ def attention_transfer(student: Tensor, teacher: Tensor, *, weights: Tensor | No
 
 def check_maps(name: str, maps: Tensor, *, places: int) -> None:
     """Raise unless `maps` is ``(n, c, ...)`` with at least one row and that many dimensions of places."""
+    check_real(name, maps)
     if maps.ndim < 2 + places or maps.numel() == 0:
         shape = "(n, c, ...) feature maps" if places else "(n, c) features or (n, c, ...) feature maps"
         raise ValueError(f"`{name}` must be {shape} with n >= 1, got shape {tuple(maps.shape)}.")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32
+from losses.checks import at_least_float32, check_real
 
 Parameters = Mapping[str, Tensor] | Iterable[Tensor]
 
@@ -55,6 +55,8 @@ def l2_sp(parameters: Parameters, start: Parameters, *, importance: Parameters |
         raise ValueError("`parameters` must hold at least one tensor, got none.")
     terms = []
     for name, w in W.items():
+        check_real(f"parameters[{name!r}]", w)
+        check_real(f"start[{name!r}]", W0[name])
         if _same_memory(w, W0[name]):
             raise ValueError(
                 f"`start` holds parameter {name} itself, so the penalty would always be zero; "

@@ -90,11 +90,11 @@ def joint_transport(
     x, y = centred(x, y)
     with torch.autocast(x.device.type, enabled=False):
         squared = (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T).clamp_min(0)
-    M = feature_weight * squared - label_weight * log_p.T.index_select(0, source_labels)
+    M = feature_weight * squared - label_weight * log_p.T.index_select(0, source_labels.long())
     a, b = torch.full_like(x[:, 0], 1 / x.shape[0]).detach(), torch.full_like(y[:, 0], 1 / y.shape[0]).detach()
     if plan == "exact":
         i, j, mass = exact_plan(M.detach(), a, b)
-        pairs = feature_weight * (x[i] - y[j]).square().sum(1) - label_weight * log_p[j, source_labels[i]]
+        pairs = feature_weight * (x[i] - y[j]).square().sum(1) - label_weight * log_p[j, source_labels[i].long()]
         return (mass.to(x.dtype) * pairs).sum()
     C = M.detach()  # `no_grad` alone would leave the tangents of forward mode
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):

@@ -284,6 +284,38 @@ def test_half_precision_inputs_are_summed_in_float32(case, dtype):
     torch.testing.assert_close(value.double(), in_double, rtol=1e-5, atol=1e-6)
 
 
+def in_one_argument(case, change, inputs):
+    first = next(k for k, i in enumerate(case.inputs) if i.moves)
+    return [change(x) if k == first else x for k, x in enumerate(inputs)]
+
+
+@every_loss
+def test_complex_numbers_are_refused(case):
+    with pytest.raises(ValueError, match="must hold real numbers"):
+        case.loss(*in_one_argument(case, lambda x: x + 1j, case.draw(seed=23)))
+
+
+@every_loss
+def test_arrays_are_refused(case):
+    with pytest.raises(TypeError, match="must be a tensor, got ndarray; use `torch.as_tensor"):
+        case.loss(*in_one_argument(case, torch.Tensor.numpy, case.draw(seed=26)))
+
+
+@pytest.mark.parametrize("name", ["mmd", "coral deep_coral tall", "sinkhorn_divergence", "sliced_wasserstein"])
+def test_clouds_of_two_precisions_are_refused(name):
+    case = BY_NAME[name]
+    with pytest.raises(ValueError, match="`source` and `target` must both be float64 or neither"):
+        case.loss(*in_one_argument(case, lambda x: x.float(), case.draw(seed=24)))
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if any(i.kind == "labels" for i in c.inputs)], ids=ids)
+def test_labels_of_any_whole_type(case, dtype):
+    inputs = case.draw(8, 6, seed=25)
+    other = [x.to(dtype) if i.kind == "labels" else x for i, x in zip(case.inputs, inputs, strict=True)]
+    torch.testing.assert_close(case.loss(*other), case.loss(*inputs), rtol=0, atol=0)
+
+
 @every_loss
 def test_autocast_around_the_loss_changes_little(case):
     inputs = case.map(lambda x: x.float(), case.draw(32, 24, seed=11))

@@ -131,7 +131,7 @@ def test_the_sides_of_the_singular_vectors():
 @pytest.mark.parametrize("rows", [8, 9])
 def test_as_many_rows_as_features(rows):
     with pytest.raises(ValueError, match=f"need fewer rows than features, .* got 3 and {rows} rows of 8 features"):
-        rsd(x, torch.ones(rows, 8))
+        rsd(x, torch.ones(rows, 8, dtype=x.dtype))
 
 
 def test_other_errors():

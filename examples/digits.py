@@ -6,7 +6,8 @@
 Six ways to train the same network, each with the same five seeds: on the source alone, with one of four adaptation
 terms beside it, and on the target's labels as the upper bound. Settings are the same for all of them and were fixed on
 another pair of domains (MNIST digits, shrunk to 8 x 8, treated by the same recipe); nothing was chosen on this target,
-and the test split is looked at once a run, at the end. Writes a table, results.json, a figure and a TensorBoard folder.
+and the test split is looked at once a run, at the end. The same command goes on where a killed one ended; other
+settings need another folder (--out). Writes a table, results.json, a figure and a TensorBoard folder.
 """
 
 import argparse
@@ -110,8 +111,6 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = Settings(out=arguments.out, **({"seeds": 2, "steps": 40} if arguments.quick else {}))
     out = Path(settings.out)
-    if out.exists() and any(out.iterdir()):
-        sys.exit(f"`{out}` holds the results of another run: move it away, or choose another folder with --out.")
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(settings.threads)
     print(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS sets another number)")

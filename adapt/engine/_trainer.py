@@ -13,11 +13,12 @@ from adapt.engine import runtime, state
 from adapt.engine._model import Model, model_of_run
 from adapt.engine.callbacks import Callback, calling
 from adapt.engine.card import card_of_run
+from adapt.engine.description import describe
 from adapt.engine.door import check_choice, check_passes, check_streams, check_watched, phases_of
 from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, measure, predict, score, unit_of
 from adapt.engine.finite import FiniteCheck
+from adapt.engine.folder import EXIST
 from adapt.engine.history import History
-from adapt.engine.log import claim
 from adapt.engine.loop import TakenStep, run, with_users_randomness
 from adapt.engine.micro_batches import MicroBatches
 from adapt.engine.monitor import monitor
@@ -70,7 +71,10 @@ class Trainer:
             classes and entropy, or mean and quantiles.
         watch_every: steps between two scores.
         callbacks: functions called with logged scalars and scores, see :mod:`adapt.engine.callbacks`.
-        log: folder for TensorBoard and checkpoints; None writes nothing.
+        log: folder for TensorBoard, history and checkpoints; None writes nothing.
+        exist: where `log` is not empty when training begins: ``"resume"`` goes on with the run of the same
+            configuration and plan in the folder (another run is an error; without a whole checkpoint the run starts
+            again), ``"new"`` takes the next free number, ``runs/first-2``, and ``"error"`` refuses.
         log_every: steps between logged scalars; the trainer reads the device, and waits for the device, only then.
         save_every: steps between checkpoints.
         keep: number of checkpoints kept on disk.
@@ -104,6 +108,7 @@ class Trainer:
         watch_every: int = 250,
         callbacks: Sequence[Callback] = (),
         log: str | Path | None = None,
+        exist: str = "resume",
         log_every: int = 50,
         save_every: int = 500,
         keep: int = 2,
@@ -113,6 +118,7 @@ class Trainer:
     ):
         check_choice("precision", precision, ("float32", "bf16"))
         check_choice("passes", passes, ("joint", "separate"))
+        check_choice("exist", exist, EXIST)
         check_choice("batch_norm", batch_norm, ("global", "rank"))
         self.phases = phases_of(terms, phases)
         self.streams, self.watch = dict(streams or {}), dict(watch or {})
@@ -140,7 +146,7 @@ class Trainer:
         self.tasks.mark(self.updates)
         self.schedule, self.accumulate, self.clip, self.passes, self.seed = schedule, accumulate, clip, passes, seed
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else None
-        self.folder = None if log is None else Path(log)
+        self.folder, self.exist = None if log is None else Path(log), exist
         self.log_every, self.watch_every, self.save_every, self.keep = log_every, watch_every, save_every, keep
         self._equal = dict.fromkeys(self.terms, 1 / accumulate)
         self.progress, self.step, self.planned = progress, 0, 0
@@ -156,6 +162,7 @@ class Trainer:
         self.settings = {
             "encoder_scale": shown(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
             "ema": ema, "passes": passes, "seed": seed, "balance": self.tasks.name,
+            "schedule": describe(schedule),
             "callbacks": calling.settings_of(self.callbacks),
             **described(self.terms, self.streams, self.updates),
         }  # fmt: skip
@@ -177,7 +184,7 @@ class Trainer:
 
         Raises:
             ValueError: both `steps` and `epochs`, or neither; numbers below 1; a plan that ends before the call.
-            FileExistsError: the `log` folder holds a run, and the trainer does not continue the run.
+            FileExistsError, CheckpointError: the `log` folder is not empty, and `exist` does not allow to go on there.
             FloatingPointError: a term, or a weight before saving, is not finite. The CPU notices before the
                 update, a GPU at the next reading of scalars. Files on disk are older than the error.
             RuntimeError: a loop of `steps` is open.
@@ -380,12 +387,6 @@ class Trainer:
         """
         state.load(self, *state.found(self, path))
         return self
-
-    def claim_folder(self) -> None:
-        """Make sure, once, that the `log` folder belongs to this run."""
-        if self.folder is not None and not self.claimed:
-            claim(self.folder)
-            self.claimed = True
 
     # ---- what belongs to the run ----
 

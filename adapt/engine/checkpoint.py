@@ -1,5 +1,6 @@
 """Checkpoints: complete or absent."""
 
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,9 @@ from adapt import store
 
 FORMAT = "adapt-losses checkpoint 1"
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
-KEYS = ("step", "planned", "settings", "optimizers", "ema")  # of the state
+KEYS = (  # of the state
+    "step", "planned", "asked_for", "stopped", "told_at", "callbacks", "settings", "process", "optimizers", "ema",
+)  # fmt: skip
 
 
 class CheckpointError(ValueError):
@@ -94,8 +97,9 @@ def name(step: int) -> str:
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """Return the checkpoint folders inside `folder`, the latest step first."""
-    return sorted((p for p in folder.glob("step-*") if p.is_dir()), reverse=True)
+    """Return the checkpoint folders inside `folder`, the latest step first; other names and links are left alone."""
+    own = [p for p in folder.glob("step-*") if re.fullmatch(r"step-\d{9,}", p.name) and not p.is_symlink()]
+    return sorted((p for p in own if p.is_dir()), key=lambda p: int(p.name.removeprefix("step-")), reverse=True)
 
 
 def usable(folder: Path) -> Iterator[tuple[Path, dict[str, Tensor], dict[str, Any]]]:
@@ -140,8 +144,8 @@ def check_same(
     if other:
         changes = "; ".join(f"{k}: {saved.get(k)} there, {settings.get(k)} here" for k in other[:3])
         raise CheckpointError(
-            f"`{where}` is from another configuration: {changes}. Make the trainer as it was, or load only the "
-            "weights with encoders.load_weights."
+            f"`{where}` is from another configuration: {changes}. Make the trainer as it was, choose "
+            'another folder (`log=...`, or `exist="new"`), or load only the weights with encoders.load_weights.'
         )
 
 

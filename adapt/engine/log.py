@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from adapt.engine import runtime
 from adapt.engine.evaluate import Measured
 from adapt.engine.pictures import affinity_figure, confusion_figure
 from adapt.engine.tasks.conflicts import Conflicts
@@ -24,13 +23,14 @@ class Log:
 
     Args:
         folder: made where it does not exist.
-        first_step: TensorBoard drops the scalars of this step and of later steps, which an interrupted run has written.
+        first_step: where `folder` holds an interrupted run, TensorBoard drops its scalars of this and later steps.
     """
 
     def __init__(self, folder: Path, first_step: int = 0):
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder), purge_step=first_step or None)
+        goes_on = any(folder.glob("events.out.tfevents.*"))
+        self.writer = SummaryWriter(str(folder), purge_step=first_step if goes_on or first_step else None)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         for tag, value in values.items():
@@ -96,17 +96,3 @@ def _classes_of(head: nn.Module, measured: Measured) -> list[str]:
         return ["several" if labels is not None else "unknown"] * rows
     known = dict(enumerate(names or ()))
     return [known.get(y, str(y)) if isinstance(y, int) else str(y) for y in labels[:rows].tolist()]
-
-
-def claim(folder: Path) -> None:
-    """Raise unless `folder` is new or empty. Every rank looks before any rank writes.
-
-    Raises:
-        FileExistsError: there is a run in the folder.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(
-            f"`{folder}` already holds a run: continue it with `trainer.resume()`, or choose another folder "
-            "(`log=...`). Nothing in it was changed."
-        )
-    runtime.wait()

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from adapt.engine import checkpoint
 from adapt.engine.callbacks import calling
+from adapt.engine.folder import take
 from adapt.engine.history import FILE
 from adapt.engine.log import Log
 from adapt.engine.monitor import Speed, as_numbers, term_values
@@ -68,7 +69,7 @@ def run(trainer: "Trainer", plan: Plan, *, shown: bool = False) -> Iterator[Take
         )
     trainer.looping = True
     try:
-        trainer.claim_folder()
+        take(trainer, plan)
         follows = bool(trainer.asked_for)
         say_what_changes(plan, trainer.step, trainer.planned, follows_progress=follows, resumed=trainer.resumed)
         if trainer.step < plan.until and trainer.stopped is None:

@@ -1,5 +1,6 @@
 """The state of a trainer: into a checkpoint, and back."""
 
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from adapt.engine.model_checkpoint import facts_of_run
 if TYPE_CHECKING:
     from adapt.engine._trainer import Trainer
 
+PROCESS = uuid.uuid4().hex  # tells the runs of this process from the runs of others
 Found = tuple[Path, dict[str, Tensor], dict[str, Any]]  # path, weights and state of a checkpoint
 
 
@@ -36,7 +38,7 @@ def _state(trainer: "Trainer") -> dict[str, Any]:
     return {
         "step": trainer.step, "planned": trainer.planned, "asked_for": sorted(trainer.asked_for),
         "stopped": trainer.stopped, "told_at": trainer.told_at, "callbacks": calling.states(trainer.callbacks),
-        "settings": trainer.settings, "torch": str(torch.__version__),
+        "settings": trainer.settings, "process": PROCESS, "torch": str(torch.__version__),
         "optimizers": [u.optimizer.state_dict() for u in trainer.updates],
         "ema": None if trainer.ema is None else trainer.ema.state_dict(),
         "model": facts_of_run(trainer),

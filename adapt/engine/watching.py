@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import nn
 
-from adapt.engine.evaluate import Measured, form_of, has_labels, measure, score
+from adapt.engine.evaluate import Measured, form_of, has_labels, measure, score, unit_of
 from adapt.engine.log import PROJECTED
 from adapt.heads import Score
 from adapt.protocols import MapStyle, Source, TellsOutputs, expect, offers
@@ -67,7 +67,7 @@ def _look_at(
     if trainer.rank:
         return Watched(head, measured, None, {})
     if labelled:
-        found = score(head, measured.measures)
+        found = score(head, measured.measures, unit_of(dataset, None))
         return Watched(head, measured, found, {f"{found.metric.replace(' ', '_')}/{name}": found.value})
     values = head.summary(measured.measures) if offers(head, TellsOutputs) else {}
     return Watched(head, measured, None, {_tag(value, name): number for value, number in values.items()})

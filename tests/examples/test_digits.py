@@ -1,4 +1,4 @@
-"""The first example runs, writes what it says, and harms nothing that is there."""
+"""The first example runs, writes what it says, and goes on with what is there."""
 
 import json
 import subprocess
@@ -23,4 +23,6 @@ def test_quick_run(tmp_path):
     assert (out / "digits.png").read_bytes()[:4] == b"\x89PNG"
     assert len(list((out / "tensorboard").glob("*/seed-*/events.*"))) == 12
     again = run("--quick", "--out", str(out))
-    assert again.returncode == 1 and "holds the results of another run" in again.stderr
+    assert again.returncode == 0 and json.loads((out / "results.json").read_text()) == results
+    other = run("--out", str(out))
+    assert other.returncode == 1 and "holds a run of 40 planned steps, and this run has 600" in other.stderr

@@ -91,14 +91,6 @@ def test_another_plan_for_the_steps_is_said(tmp_path):
         again.resume().fit(6)
 
 
-def test_a_second_run_in_the_same_folder_changes_nothing(tmp_path):
-    fitted(tmp_path)
-    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    with pytest.raises(FileExistsError, match="already holds a run.*resume"):
-        fitted(tmp_path)
-    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-
-
 def test_a_torn_checkpoint_is_passed_over_with_a_warning(tmp_path):
     fitted(tmp_path)
     newest, before = checkpoint.newest_first(tmp_path / "checkpoints")

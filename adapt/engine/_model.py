@@ -13,7 +13,9 @@ from adapt import datasets
 from adapt.engine import model_folder, runtime
 from adapt.engine.answers import Predicting, Probable, are_numbers, named, names_of_head
 from adapt.engine.card import readme, shown_score, versions, weights_of
+from adapt.engine.door import check_choice
 from adapt.engine.evaluate import UNNAMED, Unit, check_labelled, measure, predict, score, unit_of
+from adapt.engine.export import Together, export_onnx, export_program
 from adapt.engine.model_checkpoint import parts_of_checkpoint
 from adapt.engine.model_data import BatchRows, of_streams, precision_of, preparation_of
 from adapt.engine.model_folder import Parts, own_copy
@@ -251,6 +253,35 @@ class Model:
             model_folder.write(folder, parts, plain, programs, readme(plain))
         runtime.wait()
         return folder
+
+    def export(self, path: str | Path, *, format: str = "torch") -> Path:
+        """Write encoder and head as one program from a batch of inputs to outputs, for any number of rows.
+
+        The written file is compared with the model on made-up inputs: the outputs are equal to 1e-5, relative to the
+        largest. Names and preparation are not part of the program; :meth:`save` keeps both.
+
+        Args:
+            path: of the file; an existing file is replaced. On several ranks rank 0 writes.
+            format: ``"torch"``, a program for ``torch.export.load`` (usual ending ``.pt2``), or ``"onnx"``, a graph for
+                any ONNX runtime (extra ``onnx``).
+
+        Raises:
+            ValueError: an unknown `format`; a model without known form of its inputs.
+            TypeError: torch cannot trace the model, or the written program computes something else. Nothing is written.
+            ModuleNotFoundError: ``"onnx"`` without its packages.
+        """
+        check_choice("format", format, ("torch", "onnx"))
+        if self.inputs is None:
+            raise ValueError(
+                "the form of the inputs is not known, so no program can be traced: make the model with "
+                "`adapt.Model(encoder, head, inputs=batch)`, or predict once on a batch of tensors and give `inputs`."
+            )
+        if runtime.rank() == 0:
+            together = Together(self.encoder, self.head).cpu()
+            (export_program if format == "torch" else export_onnx)(together, self.inputs, Path(path))
+            together.to(self.device)
+        runtime.wait()
+        return Path(path)
 
     def _facts(self) -> dict[str, Any]:
         preparation = describe_or_lose(self.preparation)

@@ -684,3 +684,54 @@ def test_a_compiled_encoder_and_the_gradients_of_tasks_leave_no_trace(tmp_path):
     again = Model.load(model.save(tmp_path / "model"))
     assert torch.equal(again.outputs(cloud(9)), made.predict(head, cloud(9)).outputs)
     shutil.rmtree(tmp_path / "model")
+
+
+@pytest.mark.parametrize("format", ["torch", "onnx"])
+@pytest.mark.parametrize("kind", ["plain", "own module", "images with batch norm"])
+def test_an_exported_program_computes_the_same_for_any_number_of_rows(tmp_path, format, kind):
+    if kind == "images with batch norm":
+        model = Model(
+            encoders.small_conv(),
+            heads.Classifier(encoders.small_conv().dim, ["a", "b"]),
+            inputs=torch.rand(2, 3, 32, 32),
+        )
+        x = torch.rand(11, 3, 32, 32)
+    else:
+        body = nn.Sequential(nn.Linear(2, 8), nn.Tanh()) if kind == "plain" else Squared()
+        model = Model(encoders.Encoder(body, 8), heads.Classifier(8, ["a", "b"]), inputs=torch.rand(2, 2))
+        x = torch.randn(11, 2)
+    path = model.export(tmp_path / f"model.{format}", format=format)
+    for rows in (1, 4, 11):
+        if format == "torch":
+            found = torch.export.load(path).module()(x[:rows])
+        else:
+            onnxruntime = pytest.importorskip("onnxruntime")
+            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            found = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x[:rows].numpy()})[0])
+        torch.testing.assert_close(found, model.outputs(x[:rows]), rtol=1e-5, atol=1e-5)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+class Squared(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 8)
+
+    def forward(self, x):
+        return self.linear(x).square() + x.mean(1, keepdim=True)
+
+
+class Branches(nn.Module):
+    def forward(self, x):
+        return x * 2 if x.sum() > 0 else x
+
+
+def test_a_model_that_cannot_be_exported_leaves_no_file(tmp_path):
+    model = Model(encoders.Encoder(Branches(), 2), heads.Classifier(2, 2), inputs=torch.rand(2, 2))
+    with pytest.raises(TypeError, match="torch.export cannot trace"):
+        model.export(tmp_path / "model.pt2")
+    with pytest.raises(ValueError, match="`format` must be 'torch' or 'onnx', got 'tflite'"):
+        model.export(tmp_path / "model.pt2", format="tflite")
+    with pytest.raises(ValueError, match="form of the inputs is not known"):
+        Model(encoders.Encoder(nn.Identity(), 2), heads.Classifier(2, 2)).export(tmp_path / "model.pt2")
+    assert not list(tmp_path.iterdir())

@@ -114,6 +114,9 @@ class Decoder(nn.Module):
         logits, y, _ = self.forced(memory, labels)
         return heads.class_cross_entropy(logits, y)
 
+    def present(self, labels: Tensor) -> Tensor:
+        return labels != self.missing
+
     def measure(self, memory: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy summed over the known words of each sentence, and their number."""
         totals, counts = [], []

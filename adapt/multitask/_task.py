@@ -56,8 +56,8 @@ def task(
         on: the stream. Several tasks may share a stream and its rows, or each task has a stream.
         label: the label of the task, where a row has several: the column of a label matrix ``(n, tasks)``, or the key
             of a dict of labels. None: each row has one label.
-        missing: the class index of a row without a label. A missing number is NaN. A head with several labels per row
-            and an attribute `missing` (``heads.TokenClassifier(missing=...)``) decides instead. With the heads of
+        missing: the class index of a row without a label. A missing number is NaN. A head with an attribute
+            `missing` (``heads.TokenClassifier(missing=...)``) decides instead. With the heads of
             `adapt.heads` every label counts that is there, whatever other labels of the row are missing. With other
             heads a row counts where all numbers of the row are known.
         scale: s. ``"natural"`` is the loss of a prediction without a look at the input, so that every task starts near

@@ -3,7 +3,8 @@
 Images per second through a `Stream` with two workers, beside torch's own `DataLoader` doing the same work: the same
 dataset of JPEG files (read, resized, as tensors), the same batch size, a random order, two workers each. The two take
 turns in random order. The clock starts after the first batch, when the workers run, and stops six batches before the
-end of the epoch: a loader has nothing to read ahead there, and a stream reads the next epoch. Printed are medians and the median of the ratios of a round.
+end of the epoch: a loader has nothing to read ahead there, and a stream reads the next epoch. Printed are
+medians and the median of the ratios of a round.
 
 | images per second | Stream | DataLoader | ratio |
 |---|---:|---:|---:|

@@ -66,7 +66,7 @@ def mmd(
         ValueError: shapes that do not fit; fewer than two rows in a cloud where the estimator needs two; a bandwidth or
             a scale that is not positive; an unknown name.
 
-    The gradient is exact and comes in closed form, block by block: O((n + m) d) memory, beside at most 48 MiB for a
+    The gradient is exact and comes in closed form, block by block: O((n + m) d) memory, beside at most 12 MiB for a
     block (twice that in float64; 192 MiB on a GPU). A second derivative, forward mode, and a compiled or exported loss
     take the definition, which builds the kernel matrices. Identical rows everywhere give 0 with zero gradient; where
     two rows coincide, the Laplacian and the energy kernel have no derivative, and zero is used. The linear kernel's

@@ -159,7 +159,7 @@ class _Discrepancy(torch.autograd.Function):
         with torch.autocast(xs[0].device.type, enabled=False):
             groups = list(_groups(tiles))
             area = max(sum(tile.area for tile in group) for group in groups)
-            matrices = 1 + differentiate + (depth > 1)
+            matrices = 1 + differentiate + (depth > 1 or max(map(len, groups)) > 1)
             work = [z.new_empty(matrices, area) for z in xs]  # once: a new page costs as much as a pass
             value = sum(_add(group, kernels, unbiased, differentiate, work) for group in groups)
         if not differentiate:
@@ -230,9 +230,9 @@ class _Tile(NamedTuple):
 
 
 def _size(device):
-    """Rows of a tile: few tiles, since each operation waits for all threads, which a busy machine delays (of 512 rows,
-    MMD of 2,048 took ten times as long there, and the same time alone)."""
-    return 2048 if device.type == "cpu" else 4096
+    """Rows of a tile. Wide on a GPU. On a CPU a compromise: each operation waits for all threads, which a busy machine
+    delays, and tiles beyond the cache are slow (`benchmarks/losses.md` has both)."""
+    return 1024 if device.type == "cpu" else 4096
 
 
 def _tiles(first, second, weight):
@@ -247,8 +247,10 @@ def _tiles(first, second, weight):
 
 
 def _groups(tiles):
-    """Small tiles together, whose kernels are computed in one go: what a launch costs is paid once."""
-    most, group, area = _size(tiles[0].first.rows[0].device) ** 2, [], 0
+    """Small tiles together, with kernels computed in one go: the cost of a launch is paid once. On a CPU a group stays
+    within the cache."""
+    device = tiles[0].first.rows[0].device
+    most, group, area = 512**2 if device.type == "cpu" else _size(device) ** 2, [], 0
     for tile in tiles:
         if group and area + tile.area > most:
             yield group
@@ -264,6 +266,7 @@ def _add(tiles, kernels, unbiased, differentiate, work):
     pieces = lambda flat: [p.view(s) for p, s in zip(flat.split(sizes), shapes, strict=True)]  # noqa: E731
     weighted = lambda flat: sum(tile.weight * p.sum() for tile, p in zip(tiles, pieces(flat), strict=True))  # noqa: E731
     total, Ks, Gs = 0, [], []
+    alone = len(kernels) == len(tiles) == 1  # then sums of terms cost less than a sum of matrices
     for layer, k in enumerate(kernels):
         t, *GK = work[layer][:, : sum(sizes)]
         for tile, D in zip(tiles, pieces(t), strict=True):
@@ -272,7 +275,7 @@ def _add(tiles, kernels, unbiased, differentiate, work):
                 D.diagonal().fill_(math.inf if unbiased and k.kernel != "energy" else 0)
         G = GK.pop(0) if differentiate else None
         terms = _terms(t.relu_(), k, G)
-        if len(kernels) == 1:
+        if alone:
             total = sum(share * weighted(e) for share, e in terms)
         else:
             K = GK.pop(0).zero_()
@@ -280,7 +283,7 @@ def _add(tiles, kernels, unbiased, differentiate, work):
                 K.add_(e, alpha=share)
             Ks.append(K)
         Gs.append(G)
-    if len(kernels) > 1:
+    if not alone:
         total = weighted(_product(Ks))
     if differentiate:
         for layer in range(len(kernels)):

@@ -153,4 +153,4 @@ def test_few_operations_for_many_rows():
     x, y = torch.randn(2048, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(2048, 2)
     with Count() as count:
         losses.mmd(x.requires_grad_(), y).backward()
-    assert count.calls < 300
+    assert count.calls < 900  # 2,630 with blocks of 512 rows

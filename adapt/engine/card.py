@@ -8,9 +8,11 @@ import numpy
 import torch
 from torch import nn
 
+from adapt.engine.callbacks.follow import Follow
+from adapt.engine.callbacks.logged import Chooses
 from adapt.engine.term import Term
 from adapt.heads import Score
-from adapt.protocols import Source
+from adapt.protocols import Source, offers
 from adapt.streams import Stream
 from adapt.version import VERSION
 
@@ -26,7 +28,7 @@ def card_of_run(trainer: "Trainer") -> dict[str, Any]:
     return {
         "data": {name: _data(stream) for name, stream in trainer.streams.items()},
         "labels": labels,
-        "target label seen": target_seen(labels),
+        "target label seen": chosen_by_target(trainer) or target_seen(labels),
         "watched": list(trainer.watch),
         "steps": trainer.step,
         "weights averaged over the steps": trainer.ema is not None,
@@ -76,6 +78,18 @@ def target_seen(labels: Mapping[str, str]) -> str:
     if found.startswith("learned"):
         return "yes"
     return found if found.startswith(UNKNOWN) else "no"
+
+
+def chosen_by_target(trainer: "Trainer") -> str | None:
+    """Return whether a callback chose by target labels, in words; None where no callback did."""
+    choices = [(c, c.follow) for c in trainer.callbacks if offers(c, Chooses) and isinstance(c.follow, Follow)]
+    for choice, follow in choices:
+        if follow.is_oracle(trainer):
+            return f"yes, for a choice: {choice!r}"
+    for choice, follow in choices:
+        if follow.is_unknown(trainer):
+            return f"{UNKNOWN}: {choice!r} may have read labels of the target"
+    return None
 
 
 def _data(stream: Source) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from adapt.engine.callbacks.logged import Logged
 from adapt.engine.description import describe
 from adapt.heads import Score
+from adapt.protocols import Source
 from adapt.streams import Stream
 
 if TYPE_CHECKING:
@@ -47,10 +48,8 @@ class Follow:
 
     def check(self, trainer: "Trainer", who: str) -> None:
         """Raise on a name that is no labelled watched set; warn where the choice sees labels of a target."""
-        if not isinstance(self.of, str) or "/" in self.of:
-            return
         labelled = [name for name in trainer.watch if name not in trainer.unlabelled]
-        if self.of not in labelled:
+        if isinstance(self.of, str) and "/" not in self.of and self.of not in labelled:
             raise ValueError(
                 f"{who} follows {self.of!r}, and the labelled sets in `watch` are {labelled}: name one of the sets, a "
                 'tag of the log such as "loss/total", or give a function of the trainer.'
@@ -64,11 +63,24 @@ class Follow:
 
     def is_oracle(self, trainer: "Trainer") -> bool:
         """Whether the value needs labels of a stream that trains without labels."""
-        if not isinstance(self.of, str) or self.of not in trainer.watch:
-            return False
-        entry = trainer.watch[self.of]
-        stream = trainer.streams.get(entry[2] if len(entry) == 3 else self.of)
+        stream = self._stream(trainer)
         return isinstance(stream, Stream) and not stream.labels
+
+    def is_unknown(self, trainer: "Trainer") -> bool:
+        """Whether nobody can tell: the value comes from a function, or from a watched set of no stream of the run."""
+        return not isinstance(self.of, str) or (self._set(trainer) is not None and self._stream(trainer) is None)
+
+    def _set(self, trainer: "Trainer") -> str | None:
+        """Return the labelled watched set behind the value: ``"target"`` for ``"accuracy/target"`` too."""
+        name = self.of.rpartition("/")[2] if isinstance(self.of, str) else None
+        return name if name in trainer.watch and name not in trainer.unlabelled else None
+
+    def _stream(self, trainer: "Trainer") -> Source | None:
+        name = self._set(trainer)
+        if name is None:
+            return None
+        entry = trainer.watch[name]
+        return trainer.streams.get(entry[2] if len(entry) == 3 else name)
 
     def read(self, logged: Logged) -> tuple[float, bool] | None:
         """Return the value, and whether higher is better; None where `logged` does not hold the value."""

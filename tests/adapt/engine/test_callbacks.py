@@ -254,6 +254,15 @@ def test_a_choice_by_labels_of_the_target_is_called_an_oracle():
     assert "oracle" not in made.settings["callbacks"] and "print" not in made.settings["callbacks"]
 
 
+def test_a_tag_of_the_target_is_an_oracle_too_and_the_model_card_says_so():
+    with pytest.warns(UserWarning, match="chooses by the labels of 'accuracy/target'.*an oracle choice"):
+        made = run(1, watch=("source", "target"), callbacks=[EarlyStopping("accuracy/target", better="higher")])
+    assert made.model(made.terms[0].loss.head).card["target label seen"].startswith("yes, for a choice: EarlyStopping(")
+    for follow, seen in (("source", "no"), (lambda trainer: 1.0, "unknown: EarlyStopping(")):
+        made = run(1, watch=("source", "target"), callbacks=[EarlyStopping(follow, better="higher")])
+        assert made.model(made.terms[0].loss.head).card["target label seen"].startswith(seen)
+
+
 def test_a_resumed_run_must_decide_alike(tmp_path):
     path = run(4, callbacks=[EarlyStopping("source")]).save(tmp_path / "one")
     with pytest.raises(checkpoint.CheckpointError, match="another configuration: callbacks"):

@@ -20,7 +20,7 @@ from adapt.engine.finite import FiniteCheck
 from adapt.engine.folder import EXIST
 from adapt.engine.history import History
 from adapt.engine.loop import TakenStep, run, with_users_randomness
-from adapt.engine.micro_batches import MicroBatches
+from adapt.engine.micro_batches import MicroBatches, inputs_of_step
 from adapt.engine.monitor import monitor
 from adapt.engine.objective import Objective, evaluate
 from adapt.engine.plan import plan_of
@@ -158,7 +158,7 @@ class Trainer:
         self.seen: dict[str, Objective] | None = None
         follows = callable(schedule) or any(callable(scale) for u in self.updates for scale in u.scales)
         self.asked_for: set[str] = {"progress"} if follows else set()  # terms add what they read
-        self.finite = FiniteCheck(self.device, self._inputs_of)
+        self.finite = FiniteCheck(self.device, partial(inputs_of_step, self))
         self.settings = {
             "encoder_scale": shown(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
             "ema": ema, "passes": passes, "seed": seed, "balance": self.tasks.name,
@@ -290,14 +290,6 @@ class Trainer:
 
     def _to_device(self, batch: Batch) -> Batch:
         return batch if self.device.type == "cpu" else batch.map(lambda x: x.to(self.device, non_blocking=True))
-
-    def _inputs_of(self, number: int) -> dict[str, list[Any]]:
-        """Read the inputs of a step again: order is a function of the number of the step."""
-        inputs = {}
-        for name, stream in self.streams.items():
-            again = stream.batches(name, self.seed, number * self.accumulate, rank=self.rank, world=self.world)
-            inputs[name] = [next(again).inputs for _ in range(self.accumulate)]
-        return inputs
 
     def stop(self, reason: str = "as asked") -> None:
         """End the run after this step: `fit` and the loop over `steps` score, save and return.

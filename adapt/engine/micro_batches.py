@@ -1,8 +1,12 @@
 """The micro-batches of a step, brought to the device one after another."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from adapt.streams import Batch
+
+if TYPE_CHECKING:
+    from adapt.engine._trainer import Trainer
 
 Batches = dict[str, Batch]
 
@@ -34,8 +38,11 @@ class MicroBatches:
     def _moved(self, batches: Batches) -> Batches:
         return {name: self._move(batch) for name, batch in batches.items()}
 
+    def __len__(self) -> int:
+        return self._count
+
     def read(self) -> list[Batches]:
-        """Read all micro-batches that are not read, and return all; those of several are not on the device yet."""
+        """Return all micro-batches as read; several micro-batches are not on the device yet."""
         self._read += [self._next() for _ in range(self._count - len(self._read))]
         return self._read
 
@@ -48,3 +55,13 @@ class MicroBatches:
             if self._again and number == len(self._read):
                 self._read.append(batches)
             yield self._moved(batches)
+
+
+def inputs_of_step(trainer: "Trainer", number: int) -> dict[str, list[Any]]:
+    """Read the inputs of a step again: order is a function of the number of the step."""
+    inputs = {}
+    for name, stream in trainer.streams.items():
+        start = number * trainer.accumulate
+        again = stream.batches(name, trainer.seed, start, rank=trainer.rank, world=trainer.world)
+        inputs[name] = [next(again).inputs for _ in range(trainer.accumulate)]
+    return inputs

@@ -98,7 +98,10 @@ def average_gradients(parameters: Iterable[nn.Parameter], loss: Tensor) -> Tenso
     for parameter in parameters:
         by_dtype.setdefault(parameter.dtype, []).append(parameter)
     for dtype, group in by_dtype.items():
-        there = torch.tensor([p.grad is not None for p in group], dtype=dtype).to(loss.device)
+        there = torch.ones(len(group), dtype=dtype, device=loss.device)
+        for flag, p in zip(there, group, strict=True):
+            if p.grad is None:
+                flag.zero_()  # no copy from the host, which would wait for the device
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in group]
         flat = average(torch.cat([*(g.flatten() for g in grads), there, loss.to(dtype).view(1)]))
         somewhere = flat[-len(group) - 1 : -1]

@@ -121,13 +121,12 @@ def class_cross_entropy(logits: Tensor, labels: Tensor, missing: int = MISSING) 
         missing: the label that does not count.
     """
     labels = labels.long()
-    there = labels != missing
-    if labels.ndim == 1 and complete(there):  # saves eight small operations
+    if labels.ndim == 1 and complete(labels, missing):  # saves eight small operations
         return F.cross_entropy(logits, labels)
     total = F.cross_entropy(
         logits.reshape(-1, logits.shape[-1]), labels.flatten(), ignore_index=missing, reduction="sum"
     )
-    return mean_of_present(total, there)
+    return mean_of_present(total, labels != missing)
 
 
 def accuracy(measures: Mapping[str, Tensor], names: Sequence[str], units: Tensor | None = None) -> Score:

@@ -1,4 +1,4 @@
-"""Which labels are there, and the mean over the labels that are there.
+"""Missing labels, and the mean over the labels that are present.
 
 A class of -1 is missing, and a number of NaN. A missing label counts neither in a loss nor in a score.
 """
@@ -16,7 +16,7 @@ def whole_numbers(labels: object, what: str, shape: str, ndim: int) -> Tensor:
     """Return class labels as int64.
 
     Args:
-        what: whose labels, for the message.
+        what: the head with these labels, for the message.
         shape: the expected shape, for the message.
         ndim: the expected number of axes.
 
@@ -43,7 +43,7 @@ def whole_numbers(labels: object, what: str, shape: str, ndim: int) -> Tensor:
 
 
 def check_range(labels: Tensor, classes: int, missing: int = MISSING, more: str = "") -> None:
-    """Raise a ValueError unless the labels that are there lie in [0, classes). A host synchronisation on a GPU.
+    """Raise a ValueError unless all present labels lie in [0, classes). A host synchronisation on a GPU.
 
     Args:
         more: a further remedy, for the message.
@@ -60,29 +60,30 @@ def check_range(labels: Tensor, classes: int, missing: int = MISSING, more: str 
 
 
 def present(labels: Tensor, missing: int = MISSING) -> Tensor:
-    """Return booleans of the shape of `labels`: True where a label is there."""
+    """Return booleans of the shape of `labels`: True where a label is present."""
     return ~labels.isnan() if labels.is_floating_point() else labels.long() != missing
 
 
 def mean_of_present(total: Tensor, there: Tensor) -> Tensor:
-    """Return a sum of losses divided by the number of labels on all ranks; 0 where no rank has a label.
+    """Return a sum of losses divided by the number of present labels on all ranks; 0 where no rank has a label.
 
     The mean of the returned values over the ranks is the mean over the labels of all ranks.
 
     Args:
-        total: sum of the losses of the labels on this rank.
-        there: True where a label is there, on this rank.
+        total: sum of the losses of the present labels of this rank.
+        there: True where a label of this rank is present.
     """
     counts = gather(there.sum()[None])
     return total * len(counts) / counts.sum().clamp_min(1)
 
 
-def complete(there: Tensor) -> bool:
-    """Whether every label is known to be there, without a wait for another rank or for a GPU."""
-    alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
-    return alone and there.device.type == "cpu" and bool(there.all())
+def complete(labels: Tensor, missing: int = MISSING) -> bool:
+    """Whether all labels are above `missing`, as far as this is known without a wait for another rank or for a GPU."""
+    if labels.device.type != "cpu" or not labels.numel() or labels.min().item() <= missing:
+        return False
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
 
 
 def masked(values: Tensor, there: Tensor) -> Tensor:
-    """Return `values` with 0 where no label is there; the gradient is 0 there too."""
+    """Return `values` with 0, and a gradient of 0, where a label is missing."""
     return torch.where(there, values, 0)

@@ -1,8 +1,8 @@
 """What to minimise: functions on tensors.
 
-Each loss is a function of tensors that returns a scalar. It imports torch only and knows no model, no data and no
-training loop. Losses that are not a mean over rows gather the rows of all ranks of the default process group, so that
-eight ranks with 16 rows each give the gradient of one rank with 128.
+Each loss is a function of tensors that returns a scalar. The package imports torch alone and knows no model, no data
+and no training loop. Losses that are no mean over rows gather the rows of all ranks of the default process group: eight
+ranks with 16 rows each give the gradient of a single rank with 128 rows.
 
 Reverse mode and forward mode (torch.func.jvp) give the same derivatives, or an error where a loss has none. Forward
 mode of a loss with a gradient in closed form takes the definition, with the memory that the definition needs.

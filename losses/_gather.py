@@ -1,4 +1,4 @@
-"""Rows of all ranks, with their gradient."""
+"""Rows of all ranks, with gradient."""
 
 import torch
 import torch.distributed as dist
@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 def gather(rows: Tensor) -> Tensor:
-    r"""Concatenate the rows of all ranks, in the order of the ranks; the identity where there is one rank.
+    r"""Concatenate the rows of all ranks, in the order of the ranks; the identity on a single rank.
 
-    Forward is an all-gather; backward sums over the ranks the gradient of this rank's rows (a reduce-scatter), so
-    when every rank computes the same loss on the gathered rows and the parameters' gradients are **averaged** over
-    the ranks, the result is the gradient of that loss on one rank that holds all rows: no factor is needed.
+    Forward is an all-gather. Backward sums the gradient of the rows of this rank over the ranks (a reduce-scatter).
+    Every rank computes the same loss on the gathered rows, and the gradients of the parameters are **averaged** over
+    the ranks: the result is the gradient of the loss on a single rank with all rows, without a factor.
 
     Args:
         rows: ``(n, ...)``, the same shape on every rank (use fixed batch sizes).
@@ -32,7 +32,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def first_row(rows: int) -> int:
-    """Where this rank's rows begin among those of all ranks, each with `rows` of them."""
+    """Return the position of the first row of this rank among the rows of all ranks, with `rows` rows per rank."""
     return rows * dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 

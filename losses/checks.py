@@ -1,11 +1,11 @@
-"""What every loss asks of its arguments: the checks at the door and the precision inside."""
+"""Checks of the arguments of every loss, and the precision inside of a loss."""
 
 import torch
 from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """`x` in float32, or in float64 where it came so: half precision features are fine, half precision sums are not."""
+    """Return `x` in float32, and float64 unchanged: features in half precision are fine, sums in it are not."""
     check_real("an argument", x)
     return x if x.dtype == torch.float64 else x.float()
 
@@ -33,7 +33,7 @@ def check_dense_logits(name: str, logits: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, shape: tuple[int, ...], *, name: str = "labels") -> None:
-    """Raise unless `labels` are whole numbers, one for each place of `shape`."""
+    """Raise unless `labels` are whole numbers, with a number for each place of `shape`."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"`{name}` must be a tensor, got {type(labels).__name__}; use `torch.as_tensor(...)`.")
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
@@ -80,7 +80,7 @@ def check_same_shape(**pair: Tensor) -> None:
 
 
 def check_rows(source: Tensor, target: Tensor, what: str, remedy: str) -> None:
-    """Raise unless both clouds have the two rows that `what` is defined for."""
+    """Raise unless both clouds have two rows, which `what` needs."""
     if source.shape[0] < 2 or target.shape[0] < 2:
         raise ValueError(
             f"{what} needs at least 2 rows in `source` and in `target`, "
@@ -101,13 +101,13 @@ def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
 
 
 def check_weights(weights: Tensor, shape: tuple[int, ...], name: str = "weights") -> None:
-    """Raise unless there is one weight for each place of `shape`."""
+    """Raise unless `weights` has a weight for each place of `shape`."""
     if weights.shape != torch.Size(shape):
         raise ValueError(f"`{name}` must hold one number for each row, shape {shape}, got {tuple(weights.shape)}.")
 
 
 def counted(x: Tensor, weights: Tensor | None, name: str = "weights") -> Tensor:
-    """`x` with 0 wherever its weight is 0: what stands there (a label of 255 or -100, a NaN) is never looked at."""
+    """Return `x` with 0 where the weight is 0: a value of weight 0 (a label of 255 or -100, NaN) is never read."""
     if weights is None:
         return x
     check_weights(weights, tuple(x.shape), name)
@@ -131,7 +131,7 @@ def one_a_row(name: str, z: Tensor) -> Tensor:
 
 
 def check_label_smoothing(label_smoothing: float) -> None:
-    """Raise unless it is in [0, 1)."""
+    """Raise unless `label_smoothing` is in [0, 1)."""
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"`label_smoothing` must be in [0, 1), got {label_smoothing}.")
 

@@ -44,7 +44,8 @@ def columns(
         scale: s, the same for all tasks; ``"natural"`` is the mean variance of the labels within the columns.
         weight: of the term.
 
-    On several ranks: every mean is over the rows of all ranks, exact.
+    On several ranks: every mean is over the rows of all ranks, exact. With accumulation the means are over the rows of
+    each micro-batch.
 
     Raises:
         ValueError: a stream without labels; a balance that needs the Gramian (use :func:`adapt.multitask.task`); a head

@@ -1,15 +1,16 @@
-"""A value whose gradient is known without differentiating the way it was found."""
+"""A value with a known gradient, although the solver behind the value is not differentiated."""
 
 import torch
 from torch import Tensor
 
 
 def with_gradient(value: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
-    """`value`, whose gradient with respect to each ``x`` of the pairs ``(x, gradient)`` is that ``gradient``.
+    """Return `value` with a given gradient: for each pair ``(x, gradient)``, the gradient with respect to ``x``.
 
-    For a loss that is itself an optimum: by the envelope theorem its gradient is that of the objective at the optimum,
-    and the solver need not be differentiated. The second derivative would need it, so asking for one is an error and
-    not a silent zero. Forward mode gives the product of the gradient with the tangent.
+    For a loss that is an optimum. By the envelope theorem the gradient of the loss is the gradient of the objective at
+    the optimum, and the solver need not be differentiated. A second derivative would need the derivative of the solver:
+    asking for a second derivative is an error, not a silent zero. Forward mode gives the product of the gradient with
+    the tangent.
     """
     arguments = value, *(gradient for _, gradient in pairs), *(x for x, _ in pairs)
     try:

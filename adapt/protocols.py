@@ -136,8 +136,20 @@ class MasksMissing(Protocol):
         ...
 
 
+class LearnsFromLabels(Protocol):
+    """A head with numbers that come from all labels before the first step: class weights, the scale of the labels."""
+
+    def learn_from(self, labels: Any | None) -> None:
+        """Compute the numbers, unless the head has the numbers already.
+
+        Args:
+            labels: all labels of a stream; None where the labels do not lie in memory.
+        """
+        ...
+
+
 class Counts(Protocol):
-    """A head whose loss is a mean over something else than rows, such as boxes."""
+    """A head whose loss is a mean over something else than rows, such as boxes, labels or weights of classes."""
 
     def count(self, labels: Any) -> float:
         """Return the number of things that the loss of a batch is a mean over."""

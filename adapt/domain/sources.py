@@ -8,7 +8,7 @@ from torch import Tensor
 
 from adapt.engine import Step, gather
 from adapt.engine.step import unknown_stream
-from adapt.protocols import Head, Source
+from adapt.protocols import Head, LearnsFromLabels, Source, offers
 
 
 def check_names(sources: Sequence[str]) -> tuple[str, ...]:
@@ -43,6 +43,8 @@ def check_labels(head: Head, streams: Mapping[str, Source], sources: Sequence[st
         labels = streams[name].all_labels()
         if labels is not None:
             head.check(labels)
+        if offers(head, LearnsFromLabels):
+            head.learn_from(labels)
 
 
 def risks(step: Step, head: Any, sources: Sequence[str]) -> Tensor:

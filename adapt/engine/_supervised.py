@@ -9,7 +9,7 @@ from adapt.engine.schedule import Schedule
 from adapt.engine.step import Step
 from adapt.engine.term import Term
 from adapt.heads.labels import present
-from adapt.protocols import Counts, HasClasses, MasksMissing, Source, expect_head, offers
+from adapt.protocols import Counts, HasClasses, LearnsFromLabels, MasksMissing, Source, expect_head, offers
 from adapt.streams import Batch
 from adapt.streams.tree import tensors
 
@@ -49,6 +49,8 @@ class Supervised(nn.Module):
         if isinstance(labels, Tensor) and offers(self.head, MasksMissing):
             expect_some(labels, self.head, self.on)
         self._labels.check_all(labels)
+        if offers(self.head, LearnsFromLabels):
+            self.head.learn_from(labels)
 
     def count(self, batches: Mapping[str, Batch]) -> float:
         """Return the number of things that the head's loss is a mean over."""
@@ -64,10 +66,10 @@ class Supervised(nn.Module):
 
 
 def count_of(head: object, labels: Any, rows: int) -> float:
-    """Return the labels that count in the mean of a head: the labels that are there, the head's own count, or rows."""
-    if isinstance(labels, Tensor) and offers(head, MasksMissing):
-        return float(head.present(labels).sum())
-    return float(head.count(labels)) if offers(head, Counts) else rows
+    """Return what the mean of a head divides by: the head's own count, the labels that are there, or rows."""
+    if offers(head, Counts):
+        return float(head.count(labels))
+    return float(head.present(labels).sum()) if isinstance(labels, Tensor) and offers(head, MasksMissing) else rows
 
 
 def expect_some(labels: Tensor, head: MasksMissing, on: str) -> None:

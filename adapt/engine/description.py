@@ -76,11 +76,16 @@ def _module(module: nn.Module) -> str:
     return f"{type(module).__name__}({_listed((), settings | dict(module.named_children()))})"
 
 
+def _are_numbers(value: Any) -> bool:
+    several = isinstance(value, tuple) and all(isinstance(v, int | float) for v in value)  # such as class weights
+    return isinstance(value, int | float) or several
+
+
 def _part(value: Any) -> str:
     """Return one line about a value inside of another value: of a module, the class and the numbers alone."""
     if isinstance(value, nn.ModuleList):
         return describe(list(value))
     if not isinstance(value, nn.Module) or offers(value, MadeBy):
         return describe(value)
-    numbers = {k: v for k, v in vars(value).items() if isinstance(v, int | float) and k != "training" and k[0] != "_"}
+    numbers = {k: v for k, v in vars(value).items() if _are_numbers(v) and k != "training" and k[0] != "_"}
     return f"{type(value).__name__}({_listed((), numbers)})"

@@ -68,7 +68,9 @@ def _look_at(
         return Watched(head, measured, None, {})
     if labelled:
         found = score(head, measured.measures, unit_of(dataset, None))
-        return Watched(head, measured, found, {f"{found.metric.replace(' ', '_')}/{name}": found.value})
+        several = {k: v for k, v in found.further.items() if " of " not in k}  # the values of a single class stay out
+        values = {f"{k.replace(' ', '_')}/{name}": v for k, v in {found.metric: found.value, **several}.items()}
+        return Watched(head, measured, found, values)
     values = head.summary(measured.measures) if offers(head, TellsOutputs) else {}
     return Watched(head, measured, None, {_tag(value, name): number for value, number in values.items()})
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapt.heads.areas import area
 from adapt.heads.labels import MISSING, masked, mean_of_present, present
 from adapt.heads.score import Score, ratio
 from adapt.heads.sizes import check_dropout, check_features, names_of
@@ -70,16 +71,19 @@ class MultiLabel(nn.Module):
         return known(labels)
 
     def measure(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return ``(n, labels)`` labels, -1 where missing, and predicted labels, after a check of the labels."""
+        """Return ``(n, labels)`` labels, -1 where missing, predicted labels and logits, after a check of the labels."""
         self.check(labels)
         label = masked(labels, known(labels)).to(torch.int8)
-        return {"label": label.masked_fill(~known(labels), MISSING), "predicted": (logits > 0).to(torch.int8)}
+        label = label.masked_fill(~known(labels), MISSING)
+        return {"label": label, "predicted": (logits > 0).to(torch.int8), "logits": logits}
 
     def score(self, measures: Mapping[str, Tensor], units: Tensor | None = None) -> Score:
         """Return the share of right labels, with the 95 % interval over rows, since the labels of a row are alike.
 
-        Further values: the accuracy and the F1 of each label, and macro F1, the mean over the labels. The F1 of a label
-        without a positive row and without a positive prediction is left out.
+        Further values: accuracy, F1 and AUC of each label, and the means over the labels: balanced accuracy, macro F1
+        and AUC. The balanced accuracy of a label is the mean accuracy of the rows with 1 and of the rows with 0. The F1
+        of a label without a positive row and without a positive prediction is left out; so are balanced accuracy and
+        AUC of a label without both kinds of row.
 
         Args:
             units: the unit of each row where rows belong together, as in :meth:`Classifier.score`.
@@ -87,7 +91,7 @@ class MultiLabel(nn.Module):
         there = measures["label"] != MISSING
         hits = (measures["label"] == measures["predicted"]) & there
         found = ratio("label accuracy", hits.sum(1), there.sum(1), units=units)
-        return replace(found, further=label_values(measures["label"], measures["predicted"], self.names))
+        return replace(found, further=label_values(**measures, names=self.names))
 
     def observe(self, logits: Tensor) -> Tensor:
         """Return ``(n, labels)`` predictions of 0 and 1."""
@@ -125,12 +129,18 @@ def known(labels: Tensor) -> Tensor:
     return there & (labels != MISSING) if labels.is_floating_point() else there
 
 
-def label_values(labels: Tensor, predicted: Tensor, names: Sequence[str]) -> dict[str, float]:
-    """Return macro F1, and the F1 and the accuracy of each label, from ``(n, labels)`` of 0, 1 and -1 where missing."""
-    there = labels != MISSING
-    hits = ((labels == predicted) & there).sum(0).double()
-    both = ((labels == 1) & (predicted == 1)).sum(0).double()
-    positive = (labels == 1).sum(0) + ((predicted == 1) & there).sum(0)
+def label_values(label: Tensor, predicted: Tensor, logits: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """Return balanced accuracy, macro F1 and AUC, and F1, AUC and accuracy of each label, from ``(n, labels)`` of 0, 1
+    and -1 where missing.
+    """
+    there, yes, no = label != MISSING, label == 1, label == 0
+    hits = ((label == predicted) & there).sum(0).double()
+    both, rejected = (yes & (predicted == 1)).sum(0).double(), (no & (predicted == 0)).sum(0).double()
+    positive = yes.sum(0) + ((predicted == 1) & there).sum(0)
     accuracy = {f"accuracy of {n}": (h / c).item() for n, h, c in zip(names, hits, there.sum(0), strict=True) if c}
     f1 = {f"F1 of {n}": (2 * b / p).item() for n, b, p in zip(names, both, positive, strict=True) if p}
-    return ({"macro F1": sum(f1.values()) / len(f1)} if f1 else {}) | f1 | accuracy
+    mixed = (yes.any(0) & no.any(0)).nonzero().flatten().tolist()
+    auc = {f"AUC of {names[k]}": area(logits[there[:, k], k], yes[there[:, k], k]) for k in mixed}
+    balanced = ((both / yes.sum(0) + rejected / no.sum(0)) / 2)[mixed].tolist()
+    means = {"balanced accuracy": balanced, "macro F1": list(f1.values()), "AUC": list(auc.values())}
+    return {name: sum(values) / len(values) for name, values in means.items() if values} | f1 | auc | accuracy

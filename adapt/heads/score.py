@@ -27,6 +27,24 @@ class Score:
     higher_is_better: bool = True
     further: Mapping[str, float] = field(default_factory=dict, hash=False)
 
+    def named(self, name: str | None) -> tuple[float, bool]:
+        """Return the value of a name, the metric or a further value, and whether higher is better.
+
+        Args:
+            name: None is the metric.
+
+        Raises:
+            ValueError: a name that this score does not have.
+
+        >>> Score("accuracy", 0.5, 0.4, 0.6, 9, further={"macro F1": 0.25}).named("macro F1")
+        (0.25, True)
+        """
+        if name in (None, self.metric):
+            return self.value, self.higher_is_better
+        if name not in self.further:
+            raise ValueError(f"`score` must be one of {', '.join([self.metric, *self.further])}, got {name!r}.")
+        return self.further[name], not name.endswith("error")
+
     def __str__(self) -> str:
         return f"{self.metric} {self.value:.3g} (95 % interval {self.low:.3g} to {self.high:.3g}, n = {self.n})"
 

@@ -80,6 +80,10 @@ class WithTaskLayers(nn.Module):
         return self.head.count
 
     @property
+    def learn_from(self) -> Callable[[Any], None]:
+        return self.head.learn_from
+
+    @property
     def present(self) -> Callable[[Tensor], Tensor]:
         return self.head.present
 

@@ -11,7 +11,7 @@ from adapt.engine import Outcome, Step, Term, gather, world_size
 from adapt.engine._supervised import LabelCheck, count_of
 from adapt.engine.schedule import Schedule
 from adapt.heads.labels import MISSING
-from adapt.protocols import HasClasses, MasksMissing, Source, expect_head, offers
+from adapt.protocols import HasClasses, LearnsFromLabels, MasksMissing, Source, expect_head, offers
 from adapt.streams import Batch
 
 
@@ -114,6 +114,8 @@ class Task(nn.Module):
             known = self.as_labels(y[labelled])
             self.complete = bool(labelled.all())
         self._labels.check_all(known)
+        if offers(self.head, HasClasses) and offers(self.head, LearnsFromLabels):
+            self.head.learn_from(known)  # of a regressor the term itself knows the scale
         if self.scale == "natural":
             self.scale = natural_scale(self.head, known, self.name)
 

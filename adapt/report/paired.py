@@ -6,10 +6,16 @@ from dataclasses import asdict, dataclass
 
 import numpy
 
+from adapt.heads import Score
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method over seeds: the mean, and the mean paired `difference` to the baseline from `low` to `high` (95 %)."""
+    """One method over seeds: the mean, and the mean paired `difference` to the baseline from `low` to `high` (95 %).
+
+    Attributes:
+        better: whether the interval of the difference lies on the better side of 0; None where 0 is inside.
+    """
 
     method: str
     mean: float
@@ -17,6 +23,13 @@ class Comparison:
     low: float
     high: float
     seeds: int
+    higher_is_better: bool = True
+
+    @property
+    def better(self) -> bool | None:
+        if self.low <= 0 <= self.high:
+            return None
+        return (self.low > 0) == self.higher_is_better
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -37,15 +50,23 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def compare(scores: Mapping[str, Sequence[float]], baseline: str) -> list[Comparison]:
+def compare(
+    scores: Mapping[str, Sequence[float | Score]],
+    baseline: str,
+    *,
+    score: str | None = None,
+    higher_is_better: bool = True,
+) -> list[Comparison]:
     """Compare each method with `baseline`, seed by seed.
 
     Args:
-        scores: by method, one value per seed, with the same seeds in the same order.
+        scores: by method, one value or one :class:`adapt.heads.Score` per seed, with the same seeds in the same order.
         baseline: the name of the baseline method.
+        score: the value of the scores to compare, such as ``"macro F1"``; None takes the metric of the head.
+        higher_is_better: of plain values. A score knows the direction.
 
     Raises:
-        ValueError: an unknown baseline, or methods with different numbers of seeds.
+        ValueError: an unknown baseline, methods with different numbers of seeds, a value that a score does not have.
     """
     if baseline not in scores:
         raise ValueError(f"`baseline` must be one of {', '.join(scores)}, got {baseline!r}.")
@@ -54,27 +75,42 @@ def compare(scores: Mapping[str, Sequence[float]], baseline: str) -> list[Compar
         raise ValueError(
             f"`scores` must have the same seeds for every method, got {counts} values: leave unpaired seeds out."
         )
-    rows = []
-    for method, values in scores.items():
-        difference, low, high = mean_interval(numpy.subtract(values, scores[baseline]).tolist())
-        rows.append(Comparison(method, float(numpy.mean(values)), difference, low, high, len(values)))
+    rows, plain = [], {}
+    for method, given in scores.items():
+        found = [s.named(score) if isinstance(s, Score) else (float(s), higher_is_better) for s in given]
+        plain[method] = [value for value, _ in found]
+        higher_is_better = found[0][1] if found else higher_is_better
+    for method, values in plain.items():
+        difference, low, high = mean_interval(numpy.subtract(values, plain[baseline]).tolist())
+        mean = float(numpy.mean(values))
+        rows.append(Comparison(method, mean, difference, low, high, len(values), higher_is_better))
     return rows
 
 
-def table(rows: Sequence[Comparison], baseline: str, *, metric: str = "accuracy") -> str:
-    """Return the comparisons as a Markdown table: percentages, and differences in points."""
+def table(rows: Sequence[Comparison], baseline: str, *, metric: str = "accuracy", percent: bool = True) -> str:
+    """Return the comparisons as a Markdown table.
+
+    Args:
+        metric: the name in the heading.
+        percent: values in percent, and differences in points. False shows values as they are, as a regression needs.
+    """
+    unit, points = (" %", ", points") if percent else ("", "")
     lines = [
-        f"| method | {metric} % | difference to {baseline}, points | 95 % interval | seeds | verdict |",
+        f"| method | {metric}{unit} | difference to {baseline}{points} | 95 % interval | seeds | verdict |",
         "|---|---:|---:|---:|---:|---|",
     ]
+
+    def shown(value: float, sign: str = "") -> str:
+        return f"{100 * value:{sign}.1f}" if percent else f"{value:{sign}.3g}"
+
     for r in rows:
         if r.method == baseline:
-            lines.append(f"| {r.method} | {100 * r.mean:.1f} | | | {r.seeds} | baseline |")
+            lines.append(f"| {r.method} | {shown(r.mean)} | | | {r.seeds} | baseline |")
             continue
-        interval = f"{100 * r.low:+.1f} to {100 * r.high:+.1f}" if math.isfinite(r.low) else "one seed: none"
-        verdict = "helps" if r.low > 0 else "harms" if r.high < 0 else "no evidence"
+        interval = f"{shown(r.low, '+')} to {shown(r.high, '+')}" if math.isfinite(r.low) else "one seed: none"
+        verdict = {True: "helps", False: "harms", None: "no evidence"}[r.better]
         lines.append(
-            f"| {r.method} | {100 * r.mean:.1f} | {100 * r.difference:+.1f} | {interval} | {r.seeds} | {verdict} |"
+            f"| {r.method} | {shown(r.mean)} | {shown(r.difference, '+')} | {interval} | {r.seeds} | {verdict} |"
         )
     return "\n".join(lines)
 

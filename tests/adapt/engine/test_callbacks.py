@@ -36,6 +36,11 @@ def run(steps=12, *, watch=("source",), **options):
 # ---- what callbacks are told ----
 
 
+SCORES = {
+    f"{value}/source" for value in ("accuracy", "balanced_accuracy", "macro_F1", "AUC", "calibration_error")
+}  # fmt: skip
+
+
 def test_a_callback_hears_scalars_and_scores_in_the_order_of_the_steps():
     heard = []
     made = run(callbacks=[heard.append])
@@ -46,7 +51,7 @@ def test_a_callback_hears_scalars_and_scores_in_the_order_of_the_steps():
     ]  # fmt: skip
     assert all(logged.trainer is made for logged in heard)
     assert heard[-1].scores["source"] == made.evaluate(made.watch["source"][0], cloud(seed=5))
-    assert heard[-1].values == {"accuracy/source": heard[-1].scores["source"].value}
+    assert heard[-1].values.keys() == SCORES and heard[-1].values["accuracy/source"] == heard[-1].scores["source"].value
     assert {"loss/total", "share/supervised_source", "learning_rate/all"} <= heard[1].values.keys()
 
 
@@ -402,7 +407,7 @@ def test_weights_and_biases(monkeypatch, tmp_path):
     made = run(callbacks=[WeightsAndBiases(project="digits")])
     assert told["runs"] == [{"config": made.settings, "resume": "allow", "project": "digits", "id": None}]
     assert [step for step, _ in told["lines"]] == [0, 0, 3, 4, 6, 8, 9, 12] and told["ends"] == 1
-    assert told["lines"][0][1].keys() == {"accuracy/source"}
+    assert told["lines"][0][1].keys() == SCORES
     run(0, callbacks=[WeightsAndBiases(project="digits")]).resume(made.save(tmp_path / "one")).fit(16)
     assert told["runs"][1]["id"] == "new-id" and told["ends"] == 2
 
@@ -429,7 +434,7 @@ def test_mlflow(monkeypatch, tmp_path):
     told = fake_mlflow(monkeypatch)
     made = run(callbacks=[MLflow(experiment="digits", run_name="plain")], watch=("source: a",))
     assert told["runs"] == [{"run_name": "plain", "run_id": None}] and told["experiments"] == ["digits"]
-    assert told["lines"][0][1].keys() == {"accuracy/source_ a"} and told["ends"] == 1
+    assert told["lines"][0][1].keys() == {f"{tag}_ a" for tag in SCORES} and told["ends"] == 1
     assert len(told["parameters"]) == 1 and all(len(v) <= 500 for v in told["parameters"][0].values())
     path = made.save(tmp_path / "one")
     run(0, callbacks=[MLflow(experiment="digits", run_name="plain")], watch=("source: a",)).resume(path).fit(16)

@@ -48,6 +48,19 @@ def absent():
     )
 
 
+def weighted():
+    head = heads.Classifier(DIM, 3, weight=[0.2, 1.0, 3.0], label_smoothing=0.1)
+    return [adapt.supervised(head, "rows")], TensorDataset(
+        numbers(ROWS, DIM), classes(ROWS).masked_fill(gone(ROWS), -1)
+    )
+
+
+def balanced():
+    return [adapt.supervised(heads.Classifier(DIM, 3, weight="balanced"), "rows")], TensorDataset(
+        numbers(ROWS, DIM), classes(ROWS)
+    )
+
+
 def absent_numbers():
     labels = numbers(ROWS, 3, seed=3).masked_fill(gone(ROWS, 3), torch.nan)
     return [adapt.supervised(heads.Regressor(DIM, 3), "rows")], TensorDataset(numbers(ROWS, DIM), labels)
@@ -94,7 +107,7 @@ def boxes():
     return [adapt.supervised(head, "rows")], Boxes()
 
 
-KINDS = [tokens, absent, absent_numbers, absent_yes_or_no, several_tasks, boxes]
+KINDS = [tokens, absent, weighted, balanced, absent_numbers, absent_yes_or_no, several_tasks, boxes]
 
 
 def one_step(kind, accumulate, balance=None):

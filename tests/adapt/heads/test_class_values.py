@@ -46,7 +46,8 @@ def test_classifier():
     logits, labels = rows()
     head = heads.Classifier(3, NAMES)
     score = head.score(head.measure(logits, labels))
-    assert score.further == pytest.approx(reference(logits, labels, NAMES), rel=1e-12)
+    further = {k: v for k, v in score.further.items() if k != "AUC"}  # see test_areas_and_weights.py
+    assert further == pytest.approx(reference(logits, labels, NAMES), rel=1e-12)
     assert "accuracy of elk" not in score.further
     guesses = logits.argmax(1)
     assert score.further["balanced accuracy"] == pytest.approx(balanced_accuracy_score(labels, guesses))

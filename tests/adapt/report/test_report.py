@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from adapt import report
+from adapt.heads import Score
 
 SCORES = {"base": [0.5, 0.6, 0.55], "up": [0.61, 0.70, 0.66], "down": [0.4, 0.52, 0.43], "same": [0.5, 0.61, 0.54]}
 
@@ -23,6 +24,22 @@ def test_the_table_says_what_helped_and_what_harmed():
     lines = report.table(report.compare(SCORES, "base"), "base").splitlines()[2:]
     assert [line.split("|")[-2].strip() for line in lines] == ["baseline", "helps", "harms", "no evidence"]
     assert "+10.7" in lines[1] and "55.0" in lines[0]
+
+
+def test_scores_are_compared_by_the_value_that_the_user_names():
+    def error(value, r2):
+        return Score("mean absolute error", value, 0.0, 9.0, 5, higher_is_better=False, further={"R2": r2})
+
+    scores = {"base": [error(2.0, 0.1), error(2.2, 0.2)], "up": [error(1.0, 0.5), error(1.21, 0.61)]}
+    rows = report.compare(scores, "base")
+    lines = report.table(rows, "base", metric="mean absolute error", percent=False).splitlines()
+    assert "| mean absolute error | difference to base |" in lines[0] and "| 1.1 | -0.995 |" in lines[3]
+    assert rows[1].better and "helps" in lines[3] and report.compare(scores, "up")[0].better is False
+    assert report.compare(scores, "base", score="R2")[1].difference == pytest.approx(0.405)
+    plain = report.compare({"base": [2.0, 2.2], "up": [1.0, 1.21]}, "base", higher_is_better=False)
+    assert plain == rows
+    with pytest.raises(ValueError, match="`score` must be one of mean absolute error, R2, got 'R'"):
+        report.compare(scores, "base", score="R")
 
 
 def test_one_seed_has_no_interval():

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from adapt.protocols import MapStyle
 from adapt.randomness import keyed_seed, seed_cpu, untouched_randomness
 from adapt.streams.batch import Batch
 from adapt.streams.memory import columns
 from adapt.streams.tree import field_names, is_namedtuple, stack
+from adapt.streams.workers import RowError, read_by_workers
 
 Augmentation = Callable[[Any], Any]
 
@@ -171,7 +172,13 @@ class KeyedRows(Dataset):
         self.name, self.seed, self.item_name = name, seed, item_name or name
 
     def __getitem__(self, epoch_and_index: tuple[int, int]) -> tuple[int, Any, list[Any]]:
-        epoch, index = epoch_and_index
+        try:
+            return self._row(*epoch_and_index)
+        except Exception as error:
+            where = f"row {epoch_and_index[1]} of stream `{self.name}`"
+            raise RowError(f"{where} raised {type(error).__name__}: {error}") from error
+
+    def _row(self, epoch: int, index: int) -> tuple[int, Any, list[Any]]:
         seed_cpu(keyed_seed(self.seed, self.item_name, epoch, index))
         item = self.dataset[index]
         inputs, label = self.form.split(item)
@@ -195,14 +202,7 @@ class KeyedRows(Dataset):
         """Yield the batches of `keys` in order, read by `workers` processes; with 0, in this process."""
         if workers == 0:
             return map(self.read, keys)
-        loader = DataLoader(
-            self,
-            batch_sampler=keys,  # type: ignore[arg-type]  # pairs (epoch, index), where torch declares numbers
-            num_workers=workers,
-            collate_fn=self.collate,
-            generator=torch.Generator(),  # else the loader draws a seed from the global generator
-        )
-        return iter(loader)
+        return read_by_workers(self, keys, self.collate, workers, self.name, pin=False)
 
     def collate(self, rows: list[tuple[int, Any, list[Any]]]) -> Batch:
         """Return the batch of some rows."""

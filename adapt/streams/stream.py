@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from adapt.protocols import InMemory, MapStyle
 from adapt.randomness import untouched_randomness
@@ -18,6 +17,7 @@ from adapt.streams.items import Augmentation, ItemForm, Jointly, KeyedRows
 from adapt.streams.memory import columns
 from adapt.streams.sampling import describe_weights, order_of
 from adapt.streams.told import groups_told, labels_told, numbered
+from adapt.streams.workers import read_by_workers
 
 
 class Stream:
@@ -229,15 +229,8 @@ class Stream:
         keys = ([(epoch, int(i)) for i in index] for epoch, index in indices)
         if self.workers == 0:
             return (rows.read(batch) for batch in keys)
-        loader = DataLoader(
-            rows,
-            batch_sampler=keys,  # type: ignore[arg-type]  # pairs (epoch, index), where torch declares numbers
-            num_workers=self.workers,
-            collate_fn=rows.collate,
-            generator=torch.Generator(),  # else the loader draws a seed from the global generator
-            pin_memory=torch.cuda.is_available(),
-        )
-        return iter(loader)
+        pin = torch.cuda.is_available()
+        return read_by_workers(rows, keys, rows.collate, self.workers, name, pin=pin)
 
     def _in_memory(self, memory: InMemory, indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
         for _, index in indices:

@@ -27,6 +27,7 @@ from adapt.engine.plan import plan_of
 from adapt.engine.readers import Readers
 from adapt.engine.schedule import Schedule, at
 from adapt.engine.shares import Shares, shares_of
+from adapt.engine.signals import Signals
 from adapt.engine.step import KeptPasses, Step
 from adapt.engine.tasks import TaskBackward
 from adapt.engine.term import Phase, Term, check_terms
@@ -151,6 +152,7 @@ class Trainer:
         self._equal = dict.fromkeys(self.terms, 1 / accumulate)
         self.progress, self.step, self.planned = progress, 0, 0
         self.looping, self.claimed, self.resumed = False, False, False
+        self.signals, self.torn = Signals(), False  # torn: inside of a step, or after a step that did not end
         self.stopped: str | None = None  # why the run ended before its plan
         self.told_at: int | None = None  # the last step with scores for the callbacks
         self.record, self.callbacks = History(), list(callbacks)
@@ -180,17 +182,19 @@ class Trainer:
         warning.
 
         Global random states are the same afterwards as before. With a `log` folder, checkpoints are written on the way
-        and at the end.
+        and at the end. The first SIGINT (Ctrl-C) or SIGTERM ends the run after the step, with a checkpoint; a second
+        signal ends the run at once. Another call of `fit` then goes on.
 
         Raises:
             ValueError: both `steps` and `epochs`, or neither; numbers below 1; a plan that ends before the call.
             FileExistsError, CheckpointError: the `log` folder is not empty, and `exist` does not allow to go on there.
             FloatingPointError: a term, or a weight before saving, is not finite. The CPU notices before the
                 update, a GPU at the next reading of scalars. Files on disk are older than the error.
-            RuntimeError: a loop of `steps` is open.
+            RuntimeError: a loop of `steps` is open; or an error inside of a step may have left half a step behind.
+            KeyboardInterrupt, SystemExit: after SIGINT, and after SIGTERM (143).
         """
         plan = plan_of(steps, epochs, planned, self.streams, self.accumulate)
-        with untouched_randomness():
+        with untouched_randomness(), self.signals:
             for _ in run(self, plan):
                 pass
         if self.progress and self.rank == 0 and (verdict := self.tasks.conflicts.verdict()):
@@ -211,11 +215,13 @@ class Trainer:
             The errors of :meth:`fit`.
         """
         plan = plan_of(steps, epochs, planned, self.streams, self.accumulate)
-        return with_users_randomness(run(self, plan, shown=True))
+        return with_users_randomness(run(self, plan, shown=True), self.signals)
 
     def _step(self, batches: Mapping[str, Iterator[Batch]], logging: bool) -> dict[str, Tensor | float]:
         again = len(self.updates) > 1 or self.updates[0].phase.repeat > 1
-        micro = MicroBatches(batches, self.accumulate, self._to_device, again=again)
+        with self.signals.at_once():
+            micro = MicroBatches(batches, self.accumulate, self._to_device, again=again)
+        self.torn = True
         scalars: dict[str, Tensor | float] = {}
         kept: list[KeptPasses] = [{} for _ in range(self.accumulate)]
         shares: list[Shares] = [self._equal]

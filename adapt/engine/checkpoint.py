@@ -23,6 +23,10 @@ class CheckpointError(ValueError):
     """A checkpoint is torn, foreign, or from another configuration."""
 
 
+class NotWritten(OSError):
+    """A checkpoint could not be written, say to a full disk. Nothing of the checkpoint is left."""
+
+
 class TornCheckpoint(CheckpointError):
     """A file of a checkpoint is missing or changed."""
 

@@ -1,11 +1,12 @@
 """The loop under `Trainer.fit`: step after step, with what is logged, watched and saved on the way."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from adapt.engine import checkpoint
+from adapt.engine import checkpoint, state
 from adapt.engine.callbacks import calling
 from adapt.engine.folder import take
 from adapt.engine.history import FILE
@@ -13,6 +14,7 @@ from adapt.engine.log import Log
 from adapt.engine.monitor import Speed, as_numbers, term_values
 from adapt.engine.objective import Objective
 from adapt.engine.plan import Plan, say_what_changes
+from adapt.engine.signals import Signals
 from adapt.engine.watching import Watched, look
 from adapt.heads import Score
 from adapt.randomness import untouched_randomness
@@ -61,12 +63,13 @@ def run(trainer: "Trainer", plan: Plan, *, shown: bool = False) -> Iterator[Take
         shown: whether a caller may read the scalars of each step.
 
     Raises:
-        RuntimeError: another loop of the trainer is open.
+        RuntimeError: another loop of the trainer is open, or an earlier step did not end.
     """
     if trainer.looping:
         raise RuntimeError(
             "a loop of `trainer.steps` is open: leave the loop, or call `close()` on it, before this one."
         )
+    state.check_whole(trainer)
     trainer.looping = True
     try:
         take(trainer, plan)
@@ -86,6 +89,9 @@ def _logged(trainer: "Trainer", until: int, shown: bool) -> Iterator[TakenStep]:
     try:
         yield from _steps(trainer, until, log, shown)
         _finish(trainer, log)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        _save_the_last_step(trainer, log, error)
+        raise
     finally:
         calling.close(trainer.callbacks)
         trainer.record.close()
@@ -93,11 +99,11 @@ def _logged(trainer: "Trainer", until: int, shown: bool) -> Iterator[TakenStep]:
             log.close()
 
 
-def with_users_randomness(steps: Iterator[TakenStep]) -> Iterator[TakenStep]:
-    """Yield the same steps; the caller finds the global random states as the caller left them."""
+def with_users_randomness(steps: Iterator[TakenStep], signals: Signals) -> Iterator[TakenStep]:
+    """Yield the same steps; the caller finds global random states and handlers of signals as the caller left them."""
     try:
         while True:
-            with untouched_randomness():
+            with untouched_randomness(), signals:
                 step = next(steps, None)
             if step is None:
                 return
@@ -118,6 +124,7 @@ def _steps(trainer: "Trainer", until: int, log: Log | None, shown: bool) -> Iter
     speed = Speed(sum(s.batch_size for s in trainer.streams.values()) * trainer.accumulate)
     heard = trainer.progress or trainer.folder is not None or bool(trainer.callbacks)
     trainer.network.train()
+    trainer.signals.start(trainer.step)
     with tqdm(total=until, initial=trainer.step, disable=quiet, unit="step") as bar:
         while trainer.step < until and trainer.stopped is None:
             number = trainer.step
@@ -135,9 +142,11 @@ def _steps(trainer: "Trainer", until: int, log: Log | None, shown: bool) -> Iter
                 bar.set_postfix(loss=f"{values['loss/total']:.3g}" if "loss/total" in values else "")
                 _tell(trainer, log, number, values, None)
             trainer.step += 1
+            trainer.torn = False
             speed.steps += 1
             bar.update()
             _save_on_the_way(trainer, log)
+            trainer.signals.check(trainer.step)
             yield TakenStep(number, number / trainer.planned, scalars, seen)
             if trainer.step != number + 1:
                 raise RuntimeError(
@@ -148,7 +157,8 @@ def _steps(trainer: "Trainer", until: int, log: Log | None, shown: bool) -> Iter
 
 def _watch(trainer: "Trainer", log: Log | None, *, final: bool = False) -> dict[str, Watched]:
     """Score the watched sets, and tell the log, the history and the callbacks."""
-    found = look(trainer, final=final)
+    with trainer.signals.at_once():
+        found = look(trainer, final=final)
     values = {tag: value for watched in found.values() for tag, value in watched.values.items()}
     _tell(trainer, log, trainer.step, values, {name: w.score for name, w in found.items() if w.score is not None})
     if log:
@@ -168,7 +178,10 @@ def _tell(
         log.scalars(numbers, step)
     if scores is None or trainer.told_at != step:  # the end of a run scores again: callbacks hear of a step once
         trainer.told_at = trainer.told_at if scores is None else step
+        torn = trainer.torn
+        trainer.torn = torn or bool(trainer.callbacks)  # callbacks keep states, too
         calling.call(trainer, step, numbers, scores)
+        trainer.torn = torn
 
 
 def _save_on_the_way(trainer: "Trainer", log: Log | None) -> None:
@@ -183,6 +196,22 @@ def _save(trainer: "Trainer", log: Log | None) -> None:
     trainer.save()
 
 
+def _save_the_last_step(trainer: "Trainer", log: Log | None, error: BaseException) -> None:
+    """Save before an error ends the run, where the error came between two steps, to all ranks."""
+    whole = trainer.folder is not None and trainer.step > 0 and not trainer.torn
+    everywhere = trainer.signals.ending or (isinstance(error, Exception) and trainer.world == 1)
+    if not (whole and everywhere) or isinstance(error, checkpoint.NotWritten) or _saved(trainer):
+        return
+    try:
+        _save(trainer, log)
+    except Exception as second:
+        warnings.warn(f"step {trainer.step} is not saved: {second}", stacklevel=2)
+
+
+def _saved(trainer: "Trainer") -> bool:
+    return checkpoint.name(trainer.step) in [p.name for p in checkpoint.newest_first(trainer.checkpoints)]
+
+
 def _finish(trainer: "Trainer", log: Log | None) -> None:
     """Score, save and draw, in this order: pictures that fail cost no checkpoint.
 
@@ -191,7 +220,7 @@ def _finish(trainer: "Trainer", log: Log | None) -> None:
     ended = trainer.step >= trainer.planned or trainer.stopped is not None
     found = _watch(trainer, log, final=trainer.folder is not None) if ended else {}
     if trainer.folder:
-        if checkpoint.name(trainer.step) not in [p.name for p in checkpoint.newest_first(trainer.checkpoints)]:
+        if not _saved(trainer):
             _save(trainer, log)
         if log and ended:
             log.pictures(found, trainer.step)

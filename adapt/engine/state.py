@@ -21,6 +21,8 @@ Found = tuple[Path, dict[str, Tensor], dict[str, Any]]  # path, weights and stat
 
 def save(trainer: "Trainer", path: str | Path | None) -> Path:
     """Write the state of `trainer` to `path`, or into the log folder, and return the path; see ``Trainer.save``."""
+    if not trainer.looping:
+        check_whole(trainer)
     trainer.finite.read()
     runtime.average_buffers(trainer.network)
     weights = checkpoint.tensors(trainer.network)
@@ -62,6 +64,7 @@ def found(trainer: "Trainer", path: str | Path | None) -> Found:
 
 def load(trainer: "Trainer", where: Path, weights: dict[str, Tensor], saved: dict[str, Any]) -> None:
     """Put the state of a checkpoint of the same configuration into `trainer`."""
+    trainer.torn = True
     _put(trainer, weights, saved)
     for update, optimizer in zip(trainer.updates, saved["optimizers"], strict=True):
         update.optimizer.load_state_dict(optimizer)
@@ -70,6 +73,20 @@ def load(trainer: "Trainer", where: Path, weights: dict[str, Tensor], saved: dic
     calling.load_states(trainer.callbacks, saved["callbacks"])
     trainer.asked_for.update(saved["asked_for"])
     trainer.claimed = trainer.folder is not None and where.parent == trainer.checkpoints
+    trainer.torn = False
+
+
+def check_whole(trainer: "Trainer") -> None:
+    """Raise after an error or a second Ctrl-C inside of a step.
+
+    Raises:
+        RuntimeError: a part of the step may be in the weights, the optimizers and the buffers.
+    """
+    if trainer.torn:
+        raise RuntimeError(
+            f"step {trainer.step} did not end, and a part of the step may be in the weights: go back to a checkpoint "
+            "with `trainer.resume()`, or `trainer.resume(path)`, or make the blocks and the trainer again."
+        )
 
 
 def load_weights(trainer: "Trainer", path: str | Path) -> None:

@@ -1,6 +1,8 @@
 """Disparity discrepancy, for regression."""
 
-from torch import nn
+from functools import partial
+
+from torch import Tensor, nn
 
 import losses
 from adapt.domain._mdd import Disparity
@@ -21,11 +23,13 @@ def dd(
     margin: float = 1.0,
     hidden: int = 256,
 ) -> Term:
-    """Learn features on which no second regressor agrees with the first on source and differs on target: DD.
+    r"""Learn features on which no second regressor agrees with the first on source and differs on target: DD.
 
     Args:
-        head: the regressor. The term uses the predictions of the head without gradient. Scale the labels to about
-            [0, 1]: the outputs of the second head are sigmoids, as in tllib, because the loss is unbounded otherwise.
+        head: the regressor. The term uses the predictions of the head without gradient, and without units:
+            :math:`\tfrac12 + z / 6` of the standardised prediction z, so that labels within three deviations of their
+            mean lie in [0, 1]. The outputs of the second head are sigmoids, as in tllib, because the loss is unbounded
+            otherwise. With ``heads.Regressor(scale=None)`` scale the labels to about [0, 1] yourself.
         source, target: streams; no labels are used.
         name: of the term.
         weight: of the term, the adversarial head included.
@@ -47,5 +51,14 @@ def dd(
     check_options(strength=strength, margin=margin, hidden=hidden)
     last = [nn.Linear(hidden, head.outputs), nn.Sigmoid(), *([nn.Flatten(0)] if head.outputs == 1 else [])]
     adversary = nn.Sequential(nn.Linear(head.dim, hidden), nn.ReLU(), *last)
-    disparity = Disparity(losses.regression_disparity, head, adversary, source, target, strength, margin, hidden)
+    loss = partial(in_unit_interval, head)
+    disparity = Disparity(loss, head, adversary, source, target, strength, margin, hidden)
     return Term(name, disparity, weight, streams=[source, target])
+
+
+def in_unit_interval(
+    head: Regressor, source: Tensor, first: Tensor, target: Tensor, second: Tensor, *, margin: float
+) -> Tensor:
+    """Return the disparity between the predictions of the head, moved to about [0, 1], and the second head."""
+    s, t = (0.5 + head.standardized(f) / 6 if head.scale else f for f in (source, target))
+    return losses.regression_disparity(s, first, t, second, margin=margin)

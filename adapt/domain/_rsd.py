@@ -21,8 +21,12 @@ def rsd(
 ) -> Term:
     """Align the subspaces spanned by the features of two streams, and leave the lengths of the features alone: RSD.
 
+    The term has no units. The loss of the labels has none either, with the natural scale of :class:`heads.Regressor`:
+    one `weight` fits labels in any unit.
+
     Args:
-        source, target: streams with fewer rows than features; no labels are used.
+        source, target: streams with together fewer rows than features; no labels are used. With more rows the two
+            subspaces share directions: their angle is 0, and rounding decides its gradient.
         name: of the term.
         weight: of the term; 1e-3 as in the authors' code.
         level: the rows of features with places: :func:`adapt.domain.level.as_rows`.

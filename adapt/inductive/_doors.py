@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Mapping, Sized
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from adapt import protocols
 from adapt.engine import Predictions
+from adapt.engine.evaluate import check_labelled
 from adapt.protocols import MapStyle
 from adapt.streams import Stream
+from adapt.streams.items import split
+from adapt.streams.memory import columns
 
 WRAP = "wrap the module with `encoders.wrap(module, dim)`"
 
@@ -74,6 +78,15 @@ def number_of_rows(dataset: MapStyle, what: str) -> int:
             "`TensorDataset` or a list first."
         )
     return len(dataset)
+
+
+def labels_in(dataset: MapStyle, what: str) -> Tensor:
+    """Return the labels of all rows. Labels outside of memory are read row by row."""
+    check_labelled(what, dataset)
+    if (memory := columns(dataset)) is not None:
+        return memory.take(1, torch.arange(len(dataset)))
+    labels = [torch.as_tensor(split(dataset[i])[1]) for i in range(number_of_rows(dataset, what))]
+    return torch.stack(labels)
 
 
 def labels_of(predictions: Predictions, what: str) -> Tensor:

@@ -11,14 +11,11 @@ from torch.utils.data import Subset
 
 from adapt.encoders import Encoder, interpolate
 from adapt.engine import Model, measure, score
-from adapt.engine.evaluate import check_labelled
 from adapt.heads import Score
-from adapt.inductive._doors import expect_adaptable, number_of_rows
-from adapt.inductive._probe import folds_of
+from adapt.inductive._doors import expect_adaptable, labels_in
+from adapt.inductive._probe import expect_one_kind, folds_of
 from adapt.inductive._transfer import transfer
 from adapt.protocols import MapStyle
-from adapt.streams.items import split
-from adapt.streams.memory import columns
 from adapt.streams.tree import concatenate
 
 Strategy = str | int | Sequence[str]
@@ -46,7 +43,9 @@ def interpolated_fine_tuning(
     train: MapStyle,
     learn: Sequence[Strategy] = ("full",),
     *,
-    classes: int | Sequence[str],
+    classes: int | Sequence[str] | None = None,
+    outputs: int | None = None,
+    score: str | None = None,
     shares: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
     folds: int = 3,
     seed: int = 0,
@@ -64,6 +63,9 @@ def interpolated_fine_tuning(
         train: labelled rows of the target.
         learn: strategies of :func:`inductive.transfer`, each with a line from the probe; ``"full"``.
         classes: number of classes, or their names.
+        outputs: in place of `classes`: how many numbers per row.
+        score: the value that chooses the candidate, and the penalty and weights of the probe: a metric or a further
+            value of the head, such as ``"macro F1"``. None is the metric: accuracy, or mean absolute error.
         shares: values of a, in (0, 1]; four quarters. The probe, a = 0, is always a candidate.
         folds: of the cross-validation, each with a share of every class; 3. Each strategy is trained `folds` times, and
             the chosen strategy once more on all rows.
@@ -72,9 +74,9 @@ def interpolated_fine_tuning(
             rows.
 
     Returns:
-        The candidate with the best score on held-out rows; among equal scores the nearest to the probe. The choice was
-        made on ``found.held_out``, which is therefore a little too good for the chosen candidate: report the score on
-        other rows.
+        The candidate with the best `score` on held-out rows; among equal scores the nearest to the probe. The choice
+        was made on ``found.held_out``, which is therefore a little too good for the chosen candidate: report the score
+        on other rows.
 
     Raises:
         TypeError: a module that is no encoder.
@@ -95,14 +97,15 @@ def interpolated_fine_tuning(
             f'`shares` must lie in (0, 1] and `start` be "probe", where the line begins; got {list(shares)} and '
             f"{options.get('start', 'probe')!r}."
         )
-    fold = folds_of(_labels(train).numpy(), folds, seed)
+    expect_one_kind(classes, outputs)
+    labels = labels_in(train, "`train`")
+    fold = folds_of((labels if outputs is None else labels.double()).numpy(), folds, seed)
     parts = [torch.from_numpy(fold == f) for f in range(folds) if (fold == f).any()]
     if not parts:
-        raise ValueError("`train` has no class with two rows, so none can be held out: take the probe.")
-    settings = {"classes": classes, "seed": seed} | options
+        raise ValueError("`train` has too few rows of each class, so none can be held out: take the probe.")
+    settings = {"classes": classes, "outputs": outputs, "score": score, "seed": seed} | options
     scores = _held_out_scores(encoder, train, learn, shares, parts, settings | {"log": None})  # a folder holds one run
-    # the first of equal scores
-    best = max(sorted(scores, key=lambda candidate: candidate[1]), key=lambda candidate: scores[candidate].value)
+    best = max(sorted(scores, key=lambda candidate: candidate[1]), key=lambda c: _worth(scores[c], score))
     chosen = [strategy for strategy in learn if str(strategy) == best[0]]
     *_, (strategy, share, model) = _candidates(encoder, train, chosen, [best[1]], settings)
     return Interpolated(model, strategy, share, scores)
@@ -123,6 +126,12 @@ def _held_out_scores(
             found.setdefault((str(strategy), share), []).append(_measures(model, _rows(train, held_out)))
     # the head of any candidate: a score depends on the measures alone
     return {candidate: score(model.head, concatenate(some)) for candidate, some in found.items()}
+
+
+def _worth(found: Score, name: str | None) -> float:
+    """Return the named value of a score, with the sign that makes higher better."""
+    value, higher = found.named(name)
+    return value if higher else -value
 
 
 def _measures(model: Model, dataset: MapStyle) -> Any:
@@ -146,13 +155,6 @@ def _candidates(
 
 def _modules(model: Model) -> tuple[nn.Module, nn.Module]:
     return model.encoder, model.head
-
-
-def _labels(dataset: MapStyle) -> Tensor:
-    check_labelled("`train`", dataset)
-    if (memory := columns(dataset)) is not None:
-        return memory.take(1, torch.arange(len(dataset)))
-    return torch.tensor([int(split(dataset[i])[1]) for i in range(number_of_rows(dataset, "`train`"))])
 
 
 def _rows(dataset: MapStyle, keep: Tensor) -> MapStyle:

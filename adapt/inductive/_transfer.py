@@ -12,11 +12,12 @@ from adapt.engine import Model, Trainer, cosine, features
 from adapt.engine._supervised import supervised
 from adapt.engine.card import card_of_rows
 from adapt.engine.model_data import first_inputs, preparation_of
-from adapt.heads import Classifier
+from adapt.heads import Classifier, Regressor
 from adapt.heads.sizes import check_count, names_of
+from adapt.heads.weighing import Weight
 from adapt.inductive._direct import direct
-from adapt.inductive._doors import expect_adaptable, expect_positive, number_of_rows
-from adapt.inductive._probe import probe
+from adapt.inductive._doors import expect_adaptable, expect_positive, labels_in, number_of_rows
+from adapt.inductive._probe import expect_one_kind, head_of, probe
 from adapt.inductive._strategy import PARTIAL, strategy
 from adapt.protocols import MapStyle
 from adapt.streams import Stream
@@ -28,7 +29,10 @@ def transfer(
     train: MapStyle | None,
     learn: str | int | Sequence[str] = "probe",
     *,
-    classes: int | Sequence[str],
+    classes: int | Sequence[str] | None = None,
+    outputs: int | None = None,
+    weight: Weight = None,
+    score: str | None = None,
     start: str = "probe",
     batch_norm: Literal["frozen", "follow"] = "frozen",
     epochs: int = 20,
@@ -52,6 +56,11 @@ def transfer(
             :func:`inductive.strategy`: a number of last layers, names, ``"full"``, ``"bias"``, ``"norm"``,
             ``"adapters"``.
         classes: number of classes, or their names (``"direct"`` needs names).
+        outputs: in place of `classes`: how many numbers per row a regressor predicts. The scale of the labels is
+            natural (:class:`adapt.heads.Regressor`): units change nothing.
+        weight: of the classes, as in :class:`adapt.heads.Classifier`, in the probe and in the training.
+        score: the value that the probe chooses by, as in :func:`inductive.probe`: with ``"macro F1"``, say, the probe
+            may take balanced weights, and the training then has these weights too.
         start: the head's start where the encoder learns: ``"probe"`` solves the head first (LP-FT), because the
             gradients of a random head damage the encoder's features; ``"random"`` is plain fine-tuning.
         batch_norm: as in :func:`inductive.strategy`.
@@ -68,8 +77,8 @@ def transfer(
 
     Raises:
         TypeError: a module that is no encoder.
-        ValueError: an unknown `start`; `epochs`, `batch_size` or `rate` that are not positive; the errors of the
-            strategy, the probe, `direct` and the trainer.
+        ValueError: neither or both of `classes` and `outputs`; an unknown `start`; `epochs`, `batch_size` or `rate`
+            that are not positive; the errors of the strategy, the probe, `direct` and the trainer.
 
     Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, 2022,
     https://arxiv.org/abs/2202.10054
@@ -78,12 +87,14 @@ def transfer(
     check_count("`epochs`", epochs)
     check_count("`batch_size`", batch_size)
     expect_positive("rate", rate)
-    names_of(classes)
+    expect_one_kind(classes, outputs)
+    if classes is not None:
+        names_of(classes)
     if start not in ("probe", "random"):
         raise ValueError(f'`start` must be "probe" or "random", got {start!r}.')
     encoder = deepcopy(encoder).to(device)
     if learn == "direct":
-        if isinstance(classes, int):
+        if classes is None or isinstance(classes, int):
             raise ValueError(
                 "`classes` must be names for the strategy `direct`: the pretrained classes are matched by name."
             )
@@ -93,11 +104,11 @@ def transfer(
     strategy(encoder, learn, batch_norm=batch_norm)
     if learn == "probe" or start == "probe":
         rows, labels = features(encoder, train, device=device).tensors
-        head = probe(rows, labels, classes, seed=seed).head
+        head = probe(rows, labels, classes, outputs=outputs, weight=weight, score=score, seed=seed).head
     else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            head = Classifier(encoder, classes)
+        head = head_of(encoder, classes, outputs, weight, seed=seed)
+        if isinstance(head, Regressor) or head.weight == "balanced":
+            head.learn_from(labels_in(train, "`train`"))
     head.to(device)
     if learn != "probe":
         rows_of_train = number_of_rows(train, "`train`")
@@ -123,8 +134,9 @@ def transfer(
 
 
 def _without_training(
-    encoder: Encoder, head: Classifier, train: MapStyle | None, learn: Any, seed: int, device: torch.device | str
-) -> Model:
+    encoder: Encoder, head: Classifier | Regressor, train: MapStyle | None, learn: Any, seed: int,
+    device: torch.device | str,
+) -> Model:  # fmt: skip
     """Return the model of a head that was not trained by a trainer: solved on `train`, or taken without labels."""
     learned = "by the probe" if learn == "probe" else None
     return Model(

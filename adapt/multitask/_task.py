@@ -27,6 +27,12 @@ class HasNames(Protocol):
     names: list[str]
 
 
+class HasDeviation(Protocol):
+    """A head whose loss is in deviations of the labels."""
+
+    deviation: Tensor
+
+
 class HasOutputs(Protocol):
     """A head that knows how many numbers it predicts per row, as a regressor does."""
 
@@ -117,6 +123,8 @@ class Task(nn.Module):
         if offers(self.head, HasClasses) and offers(self.head, LearnsFromLabels):
             self.head.learn_from(known)  # of a regressor the term itself knows the scale
         if self.scale == "natural":
+            if known is not None and offers(self.head, HasDeviation):
+                known = known / self.head.deviation.cpu()  # the loss of the head is in deviations
             self.scale = natural_scale(self.head, known, self.name)
 
     def labels_of_task(self, labels: Any) -> Tensor:

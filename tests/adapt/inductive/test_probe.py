@@ -103,3 +103,110 @@ def test_bad_probes(change, message):
         inductive.probe(*change(*cloud(30).tensors), 3)
     with pytest.raises(ValueError, match="must be positive"):
         inductive.probe(*cloud(30).tensors, 3, penalties=[0.0])
+
+
+def numbers(n=80, outputs=1, unit=1.0):
+    x = torch.randn(n, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 10, 0.1, 5, 1, 1]) + 3
+    y = x @ torch.randn(6, outputs, generator=torch.Generator().manual_seed(1))
+    y = y + torch.randn(n, outputs, generator=torch.Generator().manual_seed(2)) + 9
+    return x, (y[:, 0] if outputs == 1 else y) * unit
+
+
+@pytest.mark.parametrize("columns", [4, 60])
+@pytest.mark.parametrize("penalty", [1.0, 0.01])
+def test_the_probe_of_numbers_is_ridge_regression_in_the_units_of_the_labels(penalty, columns):
+    from sklearn.linear_model import Ridge
+
+    x = torch.randn(40, columns, generator=torch.Generator().manual_seed(3)) * 5 + 2
+    y = 1000 * (x[:, :2] + torch.randn(40, 2, generator=torch.Generator().manual_seed(4))) + 1e4
+    y[::3, 1] = torch.nan
+    head = inductive.probe(x, y, outputs=2, penalties=[penalty]).head
+    z = ((x.double() - x.double().mean(0)) / x.double().std(0, correction=0)).numpy()
+    assert isinstance(head, heads.Regressor)
+    for k in (0, 1):
+        there = ~y[:, k].isnan().numpy()
+        reference = Ridge(alpha=penalty * there.sum()).fit(z[there], y[there, k].double().numpy())
+        with torch.no_grad():
+            found = head(x)[:, k].double()
+        torch.testing.assert_close(found, torch.from_numpy(reference.predict(z)), rtol=1e-4, atol=1.0)
+
+
+@pytest.mark.parametrize("score", [None, "mean absolute error", "R2"])
+def test_the_probe_of_numbers_chooses_alike_in_metres_and_in_millimetres(score):
+    (x, y), (_, big) = numbers(), numbers(unit=1000.0)
+    noise = torch.randn(80, 60, generator=torch.Generator().manual_seed(5))
+    found, large = (inductive.probe(torch.cat([x, noise], 1), t, outputs=1, score=score) for t in (y, big))
+    assert found.penalty == large.penalty and found.penalty > 1e-3
+    best = max if score == "R2" else min
+    assert found.held_out[found.penalty] == best(found.held_out.values())
+    rows = torch.cat([x, noise], 1)
+    torch.testing.assert_close(large.head(rows), 1000 * found.head(rows), rtol=1e-4, atol=1e-2)
+    unit = 1000 if score == "mean absolute error" else 1
+    assert large.held_out == pytest.approx({p: unit * v for p, v in found.held_out.items()}, rel=1e-4)
+
+
+def test_held_out_numbers_were_not_fitted():
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(60, 50, generator=g), torch.randn(60, generator=g)
+    found = inductive.probe(x, y, outputs=1, score="R2", penalties=[1e-4, 1e-3])
+    assert max(found.held_out.values()) < 0, "labels without any relation to the features"
+
+
+def unequal(n=600, seed=0):
+    """One class in twelve, hidden in noise."""
+    g = torch.Generator().manual_seed(seed)
+    y = (torch.rand(n, generator=g) < 1 / 12).long()
+    x = torch.randn(n, 5, generator=g)
+    x[:, 0] += 1.2 * y
+    return x, y
+
+
+def test_class_weights_are_scikit_learns():
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = unequal()
+    z = ((x.double() - x.double().mean(0)) / x.double().std(0, correction=0)).numpy()
+    # scikit-learn does not divide by the sum of the weights, and has one vector for two classes: half of the penalty
+    for weight, theirs, total in (
+        ("balanced", "balanced", 600),
+        ([1.0, 3.0], {0: 1.0, 1: 3.0}, 600 + 2 * int(y.sum())),
+    ):
+        head = inductive.probe(x, y, 2, penalties=[0.01], weight=weight).head
+        made = LogisticRegression(C=2 / (0.01 * total), class_weight=theirs, tol=1e-8, max_iter=2000)
+        reference = made.fit(z, y.numpy())
+        with torch.no_grad():
+            found = head(x).double().softmax(1)
+        torch.testing.assert_close(found, torch.from_numpy(reference.predict_proba(z)), rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("score", ["macro F1", "balanced accuracy"])
+def test_the_search_chooses_by_the_score_that_the_user_names(score):
+    (x, y), (new, truth) = unequal(), unequal(4000, seed=1)
+    plain, named = inductive.probe(x, y, 2), inductive.probe(x, y, 2, score=score)
+    reached = [p.head.score(p.head.measure(p.head(new), truth)).named(score)[0] for p in (plain, named)]
+    assert reached[1] > reached[0] + 0.05, "a rare class that the plain loss gives up"
+    assert plain.head.weight is None and named.head.weight == pytest.approx(_balanced(y))
+    assert named.held_out[named.penalty] == max(named.held_out.values())
+    equal = inductive.probe(x, y, 2, score=score, weight=[1.0, 1.0])
+    assert equal.held_out[equal.penalty] <= named.held_out[named.penalty] and equal.head.weight == (1.0, 1.0)
+
+
+def _balanced(y):
+    return (len(y) / (2 * torch.bincount(y).double())).tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give either `classes` or, for numbers to predict, `outputs`"),
+        ({"classes": 3, "outputs": 1}, "give either `classes` or"),
+        ({"outputs": 2}, r"must be \(30, 2\)"),
+        ({"outputs": 1, "weight": "balanced"}, "`weight` is for classes"),
+        ({"classes": 3, "score": "F1"}, "`score` must be one of accuracy, .*AUC.*macro F1.*got 'F1'"),
+        ({"outputs": 1, "score": "accuracy"}, "`score` must be one of mean absolute error, R2"),
+        ({"classes": 3, "weight": [1.0]}, "one finite number per class"),
+    ],
+)
+def test_bad_kinds_scores_and_weights(options, message):
+    with pytest.raises(ValueError, match=message):
+        inductive.probe(*cloud(30).tensors, **options)

@@ -231,3 +231,70 @@ def test_bad_interpolations(options, message):
 def test_interpolation_needs_rows_to_hold_out():
     with pytest.raises(ValueError, match="none can be held out"):
         inductive.interpolated_fine_tuning(encoder(), TensorDataset(torch.randn(2, 6), torch.tensor([0, 1])), classes=2)
+
+
+def rows_of_numbers(n, unit=1.0, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 6, generator=g)
+    return TensorDataset(x, (2 * x[:, 0] + x[:, 1] * x[:, 2] + 0.1 * torch.randn(n, generator=g) + 50) * unit)
+
+
+@pytest.mark.parametrize("start", ["probe", "random"])
+@pytest.mark.parametrize("learn", ["probe", "full"])
+def test_numbers_are_transferred_alike_in_metres_and_in_millimetres(learn, start):
+    models = {}
+    for unit in (1.0, 1024.0):  # a power of two: rounding is the same
+        train = rows_of_numbers(80, unit)
+        models[unit] = inductive.transfer(encoder(), train, learn, outputs=1, start=start, epochs=10)
+        assert isinstance(models[unit].head, heads.Regressor)
+    x = rows_of_numbers(60, seed=5).tensors[0]
+    torch.testing.assert_close(models[1024.0].outputs(x), 1024 * models[1.0].outputs(x), rtol=1e-4, atol=1e-2)
+    found = models[1024.0].evaluate(rows_of_numbers(300, 1024.0, seed=5))
+    assert found.metric == "mean absolute error" and 200 < found.value < 3000
+    if learn == "full" and start == "probe":
+        assert found.value < inductive.transfer(encoder(), rows_of_numbers(80, 1024.0), outputs=1).evaluate(
+            rows_of_numbers(300, 1024.0, seed=5)
+        ).value  # fmt: skip
+
+
+def test_labels_outside_of_memory_have_a_natural_scale_too():
+    train = rows_of_numbers(64, 1000.0)
+    models = [
+        inductive.transfer(encoder(), data, "full", outputs=1, start="random", epochs=2)
+        for data in (train, Items(train))
+    ]
+    torch.testing.assert_close(models[1].head.mean, models[0].head.mean)
+    assert models[0].head.mean.item() == pytest.approx(train.tensors[1].mean().item())
+
+
+@pytest.mark.claim
+@pytest.mark.parametrize("score", [None, "R2"])
+def test_interpolated_fine_tuning_of_numbers_takes_the_least_error(score):
+    train = rows_of_numbers(90)
+    found = inductive.interpolated_fine_tuning(encoder(), train, outputs=1, score=score, epochs=20, rate=1e-2)
+    values = {candidate: each.named(score) for candidate, each in found.held_out.items()}
+    best = (max if score else min)(values, key=lambda c: values[c][0])
+    assert best == ("probe" if found.share == 0 else str(found.learn), found.share)
+    assert found.share > 0, "the labels hold a product that the probe cannot see"
+    assert found.model.evaluate(rows_of_numbers(300, seed=5)).further["R2"] > 0.5
+
+
+def test_the_named_score_chooses_the_candidate_and_the_weights():
+    """Of the held-out scores that fine-tuning gives, the one with the best named value is taken."""
+    g = torch.Generator().manual_seed(0)
+    y = (torch.rand(160, generator=g) < 0.12).long()
+    x = torch.randn(160, 6, generator=g)
+    x[:, 0] += 1.3 * y
+    train = TensorDataset(x, y)
+    found = inductive.interpolated_fine_tuning(encoder(), train, classes=2, score="macro F1", epochs=2)
+    named = {candidate: each.named("macro F1")[0] for candidate, each in found.held_out.items()}
+    assert named["probe" if found.share == 0 else "full", found.share] == max(named.values())
+    assert found.model.head.weight is not None, "balanced weights were better for the probe, and were kept"
+    random = inductive.transfer(encoder(), train, "full", classes=2, weight="balanced", start="random", epochs=1)
+    assert random.head.weight == found.model.head.weight
+    with pytest.raises(ValueError, match="`score` must be one of accuracy"):
+        inductive.interpolated_fine_tuning(encoder(), train, classes=2, score="F2", epochs=1)
+    with pytest.raises(ValueError, match="give either `classes` or"):
+        inductive.interpolated_fine_tuning(encoder(), train, epochs=1)
+    with pytest.raises(ValueError, match="give either `classes` or"):
+        inductive.transfer(encoder(), train)

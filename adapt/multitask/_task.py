@@ -198,7 +198,7 @@ def labelled_rows(y: Tensor, missing: int) -> Tensor:
 
 
 def check_scale(scale: float | str, name: str) -> None:
-    if scale != "natural" and not (isinstance(scale, int | float) and scale > 0):
+    if scale != "natural" and (isinstance(scale, str) or not scale > 0):
         raise ValueError(f"`scale` of task `{name}` must be 'natural' or a positive number, got {scale!r}.")
 
 

@@ -130,3 +130,5 @@ def seed_dropout(number: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index].manual_seed(number)
+    elif device.type == "mps":
+        torch.mps.manual_seed(number)

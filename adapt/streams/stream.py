@@ -64,6 +64,9 @@ class Stream:
         last: ``"drop"`` leaves out the rows that do not fill a batch; ``"keep"`` makes a last, smaller batch
             of these rows: each of the rows then weighs more in the mean of a step.
         workers: processes that read and augment. With 0 the training process reads and augments.
+        prefetch_factor: batches that each worker reads ahead, as in a ``DataLoader``; None for torch's default, 2.
+        pin_memory: whether batches of workers are put into pinned memory, from which copies to a GPU do not wait; None
+            for True where CUDA is there.
         encoder: name of the encoder of these rows, in a trainer with several encoders:
             ``Trainer(encoder={"image": a, "text": b}, ...)``.
         rows_of: name of another stream with the same number of rows, batch size and sampling. Each step then holds the
@@ -90,6 +93,8 @@ class Stream:
         by: str | Tensor | Sequence[Any] | None = None,
         last: str = "drop",
         workers: int = 0,
+        prefetch_factor: int | None = None,
+        pin_memory: bool | None = None,
         encoder: str | None = None,
         rows_of: str | None = None,
     ):
@@ -97,6 +102,12 @@ class Stream:
         self.episodes = sampling if isinstance(sampling, Episodes) else None
         self.form, self.encoder, self.rows_of = ItemForm(label, collate, input), encoder, rows_of
         self.views, self.workers = _views_of(augment, views), workers
+        if prefetch_factor is not None and not (workers > 0 and prefetch_factor >= 1):
+            raise ValueError(
+                f"`prefetch_factor` must be at least 1, with `workers` of at least 1, got {prefetch_factor} and "
+                f"{workers} workers: leave `prefetch_factor` out where no worker reads ahead."
+            )
+        self.prefetch_factor, self.pin_memory = prefetch_factor, pin_memory
         self.rows = len(dataset)
         if self.rows == 0:
             raise ValueError("`dataset` is empty: a stream needs at least one batch of rows.")
@@ -229,8 +240,10 @@ class Stream:
         keys = ([(epoch, int(i)) for i in index] for epoch, index in indices)
         if self.workers == 0:
             return (rows.read(batch) for batch in keys)
-        pin = torch.cuda.is_available()
-        return read_by_workers(rows, keys, rows.collate, self.workers, name, pin=pin)
+        pin = torch.cuda.is_available() if self.pin_memory is None else self.pin_memory
+        return read_by_workers(
+            rows, keys, rows.collate, self.workers, name, pin=pin, prefetch_factor=self.prefetch_factor
+        )
 
     def _in_memory(self, memory: InMemory, indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
         for _, index in indices:

@@ -26,7 +26,14 @@ class WorkerError(RuntimeError):
 
 
 def read_by_workers(
-    rows: Dataset, keys: Iterable[Keys], collate: Callable[[list[Any]], Batch], workers: int, name: str, *, pin: bool
+    rows: Dataset,
+    keys: Iterable[Keys],
+    collate: Callable[[list[Any]], Batch],
+    workers: int,
+    name: str,
+    *,
+    pin: bool,
+    prefetch_factor: int | None = None,
 ) -> Iterator[Batch]:
     """Return the batches of `keys` in order, read by `workers` processes, which start at once.
 
@@ -37,6 +44,7 @@ def read_by_workers(
         workers: number of processes.
         name: of the stream, for messages.
         pin: whether batches lie in pinned memory, for a GPU.
+        prefetch_factor: batches that each worker reads ahead; None for torch's default.
     """
     waiting: deque[Keys] = deque()
 
@@ -53,6 +61,7 @@ def read_by_workers(
         generator=torch.Generator(),  # else the loader draws a seed from the global generator
         worker_init_fn=leave_signals_to_training,
         pin_memory=pin,
+        prefetch_factor=prefetch_factor,
     )
     others, former = active_children(), _handler()
     batches = iter(loader)

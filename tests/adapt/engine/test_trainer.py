@@ -12,7 +12,8 @@ from torch.utils.data import TensorDataset
 import adapt
 import losses
 from adapt import Phase, Stream, Term, Trainer, domain, encoders, heads, ramp
-from adapt.engine import cosine
+from adapt.engine import cosine, runtime
+from adapt.randomness import untouched_randomness
 from tests.adapt.engine.tiny import cloud, jitter, network, streams, trainer, two_phases, weights
 
 
@@ -174,6 +175,16 @@ def test_fit_leaves_the_global_random_state_alone_and_depends_only_on_the_seed()
     assert torch.equal(*runs)
     other, _ = trainer(["dann"], network_options={"dropout": 0.3}, stream_options={"augment": jitter}, seed=1)
     assert not torch.equal(weights(other.fit(5)), runs[0])
+
+
+def test_dropout_is_seeded_where_the_weights_are(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.mps, "manual_seed", seeds.append)
+    with untouched_randomness():
+        runtime.seed_dropout(5, torch.device("cpu"))
+        drawn = torch.rand(3)
+        runtime.seed_dropout(5, torch.device("mps"))
+        assert torch.equal(torch.rand(3), drawn) and seeds == [5]
 
 
 def test_step_generator_is_the_same_for_every_term_of_a_step_and_new_in_the_next():

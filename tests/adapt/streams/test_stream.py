@@ -1,6 +1,8 @@
 """Order and augmentation are functions of the key, whatever the workers, the ranks and the place one starts from."""
 
+import multiprocessing
 import random
+import time
 from itertools import islice
 
 import numpy
@@ -10,6 +12,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from adapt.randomness import keyed_seed, untouched_randomness
 from adapt.streams import Batch, Stream
+from adapt.streams import stream as stream_module
 
 DATA = TensorDataset(torch.arange(20.0)[:, None], torch.arange(20))
 
@@ -50,6 +53,61 @@ def test_an_epoch_shows_no_row_twice_and_the_next_another_order():
 
 def test_unshuffled_keeps_the_order():
     assert torch.equal(torch.cat([b.index for b in take(Stream(DATA, 5, shuffle=False), 4)]), torch.arange(20))
+
+
+@pytest.fixture
+def spawned():
+    """Workers are new interpreters, as on macOS and Windows."""
+    method = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(method, force=True)
+
+
+def test_spawned_workers_give_the_same_batches(spawned):
+    augmented = take(Stream(DATA, 6, augment=noisy, workers=1, prefetch_factor=1), 4)
+    assert all(same(a, b) for a, b in zip(augmented, take(Stream(DATA, 6, augment=noisy), 4), strict=True))
+
+
+class Counted(Items):
+    """Counts the rows that a forked worker has read, in shared memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.read = torch.zeros(1, dtype=torch.long).share_memory_()
+
+    def __getitem__(self, index):
+        self.read += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_a_worker_reads_as_many_batches_ahead_as_asked(factor):
+    data = Counted()
+    stream = Stream(data, 5, workers=1, prefetch_factor=factor)
+    data.read.zero_()  # the stream looks at the first row
+    batches = stream.batches("s", 0)
+    next(batches), next(batches)
+    end = time.monotonic() + 30
+    while data.read < 5 * (factor + 2) and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert data.read == 5 * (factor + 2)
+
+
+@pytest.mark.parametrize(("asked", "there", "pinned"), [(None, True, True), (None, False, False), (False, True, False)])
+def test_batches_are_pinned_where_asked_or_cuda_is_there(asked, there, pinned, monkeypatch):
+    told = {}
+    monkeypatch.setattr(stream_module, "read_by_workers", lambda *_, **options: told.update(options))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    Stream(Items(), 5, workers=1, pin_memory=asked).batches("s", 0)
+    assert told["pin"] is pinned
+
+
+@pytest.mark.parametrize(("workers", "factor"), [(0, 2), (1, 0)])
+def test_reading_ahead_needs_workers_and_a_batch(workers, factor):
+    with pytest.raises(ValueError, match="`prefetch_factor` must be at least 1"):
+        Stream(DATA, 5, workers=workers, prefetch_factor=factor)
 
 
 @pytest.mark.parametrize("options", [{}, {"augment": noisy}, {"augment": noisy, "workers": 2}])

@@ -161,6 +161,7 @@ class Trainer:
         follows = callable(schedule) or any(callable(scale) for u in self.updates for scale in u.scales)
         self.asked_for: set[str] = {"progress"} if follows else set()  # terms add what they read
         self.finite = FiniteCheck(self.device, partial(inputs_of_step, self))
+        self.configured: dict[str, Any] | None = None  # as of the start of a fit
         self.settings = {
             "encoder_scale": shown(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
             "ema": ema, "passes": passes, "seed": seed, "balance": self.tasks.name,

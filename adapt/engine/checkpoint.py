@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from adapt import store
+from adapt.engine.configuration import differences
 
 FORMAT = "adapt-losses checkpoint 1"
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
 KEYS = (  # of the state
-    "step", "planned", "asked_for", "stopped", "told_at", "callbacks", "settings", "process", "optimizers", "ema",
+    "step", "planned", "asked_for", "stopped", "told_at", "callbacks", "configuration", "ranks", "process",
+    "optimizers", "ema",
 )  # fmt: skip
 
 
@@ -82,6 +84,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         weights, state = load_file(path / WEIGHTS), store.load_torch(path / STATE)
         missing = [key for key in KEYS if key not in state]
+        dict(state.get("configuration", {}))
     except Exception as error:  # the hashes are right, and whoever wrote the files wrote something else
         raise CheckpointError(
             f"`{path}` holds a {STATE} or {WEIGHTS} that Trainer.save did not write: {error}. Resume from another "
@@ -129,26 +132,26 @@ def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
 def check_same(
     where: Path,
     saved: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    configuration: Mapping[str, Any],
     weights: Mapping[str, Tensor],
     own: Mapping[str, Tensor],
 ) -> None:
-    """Raise unless a checkpoint has the settings of a trainer, and weights of the same names and shapes.
+    """Raise unless a checkpoint has the configuration of a trainer, and weights of the same names and shapes.
 
     Args:
         where: the path of the checkpoint, for the message.
-        saved, settings: of the checkpoint and of the trainer.
+        saved, configuration: of the checkpoint and of the trainer.
         weights, own: of the checkpoint and of the trainer.
 
     Raises:
         CheckpointError: something differs.
     """
-    other = [k for k, v in settings.items() if saved.get(k) != v]
-    other += [n for n in {*own, *weights} if n not in own or n not in weights or own[n].shape != weights[n].shape]
+    shapes = [{name: str(tuple(w.shape)) for name, w in tensors.items()} for tensors in (weights, own)]
+    pairs = [(saved, configuration), (shapes[0], shapes[1])]
+    other = [text for one, two in pairs for text in differences(one, two, lambda a, b: f"{a} there, {b} here")]
     if other:
-        changes = "; ".join(f"{k}: {saved.get(k)} there, {settings.get(k)} here" for k in other[:3])
         raise CheckpointError(
-            f"`{where}` is from another configuration: {changes}. Make the trainer as it was, choose "
+            f"`{where}` is from another configuration: {'; '.join(other[:3])}. Make the trainer as it was, choose "
             'another folder (`log=...`, or `exist="new"`), or load only the weights with encoders.load_weights.'
         )
 

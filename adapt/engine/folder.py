@@ -58,7 +58,7 @@ def _go_on(trainer: "Trainer", folder: Path, plan: Plan) -> None:
             f"follow the plan. Give the same plan, `fit(..., planned={saved['planned']})`, another folder "
             '(`log=...`, or `exist="new"`), or say `trainer.resume()` to change the plan.'
         )
-    state.load(trainer, where, weights, saved)
+    state.load(trainer, where, weights, saved, depth=6)
     if trainer.rank == 0 and saved["process"] == state.PROCESS:
         warnings.warn(
             f"`{folder}` holds the run of an earlier trainer of this process: this trainer takes the weights of that "

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from adapt.engine import checkpoint, state
 from adapt.engine.callbacks import calling
+from adapt.engine.configuration import agree, configuration
 from adapt.engine.folder import take
 from adapt.engine.history import FILE
 from adapt.engine.log import Log
@@ -72,6 +73,10 @@ def run(trainer: "Trainer", plan: Plan, *, shown: bool = False) -> Iterator[Take
     state.check_whole(trainer)
     trainer.looping = True
     try:
+        if trainer.folder is not None or trainer.world > 1:
+            trainer.configured = configuration(trainer)
+        if trainer.world > 1:
+            agree(trainer, plan)
         take(trainer, plan)
         follows = bool(trainer.asked_for)
         say_what_changes(plan, trainer.step, trainer.planned, follows_progress=follows, resumed=trainer.resumed)

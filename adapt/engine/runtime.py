@@ -59,8 +59,21 @@ def wait() -> None:
 
 
 def broadcast(module: nn.Module) -> None:
-    """Send the parameters and buffers of rank 0 to all ranks."""
+    """Send the parameters and buffers of rank 0 to all ranks.
+
+    Raises:
+        ValueError: on every rank, where the ranks have other names, shapes or dtypes.
+    """
     if world_size() > 1:
+        kinds = {name: f"{tuple(t.shape)} {t.dtype}" for name, t in module.state_dict(keep_vars=True).items()}
+        for number, other in enumerate(everyone := gather_objects(kinds)):
+            first = everyone[0]
+            for name in {**first, **other}:
+                if first.get(name) != other.get(name):
+                    raise ValueError(
+                        f"all ranks must have the same modules, and `{name}` is {first.get(name, 'absent')} on rank 0 "
+                        f"and {other.get(name, 'absent')} on rank {number}: give every rank the same blocks and data."
+                    )
         for tensor in [*module.parameters(), *module.buffers()]:
             dist.broadcast(tensor.detach(), 0)
 

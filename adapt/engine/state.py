@@ -1,6 +1,7 @@
 """The state of a trainer: into a checkpoint, and back."""
 
 import uuid
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from adapt.engine import checkpoint, runtime
 from adapt.engine.callbacks import calling
+from adapt.engine.configuration import configuration
 from adapt.engine.finite import check_weights
 from adapt.engine.model_checkpoint import facts_of_run
 
@@ -40,7 +42,8 @@ def _state(trainer: "Trainer") -> dict[str, Any]:
     return {
         "step": trainer.step, "planned": trainer.planned, "asked_for": sorted(trainer.asked_for),
         "stopped": trainer.stopped, "told_at": trainer.told_at, "callbacks": calling.states(trainer.callbacks),
-        "settings": trainer.settings, "process": PROCESS, "torch": str(torch.__version__),
+        "configuration": configured(trainer), "ranks": trainer.world, "process": PROCESS,
+        "torch": str(torch.__version__),
         "optimizers": [u.optimizer.state_dict() for u in trainer.updates],
         "ema": None if trainer.ema is None else trainer.ema.state_dict(),
         "model": facts_of_run(trainer),
@@ -58,16 +61,30 @@ def found(trainer: "Trainer", path: str | Path | None) -> Found:
         checkpoint.newest(trainer.checkpoints) if path is None else (Path(path), *checkpoint.read(Path(path)))
     )
     own = checkpoint.tensors(trainer.network)
-    checkpoint.check_same(where, saved["settings"], trainer.settings, weights, own)
+    checkpoint.check_same(where, saved["configuration"], configured(trainer), weights, own)
     return where, weights, saved
 
 
-def load(trainer: "Trainer", where: Path, weights: dict[str, Tensor], saved: dict[str, Any]) -> None:
-    """Put the state of a checkpoint of the same configuration into `trainer`."""
+def configured(trainer: "Trainer") -> dict[str, Any]:
+    """Return the configuration of `trainer`, as of the start of the last call of `fit` where there was one."""
+    if trainer.configured is None:
+        trainer.configured = configuration(trainer)
+    return trainer.configured
+
+
+def load(trainer: "Trainer", where: Path, weights: dict[str, Tensor], saved: dict[str, Any], *, depth: int = 3) -> None:
+    """Put the state of a checkpoint of the same configuration into `trainer`; `depth` leads a warning to the user."""
+    if saved["ranks"] != trainer.world and trainer.rank == 0:
+        warnings.warn(
+            f"`{where}` is from a run on {saved['ranks']} ranks, and this run has {trainer.world}: the same run up to "
+            "rounding, and to dropout and random numbers of each rank. Only the same number of ranks gives the same "
+            "bits.",
+            stacklevel=depth,
+        )
     trainer.torn = True
-    _put(trainer, weights, saved)
     for update, optimizer in zip(trainer.updates, saved["optimizers"], strict=True):
-        update.optimizer.load_state_dict(optimizer)
+        update.optimizer.load_state_dict(optimizer)  # first, since an optimizer may refuse
+    _put(trainer, weights, saved)
     trainer.step, trainer.planned, trainer.resumed = saved["step"], saved["planned"], True
     trainer.stopped, trainer.told_at = saved["stopped"], saved["told_at"]
     calling.load_states(trainer.callbacks, saved["callbacks"])

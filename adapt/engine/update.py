@@ -159,8 +159,18 @@ def described(terms: Sequence[Term], streams: Mapping[str, Any], updates: Sequen
         "terms": ", ".join(f"{t.name} ({t!r})" for t in terms),
         "streams": ", ".join(f"{n} ({s!r})" for n, s in streams.items()),
         "phases": ", ".join(f"{u.phase.name}: {u.phase.repeat} x {len(u.parameters)} tensors" for u in updates),
-        "optimizers": ", ".join(f"{type(u.optimizer).__name__} {u.optimizer.defaults}" for u in updates),
+        "optimizers": ", ".join(_optimizer(u.optimizer) for u in updates),
     }
+
+
+def _optimizer(optimizer: torch.optim.Optimizer) -> str:
+    """Return the options of an optimizer, and for each group the name, the number of tensors and other options."""
+    groups = []
+    for group in optimizer.param_groups:
+        own = {**group, "lr": group["initial_lr"]}
+        other = {k: v for k, v in own.items() if k in optimizer.defaults and v != optimizer.defaults[k]}
+        groups.append(f"{group.get('name', 'group')}: {len(group['params'])} tensors{f' {other}' if other else ''}")
+    return f"{type(optimizer).__name__} {optimizer.defaults} ({', '.join(groups)})"
 
 
 def averaged(model: nn.Module, decay: float | None) -> torch.optim.swa_utils.AveragedModel | None:

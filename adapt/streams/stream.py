@@ -101,7 +101,7 @@ class Stream:
         self.dataset, self.labels = dataset, labels
         self.episodes = sampling if isinstance(sampling, Episodes) else None
         self.form, self.encoder, self.rows_of = ItemForm(label, collate, input), encoder, rows_of
-        self.views, self.workers = _views_of(augment, views), workers
+        self.views, self.workers, self.shuffle = _views_of(augment, views), workers, shuffle
         if prefetch_factor is not None and not (workers > 0 and prefetch_factor >= 1):
             raise ValueError(
                 f"`prefetch_factor` must be at least 1, with `workers` of at least 1, got {prefetch_factor} and "
@@ -145,6 +145,7 @@ class Stream:
             "input": self.form.input and repr(self.form.input),
             "collate": self.form.collate and _shown(self.form.collate),
             "views": len(self.views) if len(self.views) > 1 else None,
+            "shuffle": None if self.shuffle else False,
             "sampling": None if self._drawn == "'uniform'" else self._drawn,
             "last": None if self.last == "drop" else repr(self.last),
             "encoder": self.encoder and repr(self.encoder),

@@ -1,6 +1,7 @@
 """Protocols of an encoder, a head, a source of batches and a balance, and a check for all."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Protocol, TypeGuard, TypeVar
 
 from torch import Tensor, nn
@@ -343,14 +344,14 @@ def dim_of(encoder: HasDim | int, what: str = "`encoder`") -> int:
         ValueError: a size below 1.
     """
     size = encoder.dim if offers(encoder, HasDim) else encoder
-    if not isinstance(size, int) or isinstance(size, bool):
+    if not isinstance(size, Integral) or isinstance(size, bool):
         raise TypeError(
             f"{what} must be a feature size or an encoder with `dim`, got a {type(encoder).__name__}: "
             "wrap the module with `encoders.wrap(module, dim)`."
         )
     if size < 1:
         raise ValueError(f"{what} must have a feature size of at least 1, got {size}.")
-    return size
+    return int(size)
 
 
 def classes_of(head: object, asker: str, instead: str = "domain.dann, domain.dan or domain.deep_coral") -> int:

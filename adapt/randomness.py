@@ -11,7 +11,8 @@ import torch
 
 def keyed_seed(*parts: int | str) -> int:
     """Return a 63-bit number that depends on all `parts` alone; python's ``hash`` depends on the process too."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    plain = tuple(p if isinstance(p, str) else int(p) for p in parts)  # a number of numpy has another repr
+    digest = hashlib.blake2b(repr(plain).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 

@@ -88,13 +88,6 @@ def check_rows(source: Tensor, target: Tensor, what: str, remedy: str) -> None:
         )
 
 
-def check_positive(**numbers: float) -> None:
-    """Raise unless each named number is positive."""
-    for name, value in numbers.items():
-        if not value > 0:
-            raise ValueError(f"`{name}` must be positive, got {value}.")
-
-
 def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
     """``(..., classes)`` of 0 and 1 in the precision of `like`; no host synchronisation, compiles, batches."""
     return (labels[..., None] == torch.arange(classes, device=labels.device)).to(like.dtype)
@@ -128,12 +121,6 @@ def one_a_row(name: str, z: Tensor) -> Tensor:
     if z.ndim not in (1, 2) or z.numel() != z.shape[0] or z.shape[0] == 0:
         raise ValueError(f"`{name}` must hold one number a row, (n,) or (n, 1) with n >= 1, got {tuple(z.shape)}.")
     return at_least_float32(z).reshape(-1)
-
-
-def check_label_smoothing(label_smoothing: float) -> None:
-    """Raise unless `label_smoothing` is in [0, 1)."""
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"`label_smoothing` must be in [0, 1), got {label_smoothing}.")
 
 
 def check_class_numbers(name: str, numbers: Tensor, classes: int) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from adapt.bridges._optional import optional
 from adapt.protocols import offers
+from losses.options import COUNT, check
 
 SOURCE, TARGET = 1, -2  # skada's domains: a positive number is a source, a negative one a target
 METHODS = (
@@ -145,7 +146,8 @@ def _components(components: int | None, n: int, m: int, d: int) -> int:
     most = min(n - 1, m - 1)
     if components is None:
         return max(1, min(100, d // 2, most))
-    if not 1 <= components <= most:
+    check(COUNT, components=components)
+    if components > most:
         raise ValueError(
             f"`components` must be between 1 and {most}, fewer than the rows of either domain, got {components}."
         )

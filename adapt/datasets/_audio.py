@@ -13,6 +13,7 @@ import torch
 
 from adapt.datasets.folders import FileRows, class_files, naming, plain_files
 from adapt.store import Budget
+from losses.options import COUNT, check
 
 FEWEST, MOST = 1_000, 1_000_000  # samples per second of a file
 FILTER = 8 * 20  # bytes of the filter for each step of a change of rate
@@ -44,8 +45,7 @@ def audio(
             of `names`. When a row is read: a file that is no complete recording, a sample
             that is not finite, a rate of the file outside of 1,000 to 1,000,000.
     """
-    if not isinstance(rate, int) or rate < 1:
-        raise ValueError(f"`rate` must be a whole number of samples per second, got {rate!r}.")
+    check(COUNT, rate=rate)
     return FileRows(class_files(folder, (".wav",), "recordings", names), AudioReader(rate, prepare))
 
 

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from adapt.datasets.folders import files_below, naming
 from adapt.datasets.image_files import ENDINGS, ImageReader, check_size, fit, read_image, upright
+from losses.options import FROM_0, check, or_none
 
 
 class MaskRows(Dataset):
@@ -98,6 +99,7 @@ def masks(
             mask of another size than the image, a class without a name.
     """
     check_size(size)
+    check(or_none(FROM_0), void=void)
     found, _ = files_below(Path(images), ENDINGS, "images")
     given, _ = files_below(Path(masks), ENDINGS, "masks")
     mask_of = {path.relative_to(masks).with_suffix(""): str(path) for path in given}

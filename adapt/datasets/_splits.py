@@ -10,6 +10,7 @@ from torch.utils.data import Subset, TensorDataset
 from adapt.datasets.rows import Rows
 from adapt.protocols import MapStyle
 from adapt.randomness import permutation
+from losses.options import BELOW_1, FROM_0, check, whole
 
 Name = TypeVar("Name", int, str)
 
@@ -56,7 +57,9 @@ def splits(
     >>> [len(part) for part in parts]
     [6, 2, 2]
     """
-    if min(validation, test) < 0 or validation + test >= 1:
+    check(BELOW_1, validation=validation, test=test)
+    check(FROM_0, seed=seed)
+    if validation + test >= 1:
         raise ValueError(
             "`validation` and `test` are shares of the rows and must leave rows to train on, got "
             f"{validation} and {test}."
@@ -139,7 +142,8 @@ def adaptation_pairs(domains: Mapping[Name, Sized], count: int) -> list[tuple[Na
     >>> adaptation_pairs({1: "abc", 2: "abcd", 3: "a", 4: "abc"}, 3)
     [(2, 1), (1, 4), (4, 2)]
     """
-    if not 2 <= count <= len(domains):
+    check(whole(2), count=count)
+    if count > len(domains):
         raise ValueError(f"`count` must be between 2 and the {len(domains)} domains, got {count}.")
     chosen = sorted(domains, key=lambda name: (-len(domains[name]), name))[:count]
     return list(zip(chosen, chosen[1:] + chosen[:1], strict=True))

@@ -12,6 +12,7 @@ import torch
 from adapt.datasets.labels import Labels, categories_of, from_package, to_labels
 from adapt.datasets.records import column_of, read_columns, typed
 from adapt.datasets.rows import Rows
+from losses.options import COUNT, check, or_none
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ def table(
     """
     if not (isinstance(data, str | Path | Mapping) or from_package(data, "pandas")):
         raise TypeError(f"`data` must be a path, a DataFrame or a dict of columns, got a {type(data).__name__}.")
+    check(COUNT, most=most)
+    check(or_none(COUNT), count=count)
     columns = read_columns(data, separator, count) if isinstance(data, str | Path) else {str(n): data[n] for n in data}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) != 1 or lengths == {0}:

@@ -11,6 +11,7 @@ from adapt.datasets.folders import naming
 from adapt.datasets.labels import to_labels
 from adapt.datasets.records import column_of, read_columns, typed
 from adapt.datasets.rows import describe
+from losses.options import COUNT, check, or_none
 
 
 class TextRows(Dataset):
@@ -72,6 +73,7 @@ def texts(
     >>> texts(["good", "bad", "fine"], ["plus", "minus", "plus"])[1]
     ('bad', tensor(0))
     """
+    check(or_none(COUNT), count=count)
     if isinstance(texts, str | Path):
         if Path(texts).suffix.lower() == ".txt":
             with naming(texts, "texts of utf-8"):

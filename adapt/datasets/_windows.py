@@ -10,6 +10,7 @@ from torch import Tensor
 from adapt.datasets._arrays import tensor_of
 from adapt.datasets.labels import from_package, to_labels
 from adapt.datasets.rows import Rows
+from losses.options import COUNT, check
 
 
 def windows(
@@ -53,9 +54,7 @@ def windows(
     ([[[0.0, 1.0, 2.0]], [[4.0, 5.0, 6.0]]], [1, 0], [0, 1])
     """
     stride = length if stride is None else stride
-    for name, value in (("length", length), ("stride", stride)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
+    check(COUNT, length=length, stride=stride)
     if take not in ("last", "majority"):
         raise ValueError(f'`take` must be "last" or "majority", got {take!r}.')
     x = tensor_of(series, "`series`").float()

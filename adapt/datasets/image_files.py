@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adapt.datasets.folders import FileRows, naming, plain_files
 from adapt.store import Budget
+from losses.options import is_whole
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # PIL would run a program for others
 PIXEL = 4  # bytes of memory of a pixel as PIL keeps the pixel
@@ -55,7 +56,7 @@ class ImageReader:
 def check_size(size: int | tuple[int, int] | None) -> None:
     """Raise a ValueError unless `size` is None, or one or two whole numbers of at least 1."""
     sides = size if isinstance(size, tuple) else (size, size)
-    if size is not None and (len(sides) != 2 or not all(isinstance(s, int) and s >= 1 for s in sides)):
+    if size is not None and (len(sides) != 2 or not all(is_whole(s, 1) for s in sides)):
         raise ValueError(f"`size` must be one number of pixels or (height, width), got {size!r}.")
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 
 from adapt import store
 from adapt.datasets.files import data_file, reading
+from losses.options import check, is_number
 
 FSDD_SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 FSDD_TASKS = ("digit", "speaker")
@@ -34,9 +35,11 @@ def fsdd(root: str | Path | None = None, *, seconds: float = 1.0) -> TensorDatas
 
     Jackson et al., Free Spoken Digit Dataset, https://github.com/Jakobovski/free-spoken-digit-dataset
     """
+    check(
+        (f"a number of at least one sample, 1 / {FSDD_RATE}", lambda v: is_number(v) and v * FSDD_RATE >= 1),
+        seconds=seconds,
+    )
     samples = round(seconds * FSDD_RATE)
-    if samples < 1:
-        raise ValueError(f"`seconds` must be positive, got {seconds}.")
     path = data_file("fsdd_small", "fsdd_small.zip", root=root)
     with reading(path, "a zip file of <digit>_<speaker>_<take>.wav"), store.open_zip(path) as archive:
         found = []

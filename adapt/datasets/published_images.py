@@ -17,6 +17,7 @@ from torch.utils.data import TensorDataset
 from adapt import store
 from adapt.datasets.files import IMAGES, arrays, data_file, labelled, reading
 from adapt.datasets.image_files import load_image
+from losses.options import COUNT, check
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 OMNIGLOT_TASKS = ("alphabet", "character", "drawer")
@@ -105,6 +106,7 @@ def omniglot(part: str = "small1", root: str | Path | None = None, *, size: int 
 
     if part not in ("small1", "small2"):
         raise ValueError(f'`part` must be "small1" or "small2", got {part!r}.')
+    check(COUNT, size=size)
     path = data_file("omniglot_small", f"images_background_{part}.zip", root=root)
     with reading(path, "a zip file of <alphabet>/<character>/<number>_<drawer>.png"), store.open_zip(path) as archive:
         names = sorted(n for n in archive.names if re.search(r"[^/]+/character\d+/\d+_\d\d\.png$", n))

@@ -49,7 +49,7 @@ def adabn(encoder: M, dataset: Dataset, *, batch_size: int = 256) -> M:
                 layer.reset_running_stats()
                 layer.momentum = None  # a plain average over the passes
                 layer.train()
-            for inputs in DataLoader(dataset, -(-rows // passes), collate_fn=_inputs, generator=torch.Generator()):
+            for inputs in DataLoader(dataset, int(-(-rows // passes)), collate_fn=_inputs, generator=torch.Generator()):
                 encoder(inputs.to(device))
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):

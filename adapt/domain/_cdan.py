@@ -59,7 +59,7 @@ def cdan(
     if randomized is None:
         condition, size = losses.multilinear_map, dim * classes
     else:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(seed))
         condition, size = losses.RandomMultilinearMap(dim, classes, randomized, generator=generator), randomized
     loss = Cdan(head, condition, Discriminator(size, hidden=hidden), source, target, strength, entropy, name)
     return Term(name, loss, weight, streams=[source, target])

@@ -1,39 +1,18 @@
 """Checks of options, when a method is made. An option has one name and one rule in all methods."""
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from adapt.engine.description import Described
-from adapt.engine.schedule import Schedule, at
+from adapt.engine.schedule import WEIGHT, Schedule, at
 from adapt.protocols import HasDim, expect
+from losses.options import BELOW_1, BETWEEN, COUNT, FROM_0, POSITIVE, SHARE, TRUTH, Rule, check, or_none
 
-
-def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
-
-
-Rule = tuple[str, Callable[[Any], bool]]
 TEXT: Rule = "a name", lambda v: isinstance(v, str) and v != ""
-TRUTH: Rule = "True or False", lambda v: isinstance(v, bool)
-WEIGHT: Rule = (
-    "a number of at least 0, or a function of the progress such as `ramp(1.0)`",
-    lambda v: callable(v) or (_number(v) and v >= 0),
-)
-AT_LEAST_0: Rule = "a number of at least 0", lambda v: _number(v) and v >= 0
-POSITIVE: Rule = "a positive number", lambda v: _number(v) and v > 0
-SHARE: Rule = "in [0, 1]", lambda v: _number(v) and 0 <= v <= 1
-MOMENTUM: Rule = "in [0, 1)", lambda v: _number(v) and 0 <= v < 1
-COUNT: Rule = "a whole number of at least 1", lambda v: _whole(v, 1)
 LEVEL: Rule = (
     'None, "pooled", "places" or a function of the features',
     lambda v: v is None or callable(v) or (isinstance(v, str) and v in ("pooled", "places")),
@@ -44,14 +23,14 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("hidden", "repeat", "neighbours", "directions", "count", "rows", "batch_size"), COUNT),
     **dict.fromkeys(("temperature", "radius", "step", "step_size", "alpha"), POSITIVE),
     "level": LEVEL,
-    "margin": AT_LEAST_0,
+    "margin": POSITIVE,
     "threshold": SHARE,
-    "momentum": MOMENTUM,
-    "boundary": ("between 0 and 1, both excluded", lambda v: _number(v) and 0 < v < 1),
-    "gamma": ("a positive number, or None for the hard maximum", lambda v: v is None or (_number(v) and v > 0)),
-    "randomized": ("a whole number of at least 1, or None", lambda v: v is None or _whole(v, 1)),
-    "seed": ("a whole number of at least 0", lambda v: _whole(v, 0)),
-    "mix": ('"inputs" or "features"', lambda v: v in ("inputs", "features")),
+    "momentum": BELOW_1,
+    "boundary": BETWEEN,
+    "gamma": (f"{POSITIVE[0]}, or None for the hard maximum", or_none(POSITIVE)[1]),
+    "randomized": or_none(COUNT),
+    "seed": FROM_0,
+    "mix": ('"inputs" or "features"', lambda v: isinstance(v, str) and v in ("inputs", "features")),
     "discrepancy": ("a function of the logits of two heads", callable),
     **dict.fromkeys(("entropy", "unbiased"), TRUTH),
 }
@@ -65,10 +44,7 @@ def check_options(**options: Any) -> None:
     ValueError: `hidden` must be a whole number of at least 1, got 0: the docstring of the method names the usual value.
     """
     for name, value in options.items():
-        expected, allowed = RULES[name]
-        if not allowed(value):
-            remedy = "the docstring of the method names the usual value"
-            raise ValueError(f"`{name}` must be {expected}, got {value!r}: {remedy}.")
+        check(RULES[name], "the docstring of the method names the usual value", **{name: value})
 
 
 def loss_options(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from adapt.encoders.encoder import Encoder
-from adapt.protocols import dim_of
+from losses.options import COUNT, check
 
 
 def callable(function: Callable[[Any], Any], dim: int, *, name: str, fingerprint: str | Path) -> Encoder:
@@ -56,7 +56,8 @@ def callable(function: Callable[[Any], Any], dim: int, *, name: str, fingerprint
             f"`name` and `fingerprint` must be texts that are not empty, got {name!r} and {fingerprint!r}: change the "
             "fingerprint whenever the function returns other features."
         )
-    return Encoder(_Called(function, dim_of(dim, "`dim`"), name, mark), dim, source=name)
+    check(COUNT, dim=dim)
+    return Encoder(_Called(function, dim, name, mark), dim, source=name)
 
 
 class _Hidden:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from adapt.encoders.encoder import Encoder
 from adapt.encoders.weights import copy_weights, linear_of, read_weights
+from losses.options import check, is_whole
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -27,8 +28,7 @@ def cifar_resnet(depth: int = 20, weights: str | Path | None = None) -> Encoder:
 
     He et al., Deep Residual Learning for Image Recognition, 2016, section 4.2, https://arxiv.org/abs/1512.03385
     """
-    if depth < 8 or (depth - 2) % 6:
-        raise ValueError(f"`depth` must be 6 n + 2 (20, 32, 44, 56, 110), got {depth}.")
+    check(("6 n + 2 (20, 32, 44, 56, 110)", lambda v: is_whole(v, 8) and (v - 2) % 6 == 0), depth=depth)
     body, head = _CifarResNet((depth - 2) // 6), None
     if weights is not None:
         tensors = read_weights(weights)

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from adapt.encoders._model_folders import check_loaded, check_model_folder, check_sentence_folder, reading_folder
 from adapt.encoders.encoder import Encoder, has_parameters
+from losses.options import COUNT, check
 
 INSTALL = 'pip install "adapt-losses[text]"  (or: pip install transformers sentence-transformers)'
 POOLS = ("mean", "first", "last", "tokens")
@@ -171,6 +172,7 @@ def tokens(texts: Sequence[str], tokenizer: Any, length: int, labels: Tensor | N
         length: tokens per text.
         labels: ``(n,)``, where there are labels.
     """
+    check(COUNT, length=length)
     inputs = tokenizer(list(texts), truncation=True, padding="max_length", max_length=length, return_tensors="pt")
     return Tokens(dict(inputs), labels)
 

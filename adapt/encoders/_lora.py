@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from adapt.encoders.adaptable_layers import adaptable_layers
+from losses.options import BELOW_1, COUNT, POSITIVE, check
 
 
 def lora(
@@ -62,8 +63,7 @@ def lora(
     >>> lora(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), rank=2)
     ['0', '2']
     """
-    if not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be in [0, 1), got {dropout}.")
+    check(BELOW_1, dropout=dropout)
     scale = scale_of(rank, alpha, rank_stabilized)
     found = adaptable_layers(module, only, (nn.Linear, nn.Conv2d, nn.MultiheadAttention))
     if any("lora_A_" in name for name, _ in module.named_parameters()):
@@ -133,10 +133,8 @@ def scale_of(rank: int, alpha: float, rank_stabilized: bool) -> float:
     Raises:
         ValueError: a rank below 1, or an alpha of 0 or less.
     """
-    if rank < 1:
-        raise ValueError(f"`rank` must be at least 1, got {rank}.")
-    if not alpha > 0:
-        raise ValueError(f"`alpha` must be positive, got {alpha}.")
+    check(COUNT, rank=rank)
+    check(POSITIVE, alpha=alpha)
     return alpha / (math.sqrt(rank) if rank_stabilized else rank)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from adapt.encoders.encoder import Encoder
 from adapt.encoders.weights import copy_weights, read_weights
+from losses.options import check, is_number
 
 CHANNELS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
@@ -27,8 +28,7 @@ def mobilenet(width: float = 1.0, weights: str | Path | None = None) -> Encoder:
 
     Howard et al., MobileNets, 2017, https://arxiv.org/abs/1704.04861
     """
-    if int(32 * width) < 1:
-        raise ValueError(f"`width` must give at least one channel, 1/32 or more, got {width}.")
+    check(("a number of at least 1/32, which gives one channel", lambda v: is_number(v) and 32 * v >= 1), width=width)
     dim = int(1024 * width)
     first = int(32 * width)
     body = nn.Sequential(OrderedDict(conv1=_convolution(3, first, 3, 2)))

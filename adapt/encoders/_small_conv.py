@@ -3,6 +3,7 @@
 from torch import nn
 
 from adapt.encoders.encoder import Encoder
+from losses.options import COUNT, check
 
 
 def small_conv(channels: int = 3, *, dim: int = 128, width: int = 16) -> Encoder:
@@ -21,8 +22,7 @@ def small_conv(channels: int = 3, *, dim: int = 128, width: int = 16) -> Encoder
     Raises:
         ValueError: sizes below 1.
     """
-    if min(channels, dim, width) < 1:
-        raise ValueError(f"`channels`, `dim` and `width` must be at least 1, got {channels}, {dim} and {width}.")
+    check(COUNT, channels=channels, dim=dim, width=width)
     sizes = (channels, width, 2 * width, 4 * width)
     body = nn.Sequential()
     for number, (before, after, kernel) in enumerate(zip(sizes[:-1], sizes[1:], (5, 3, 3), strict=True), start=1):

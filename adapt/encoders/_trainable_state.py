@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from adapt import store
 from adapt.encoders.encoder import Encoder
 from adapt.encoders.weights import check_values, read_weights
+from losses.options import SHARE, check
 
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
@@ -89,8 +90,7 @@ def interpolate(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: f
     >>> interpolate({"w": torch.tensor([0.0])}, {"w": torch.tensor([4.0])}, 0.25)
     {'w': tensor([1.])}
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"`share` must be in [0, 1], got {share}.")
+    check(SHARE, share=share)
     other = sorted(start.keys() ^ end.keys()) or [n for n in start if start[n].shape != end[n].shape]
     if other:
         raise ValueError(f"`start` and `end` must be of one architecture; they differ in {other[:3]}.")

@@ -1,7 +1,6 @@
 """Files of word vectors: GloVe text, word2vec text and binary."""
 
 import mmap
-import numbers
 import re
 import warnings
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import torch
 
 from adapt.encoders._word_vectors import WordVectors
 from adapt.store import Budget, TooLarge
+from losses.options import COUNT, check, or_none
 
 MARK = b"\xef\xbb\xbf"  # the byte order mark of UTF-8, which some editors write in front
 CHUNK = 1 << 20  # bytes of a block, and of the longest line and word
@@ -64,6 +64,7 @@ def word_vectors(
     Pennington et al., GloVe, 2014, https://aclanthology.org/D14-1162; Mikolov et al., 2013,
     https://arxiv.org/abs/1310.4546"""
     path = Path(path)
+    check(or_none(COUNT), dim=dim, limit=limit)
     if not path.is_file():
         raise FileNotFoundError(f"expected a file of word vectors at `{path}`, and there is none.")
     for option, value, known in (
@@ -73,9 +74,6 @@ def word_vectors(
     ):
         if value not in known:
             raise ValueError(f"`{option}` must be one of {known}, got {value!r}.")
-    for option, number in (("dim", dim), ("limit", limit)):
-        if number is not None and (not isinstance(number, numbers.Integral) or number < 1 or number is True):
-            raise ValueError(f"`{option}` must be None or a whole number of at least 1, got {number!r}.")
     try:
         if (format or ("binary" if path.suffix == ".bin" else "text")) == "binary":
             names, blocks, left_out = _read_binary(path, limit)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from adapt.encoders.encoder import Encoder
+from losses.options import COUNT, check
 
 BUCKETS = 1000  # rows that unknown words share under "hash"
 
@@ -77,6 +78,7 @@ class WordVectors:
         """
         if isinstance(texts, str):
             raise ValueError("`texts` must be a sequence of str, got one str.")
+        check(COUNT, length=length)
         found = torch.zeros(len(texts), length, dtype=torch.int64)
         for row, text in enumerate(texts):
             numbers = [self._id(word) for word in (split or split_words)(text)]

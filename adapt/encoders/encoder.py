@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from adapt.evaluating import evaluating
+from losses.options import COUNT, check
 
 
 class Encoder(nn.Module):
@@ -48,9 +49,8 @@ class Encoder(nn.Module):
         recipe: tuple[str, Mapping[str, Any]] | None = None,
     ):
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"`dim` must be a feature size of at least 1, got {dim}.")
-        self.body, self.dim, self.preprocess = body, dim, preprocess
+        check(COUNT, dim=dim)
+        self.body, self.dim, self.preprocess = body, int(dim), preprocess
         self._head = [head]  # in a list: not a part
         self.classes = None if classes is None else [str(name) for name in classes]
         self.source, self.licence, self._recipe = source, licence, recipe

@@ -17,6 +17,7 @@ from adapt.protocols import MapStyle
 from adapt.streams import Batch
 from adapt.streams.items import ItemForm, batches_of
 from adapt.streams.tree import concatenate
+from losses.options import COUNT, FROM_0, check
 
 FORMAT = "adapt-losses features 3"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -78,7 +79,9 @@ def features(
     rows = len(dataset)
     if rows == 0:
         raise ValueError("`dataset` is empty: there is nothing to encode.")
-    if views < 1 or (views > 1 and augment is None):
+    check(COUNT, views=views, batch_size=batch_size)
+    check(FROM_0, seed=seed)
+    if views > 1 and augment is None:
         raise ValueError(f"`views` must be 1, or more with an `augment` that makes them differ, got {views}.")
     if precision not in ("float32", "bf16"):
         raise ValueError(f"`precision` must be 'float32' or 'bf16', got {precision!r}.")

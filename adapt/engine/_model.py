@@ -27,6 +27,7 @@ from adapt.heads import Score
 from adapt.protocols import MapStyle, Source, expect_head
 from adapt.streams.items import ItemForm
 from adapt.streams.tree import concatenate, map_tensors
+from losses.options import COUNT, FROM_0, check
 
 
 class Model:
@@ -159,6 +160,8 @@ class Model:
         return {"stream": self.stream, "device": self.device, "autocast": bf16}
 
     def _computed(self, head: nn.Module, x: Any, batch_size: int, workers: int) -> Any:
+        check(COUNT, batch_size=batch_size)
+        check(FROM_0, workers=workers)
         data = self._data(x)
         if isinstance(data, BatchRows):
             return self._of_batch(head, data, batch_size)

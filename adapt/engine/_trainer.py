@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from adapt.encoders import synchronize_batch_norm
-from adapt.engine import runtime, state
+from adapt.engine import door, runtime, state
 from adapt.engine._model import Model, model_of_run
 from adapt.engine.callbacks import Callback, calling
 from adapt.engine.card import card_of_run
-from adapt.engine.description import describe
-from adapt.engine.door import check_choice, check_passes, check_streams, check_watched, phases_of
+from adapt.engine.description import describe, plain
 from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, measure, predict, score, unit_of
 from adapt.engine.finite import FiniteCheck
 from adapt.engine.folder import EXIST
@@ -117,20 +116,24 @@ class Trainer:
         device: str | torch.device | None = None,
         progress: bool = True,
     ):
-        check_choice("precision", precision, ("float32", "bf16"))
-        check_choice("passes", passes, ("joint", "separate"))
-        check_choice("exist", exist, EXIST)
-        check_choice("batch_norm", batch_norm, ("global", "rank"))
-        self.phases = phases_of(terms, phases)
+        door.check_choice("precision", precision, ("float32", "bf16"))
+        door.check_choice("passes", passes, ("joint", "separate"))
+        door.check_choice("exist", exist, EXIST)
+        door.check_choice("batch_norm", batch_norm, ("global", "rank"))
+        door.check_factories(optimizer, schedule, encoder_scale)
+        accumulate, clip, ema, seed, keep, log_every, watch_every, save_every = door.checked_numbers(
+            accumulate, clip, ema, seed, keep, log_every=log_every, watch_every=watch_every, save_every=save_every
+        )
+        self.phases = door.phases_of(terms, phases)
         self.streams, self.watch = dict(streams or {}), dict(watch or {})
-        check_streams(self.streams)
+        door.check_streams(self.streams)
         self.readers = Readers(encoder, self.streams, self.phases)
-        check_watched(self.watch, self.readers)
+        door.check_watched(self.watch, self.readers)
         self.unlabelled = unlabelled(self.watch, self.streams)
         self.terms = check_terms(self.phases, self.streams)
         self.device = runtime.start(device)
         self.rank, self.world = runtime.rank(), runtime.world_size()
-        check_passes(self.readers, self.streams, passes, batch_norm)
+        door.check_passes(self.readers, self.streams, passes, batch_norm)
 
         self.encoder = self.readers.module
         self.tasks = TaskBackward(balance, self.encoder, self.phases)
@@ -264,7 +267,7 @@ class Trainer:
             scalars["gradient/norm"] = nn.utils.clip_grad_norm_(update.parameters, self.clip).detach()
         factor = at(self.schedule, progress)
         for group, scale in zip(update.optimizer.param_groups, update.scales, strict=True):
-            group["lr"] = group["initial_lr"] * factor * at(scale, progress)
+            group["lr"] = plain(group["initial_lr"] * factor * at(scale, progress))
             scalars[f"learning_rate/{group.get('name', 'all')}"] = group["lr"]
         update.optimizer.step()
         return scalars

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
+import numpy
 from torch import Tensor, nn
 
 from adapt.protocols import offers
@@ -34,6 +35,19 @@ class Described(Generic[P, R]):
         return self.made_by
 
 
+def plain(value: Any) -> Any:
+    """Return a tree with numbers of Python in place of numbers of numpy: JSON and a checkpoint can hold the tree.
+
+    >>> plain({"lr": numpy.float64(0.5), "betas": (numpy.float32(0.5), 1)})
+    {'lr': 0.5, 'betas': (0.5, 1)}
+    """
+    if isinstance(value, numpy.generic):
+        return value.item()
+    if type(value) is dict:
+        return {plain(k): plain(v) for k, v in value.items()}
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+
+
 def call_text(name: str, **settings: Any) -> str:
     """Return the call of `name` with `settings` as text.
 
@@ -45,6 +59,7 @@ def call_text(name: str, **settings: Any) -> str:
 
 def describe(value: Any) -> str:
     """Return a line about `value`: numbers and texts unchanged, modules with settings, functions by name."""
+    value = plain(value)
     if isinstance(value, Tensor):
         return f"tensor{tuple(value.shape)}"
     if offers(value, MadeBy):

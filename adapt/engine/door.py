@@ -3,19 +3,77 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from adapt.engine import runtime
+from adapt.engine.description import plain
 from adapt.engine.readers import Readers
+from adapt.engine.schedule import WEIGHT, at
 from adapt.engine.term import Phase, Term, flatten
 from adapt.protocols import Source, expect, expect_head
 from adapt.streams import Stream
+from losses.options import AT_LEAST_0, BETWEEN, COUNT, FROM_0, POSITIVE, check, is_number, or_none
 
 
 def check_choice(option: str, value: object, known: Sequence[str]) -> None:
     """Raise unless `value` is among the words known to an option."""
     if value not in known:
         raise ValueError(f"`{option}` must be {' or '.join(repr(k) for k in known)}, got {value!r}.")
+
+
+def checked_numbers(accumulate: Any, clip: Any, ema: Any, seed: Any, keep: Any, **intervals: Any) -> tuple[Any, ...]:
+    """Return the numbers of a trainer as numbers of Python, which a checkpoint can hold, after a look at the ranges.
+
+    Args:
+        intervals: numbers of steps between two events.
+    """
+    check(COUNT, "1 is a step for each batch", accumulate=accumulate)
+    check(or_none(POSITIVE), "None leaves the gradients as they are", clip=clip)
+    check(or_none(BETWEEN), "0.999 is usual, and None keeps no average", ema=ema)
+    check(FROM_0, "any such number names a run", seed=seed)
+    check(COUNT, "a run goes on from the newest checkpoint", keep=keep)
+    check(COUNT, "for never give a number above the steps of the run, such as `10**9`", **intervals)
+    return plain((accumulate, clip, ema, seed, keep, *intervals.values()))
+
+
+def check_factories(optimizer: Any, schedule: Any, encoder_scale: Any) -> None:
+    """Raise unless `optimizer`, `schedule` and `encoder_scale` have the form that a trainer calls."""
+    check_optimizer("`optimizer`", optimizer)
+    if isinstance(schedule, type | str) or not (callable(schedule) or is_number(schedule)):
+        raise TypeError(
+            "`schedule` must be a number or a function from the progress in [0, 1] to a factor on the learning rates, "
+            f"got {shown(schedule)}: give `engine.cosine()`, or `lambda progress: ...`. A scheduler of torch belongs "
+            "to another loop."
+        )
+    check(AT_LEAST_0, "return a factor on the learning rates for each progress in [0, 1]", schedule=at(schedule, 0.0))
+    _check_scale(encoder_scale)
+
+
+def check_optimizer(what: str, factory: Any) -> None:
+    """Raise a TypeError unless `factory` is a function from parameter groups to an optimizer."""
+    if callable(factory) and not isinstance(factory, torch.optim.Optimizer):
+        return
+    name = type(factory).__name__ if isinstance(factory, torch.optim.Optimizer) else "AdamW"
+    raise TypeError(
+        f"{what} must be a function from parameter groups to an optimizer, got {shown(factory)}: the trainer makes the "
+        f"optimizer of its parameters, give `partial(torch.optim.{name}, lr=1e-3)`."
+    )
+
+
+def shown(value: Any) -> str:
+    """Return a short text about a value of a wrong kind, for messages."""
+    if isinstance(value, str | int | float):
+        return repr(value)
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
+def _check_scale(scale: Any) -> None:
+    if isinstance(scale, Mapping):
+        for part in scale.values():
+            _check_scale(part)
+    else:
+        check(WEIGHT, "1 is the rate of the heads, 0 learns nothing", encoder_scale=scale)
 
 
 def phases_of(terms: Sequence[Term | Sequence[Term]] | None, phases: Sequence[Phase] | None) -> list[Phase]:

@@ -16,6 +16,7 @@ from adapt.streams import Stream
 from adapt.streams.items import ItemForm, batches_of
 from adapt.streams.told import groups_told
 from adapt.streams.tree import concatenate, has_list, like_mapping, like_sequence, map_tensors, tensors
+from losses.options import COUNT, FROM_0, check
 
 Unit = Sequence[Any] | Tensor  # the unit of each row: numbers, texts, any values that can be compared
 UNNAMED = "<dataset>"  # the name of the stream where the caller gives no name
@@ -113,6 +114,7 @@ def measure(
         TypeError: a head that lacks a method; measures that are neither tensors nor lists.
     """
     name, form, rows = stream or UNNAMED, ItemForm(label, collate, input), len(dataset)
+    check(FROM_0, first=first)
     asked, mine = expect_head(head), -(-first // runtime.world_size())
     told: Any = head  # a watched set without labels was checked at the door
     done = 0
@@ -204,6 +206,8 @@ def _steps(
     Nothing here holds a step: a batch is freed before the next batch is computed.
     """
     rows, rank, world = len(dataset), runtime.rank(), runtime.world_size()
+    check(COUNT, batch_size=batch_size)
+    check(FROM_0, workers=workers)
     if rows == 0:
         raise ValueError("`dataset` is empty: there is nothing to predict.")
     # every rank gets the same number of rows: the last rows come twice where the number of ranks does not divide

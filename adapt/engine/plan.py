@@ -1,12 +1,13 @@
 """How far a call of `fit` trains, and how long the run is that its schedules follow."""
 
-import operator
 import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from adapt.engine.description import plain
 from adapt.protocols import Source
 from adapt.streams import Stream
+from losses.options import COUNT, check, or_none
 
 
 class Plan(NamedTuple):
@@ -40,8 +41,13 @@ def plan_of(
     if (steps is None) == (epochs is None):
         raise ValueError(f"`fit` takes either `steps` or `epochs`, got steps={steps} and epochs={epochs}.")
     name, asked = ("steps", steps) if epochs is None else ("epochs", epochs)
-    until = whole(f"`{name}`", asked, ": for less give `steps`" if epochs is not None else "")
-    whole_run = until if planned is None else whole("`planned`", planned)
+    check(
+        COUNT,
+        "for less give `steps`" if epochs is not None else "count steps of the run",
+        **{name: asked},
+    )
+    check(or_none(COUNT), planned=planned)
+    until, whole_run = plain((asked, asked if planned is None else planned))  # a checkpoint holds plain numbers
     if whole_run < until:
         raise ValueError(
             f"`planned` is the length of the whole run and must be at least `{name}`, got {whole_run} and {until}."
@@ -52,21 +58,6 @@ def plan_of(
         raise ValueError(f"stream `{other[0]}` is no `Stream` and has no epochs: give `steps`.")
     most = max(s.per_epoch for s in streams.values() if isinstance(s, Stream))
     return Plan(*(-(-number * most // accumulate) for number in (until, whole_run)))
-
-
-def whole(what: str, value: object, remedy: str = "") -> int:
-    """Return a whole number of at least 1 as a plain integer, which a checkpoint can hold.
-
-    Raises:
-        ValueError: another number, or no number.
-    """
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]  # raises for whatever is no whole number
-    except TypeError:
-        number = 0
-    if number < 1 or isinstance(value, bool):
-        raise ValueError(f"{what} must be a whole number of at least 1, got {value!r}{remedy}.")
-    return number
 
 
 def say_what_changes(plan: Plan, done: int, planned: int, *, follows_progress: bool, resumed: bool) -> None:

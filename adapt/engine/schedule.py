@@ -4,8 +4,13 @@ import math
 from collections.abc import Callable
 
 from adapt.engine.description import Described
+from losses.options import AT_LEAST_0, BELOW_1, POSITIVE, SHARE, Rule, check, is_number
 
 Schedule = Callable[[float], float]
+WEIGHT: Rule = (
+    "a number of at least 0, or a function of the progress such as `ramp(1.0)`",
+    lambda v: callable(v) or (is_number(v) and v >= 0),
+)
 
 
 def at(value: float | Schedule, progress: float) -> float:
@@ -21,6 +26,8 @@ def ramp(top: float = 1.0, *, gamma: float = 10.0) -> Schedule:
     >>> round(ramp(1.0)(0.1), 3)
     0.462
     """
+    check(AT_LEAST_0, top=top)
+    check(POSITIVE, gamma=gamma)
     return Described(lambda progress: top * (2 / (1 + math.exp(-gamma * progress)) - 1), f"ramp({top}, gamma={gamma})")
 
 
@@ -33,6 +40,9 @@ def cosine(*, end: float = 0.0, warmup: float = 0.0) -> Schedule:
     >>> cosine()(0.5)
     0.5
     """
+
+    check(SHARE, end=end)
+    check(BELOW_1, warmup=warmup)
 
     def value(progress: float) -> float:
         if progress < warmup:
@@ -51,6 +61,7 @@ def inverse(*, gamma: float = 10.0, power: float = 0.75) -> Schedule:
     >>> inverse()(0.0)
     1.0
     """
+    check(AT_LEAST_0, gamma=gamma, power=power)
     return Described(lambda progress: (1 + gamma * progress) ** -power, f"inverse(gamma={gamma}, power={power})")
 
 
@@ -60,4 +71,7 @@ def switch(before: float, after: float, *, at: float) -> Schedule:
     >>> switch(1.0, 100.0, at=0.1)(0.05), switch(1.0, 100.0, at=0.1)(0.1)
     (1.0, 100.0)
     """
+    check(AT_LEAST_0, before=before)
+    check(WEIGHT, after=after)
+    check(SHARE, at=at)
     return Described(lambda progress: before if progress < at else after, f"switch({before}, {after}, at={at})")

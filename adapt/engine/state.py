@@ -11,6 +11,7 @@ from torch import Tensor
 from adapt.engine import checkpoint, runtime
 from adapt.engine.callbacks import calling
 from adapt.engine.configuration import configuration
+from adapt.engine.description import plain
 from adapt.engine.finite import check_weights
 from adapt.engine.model_checkpoint import facts_of_run
 
@@ -31,7 +32,7 @@ def save(trainer: "Trainer", path: str | Path | None) -> Path:
     check_weights(trainer.step, weights)
     target = trainer.checkpoints / checkpoint.name(trainer.step) if path is None else Path(path)
     if trainer.rank == 0:
-        checkpoint.write(target, weights, _state(trainer))
+        checkpoint.write(target, weights, plain(_state(trainer)))
         if path is None:
             checkpoint.keep_newest(trainer.checkpoints, trainer.keep)
     runtime.wait()

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from adapt.engine.description import describe
-from adapt.engine.schedule import Schedule
+from adapt.engine.schedule import WEIGHT, Schedule
 from adapt.engine.step import Step, unknown_stream
 from adapt.protocols import Source, offers
+from losses.options import COUNT, check
 
 
 class Outcome(NamedTuple):
@@ -67,6 +68,7 @@ class Term:
     ):
         if not callable(loss):
             raise TypeError(f"`loss` of term `{name}` must be callable with a step, got {type(loss).__name__}.")
+        check(WEIGHT, weight=weight)
         self.name, self.loss, self.weight, self.task = name, loss, weight, task
         self.streams = None if streams is None else tuple(streams)
         self.layers, self.supervises = tuple(layers), tuple(supervises)
@@ -115,8 +117,7 @@ class Phase:
         self.optimizer, self.name = optimizer, name
         if not self.terms:
             raise ValueError(f"phase `{name}` has no terms: give it at least one.")
-        if repeat < 1:
-            raise ValueError(f"`repeat` of phase `{name}` must be at least 1, got {repeat}.")
+        check(COUNT, repeat=repeat)
         asked = [names for names in (term.streams for term in self.terms) if names is not None]
         everything = len(asked) < len(self.terms)
         self.streams = None if everything else tuple(dict.fromkeys(name for names in asked for name in names))

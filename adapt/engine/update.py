@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from adapt.engine.description import describe
+from adapt.engine.description import describe, plain
 from adapt.engine.readers import Encoders
 from adapt.engine.schedule import Schedule
 from adapt.engine.term import Phase, Term
@@ -169,8 +169,9 @@ def _optimizer(optimizer: torch.optim.Optimizer) -> str:
     for group in optimizer.param_groups:
         own = {**group, "lr": group["initial_lr"]}
         other = {k: v for k, v in own.items() if k in optimizer.defaults and v != optimizer.defaults[k]}
-        groups.append(f"{group.get('name', 'group')}: {len(group['params'])} tensors{f' {other}' if other else ''}")
-    return f"{type(optimizer).__name__} {optimizer.defaults} ({', '.join(groups)})"
+        shown = f" {plain(other)}" if other else ""
+        groups.append(f"{group.get('name', 'group')}: {len(group['params'])} tensors{shown}")
+    return f"{type(optimizer).__name__} {plain(optimizer.defaults)} ({', '.join(groups)})"
 
 
 def averaged(model: nn.Module, decay: float | None) -> torch.optim.swa_utils.AveragedModel | None:

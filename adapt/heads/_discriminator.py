@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
-from adapt.heads.sizes import check_count, check_features
+from adapt.heads.sizes import check_features
 from adapt.protocols import HasDim, dim_of
+from losses.options import COUNT, check
 
 
 class Discriminator(nn.Module):
@@ -22,7 +23,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, encoder: HasDim | int, *, hidden: int = 256):
         super().__init__()
-        check_count("`hidden`", hidden)
+        check(COUNT, hidden=hidden)
         self.dim, self.hidden = dim_of(encoder), hidden
         self.layers = nn.Sequential(
             nn.Linear(self.dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)

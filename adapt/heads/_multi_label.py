@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from adapt.heads.areas import area
 from adapt.heads.labels import MISSING, masked, mean_of_present, present
 from adapt.heads.score import Score, ratio
-from adapt.heads.sizes import check_dropout, check_features, names_of
+from adapt.heads.sizes import check_features, names_of
 from adapt.protocols import HasDim, dim_of
+from losses.options import BELOW_1, check
 
 
 class MultiLabel(nn.Module):
@@ -37,7 +38,7 @@ class MultiLabel(nn.Module):
 
     def __init__(self, encoder: HasDim | int, labels: int | Sequence[str], *, dropout: float = 0.0):
         super().__init__()
-        check_dropout(dropout)
+        check(BELOW_1, dropout=dropout)
         self.names, self.dim = names_of(labels, "`labels`", least=1), dim_of(encoder)
         self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(self.dim, len(self.names))
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from adapt.heads.labels import masked, mean_of_present, present
 from adapt.heads.observations import number_summary
 from adapt.heads.score import Score, average
-from adapt.heads.sizes import check_count, check_dropout, check_features
+from adapt.heads.sizes import check_features
 from adapt.protocols import HasDim, dim_of
+from losses.options import BELOW_1, COUNT, check
 
 
 class Regressor(nn.Module):
@@ -53,8 +54,8 @@ class Regressor(nn.Module):
         scale: str | Sequence[Any] | None = "natural",
     ):
         super().__init__()
-        check_count("`outputs`", outputs)
-        check_dropout(dropout)
+        check(COUNT, outputs=outputs)
+        check(BELOW_1, dropout=dropout)
         self.dim, self.outputs, self.dropout = dim_of(encoder), outputs, nn.Dropout(dropout)
         self.linear = nn.Linear(self.dim, outputs)
         self.mean: Tensor

@@ -14,9 +14,10 @@ from adapt.heads.class_values import calibration_error, class_values, confidence
 from adapt.heads.labels import MISSING, check_range, complete, mean_of_present, present, whole_numbers
 from adapt.heads.observations import class_summary, observe_classes
 from adapt.heads.score import Score, proportion
-from adapt.heads.sizes import check_dropout, check_features, names_of
+from adapt.heads.sizes import check_features, names_of
 from adapt.heads.weighing import Weight, balanced, check_smoothing, check_weight, tensor_of
 from adapt.protocols import HasDim, dim_of
+from losses.options import BELOW_1, WHOLE, check
 
 
 class Classifier(nn.Module):
@@ -57,7 +58,7 @@ class Classifier(nn.Module):
         label_smoothing: float = 0.0,
     ):
         super().__init__()
-        check_dropout(dropout)
+        check(BELOW_1, dropout=dropout)
         self.names = names_of(classes)
         self.weight, self.label_smoothing = check_weight(weight, self.names), check_smoothing(label_smoothing)
         self.classes, self.dim = len(self.names), dim_of(encoder)
@@ -189,6 +190,7 @@ def class_cross_entropy(logits: Tensor, labels: Tensor, missing: int = MISSING) 
         labels: ``(...)`` integers.
         missing: the label that does not count.
     """
+    check(WHOLE, missing=missing)
     labels = labels.long()
     if labels.ndim == 1 and complete(labels, missing):  # saves eight small operations
         return F.cross_entropy(logits, labels)

@@ -1,8 +1,12 @@
 """Checks of the sizes and options that heads are made with, and of the features that heads receive."""
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 
+import numpy
 from torch import Tensor
+
+from losses.options import is_whole
 
 
 def names_of(classes: int | Sequence[str], what: str = "`classes`", *, least: int = 2) -> list[str]:
@@ -17,25 +21,15 @@ def names_of(classes: int | Sequence[str], what: str = "`classes`", *, least: in
         TypeError: one text, or something else than a number or names.
         ValueError: fewer than `least`.
     """
-    if isinstance(classes, str | bool) or not isinstance(classes, int | Iterable):
+    if isinstance(classes, Tensor | numpy.ndarray) and classes.ndim == 0 and is_whole(classes.item(), 0):
+        classes = int(classes)  # as in `y.max() + 1`
+    if isinstance(classes, str | bool) or not isinstance(classes, Integral | Iterable):
         raise TypeError(f"{what} must be a number or a list of names, got {classes!r}.")
-    names = [str(name) for name in (range(classes) if isinstance(classes, int) else classes)]
+    names = [str(name) for name in (range(classes) if isinstance(classes, Integral) else classes)]
     if len(names) < least:
-        found = classes if isinstance(classes, int) else len(names)
+        found = classes if isinstance(classes, Integral) else len(names)
         raise ValueError(f"{what} must be at least {least}, got {found}.")
     return names
-
-
-def check_count(what: str, value: int, *, least: int = 1) -> None:
-    """Raise a ValueError unless `value` is a whole number of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{what} must be a whole number of at least {least}, got {value!r}.")
-
-
-def check_dropout(dropout: float) -> None:
-    """Raise a ValueError unless `dropout` is in [0, 1)."""
-    if not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be in [0, 1), got {dropout}.")
 
 
 def check_features(features: Tensor, dim: int) -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from adapt.heads.score import Score
-from adapt.heads.sizes import check_count
 from adapt.protocols import HasDim, dim_of, expect_head
+from losses.options import COUNT, FROM_0, check
 
 
 class WithTaskLayers(nn.Module):
@@ -103,7 +103,7 @@ class Bottleneck(nn.Module):
 
     def __init__(self, encoder: HasDim | int, *, hidden: int = 32):
         super().__init__()
-        check_count("`hidden`", hidden)
+        check(COUNT, hidden=hidden)
         self.dim = dim_of(encoder)
         self.down, self.up = nn.Linear(self.dim, hidden), nn.Linear(hidden, self.dim)
         nn.init.zeros_(self.up.weight)
@@ -134,7 +134,7 @@ class Attention(nn.Module):
 
     def __init__(self, encoder: HasDim | int, *, hidden: int = 32):
         super().__init__()
-        check_count("`hidden`", hidden)
+        check(COUNT, hidden=hidden)
         self.dim, self.hidden = dim_of(encoder), hidden
         self.mask = nn.Sequential(nn.Linear(self.dim, hidden), nn.ReLU(), nn.Linear(hidden, self.dim), nn.Sigmoid())
 
@@ -160,8 +160,8 @@ class Experts(nn.Module):
 
     def __init__(self, encoder: HasDim | int, count: int = 4, *, hidden: int = 64):
         super().__init__()
-        check_count("`count`", count)
-        check_count("`hidden`", hidden)
+        check(COUNT, count=count)
+        check(COUNT, hidden=hidden)
         self.dim, self.count, self.hidden = dim_of(encoder), count, hidden
         self.networks = nn.ModuleList(
             nn.Sequential(nn.Linear(self.dim, hidden), nn.ReLU(), nn.Linear(hidden, self.dim)) for _ in range(count)
@@ -204,7 +204,7 @@ class Gated(nn.Module):
         super().__init__()
         if not isinstance(shared, Experts):
             raise TypeError(f"`shared` must be heads.Experts, got {type(shared).__name__}.")
-        check_count("`own`", own, least=0)
+        check(FROM_0, own=own)
         self.shared, self.dim = shared, shared.dim
         self.own = Experts(shared.dim, own) if own else None
         self.gate = nn.Linear(shared.dim, shared.count + own)

@@ -11,8 +11,9 @@ from adapt.heads.class_values import BINS, bin_of, class_values, confidence_of, 
 from adapt.heads.classifier import class_cross_entropy
 from adapt.heads.labels import check_range, present, whole_numbers
 from adapt.heads.score import Score, ratio
-from adapt.heads.sizes import check_dropout, check_features, names_of
+from adapt.heads.sizes import check_features, names_of
 from adapt.protocols import HasDim, dim_of
+from losses.options import BELOW_1, WHOLE, check
 
 
 class TokenClassifier(nn.Module):
@@ -43,7 +44,8 @@ class TokenClassifier(nn.Module):
 
     def __init__(self, encoder: HasDim | int, classes: int | Sequence[str], *, missing: int = -1, dropout: float = 0.0):
         super().__init__()
-        check_dropout(dropout)
+        check(BELOW_1, dropout=dropout)
+        check(WHOLE, missing=missing)
         self.names = names_of(classes)
         self.classes, self.dim = len(self.names), dim_of(encoder)
         if 0 <= missing < self.classes:

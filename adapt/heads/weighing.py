@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from adapt.heads.labels import present
+from losses.options import AT_LEAST_0, BELOW_1, check, each
 
 Weight = Literal["balanced"] | Sequence[float] | None
 
@@ -25,6 +26,8 @@ def check_weight(weight: Weight | Tensor, names: Sequence[str]) -> Literal["bala
         if weight != "balanced":
             raise ValueError(f'`weight` must be "balanced" or one number per class, got {weight!r}.')
         return "balanced"
+    if not isinstance(weight, Tensor):
+        check(each(AT_LEAST_0), 'give one number per class, or "balanced"', weight=weight)
     found = weight.detach().cpu().double() if isinstance(weight, Tensor) else torch.tensor(numpy.asarray(weight, float))
     if found.shape != (len(names),) or not found.isfinite().all() or found.min() < 0 or not found.any():
         shown = found.tolist() if found.numel() <= 10 else f"shape {tuple(found.shape)}"
@@ -42,8 +45,7 @@ def check_smoothing(label_smoothing: float) -> float:
     Raises:
         ValueError: a smoothing outside [0, 1).
     """
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"`label_smoothing` must be in [0, 1), got {label_smoothing}: torch's usual value is 0.1.")
+    check(BELOW_1, "torch's usual value is 0.1", label_smoothing=label_smoothing)
     return float(label_smoothing)
 
 

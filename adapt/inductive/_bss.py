@@ -7,7 +7,7 @@ from torch import Tensor
 import losses
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
-from adapt.heads.sizes import check_count
+from losses.options import COUNT, check
 
 
 def bss(*, on: str, count: int = 1, weight: float | Schedule = 1e-3, name: str = "bss") -> Term:
@@ -24,7 +24,7 @@ def bss(*, on: str, count: int = 1, weight: float | Schedule = 1e-3, name: str =
 
     Chen et al., 2019, https://papers.nips.cc/paper/2019/hash/c6bff625bdb0393992c9d4db0c6bbe45-Abstract.html
     """
-    check_count("`count`", count)
+    check(COUNT, count=count)
     return Term(name, partial(_shrinkage, on=on, count=count), weight, streams=[on])
 
 

@@ -10,10 +10,10 @@ import losses
 from adapt.encoders import Encoder
 from adapt.engine import Step, Term, predict
 from adapt.engine.schedule import Schedule
-from adapt.heads.sizes import check_count
-from adapt.inductive._doors import expect_labels, expect_positive, labels_of, pretrained_head
+from adapt.inductive._doors import expect_labels, labels_of, pretrained_head
 from adapt.protocols import MapStyle
 from adapt.streams import Stream
+from losses.options import COUNT, POSITIVE, check
 
 
 def co_tuning(
@@ -78,7 +78,7 @@ def relationship(
     classes: int,
     *,
     source: MapStyle | None = None,
-    temperature: float = 1.0,
+    temperature: float | Tensor = 1.0,
     batch_size: int = 256,
     device: torch.device | str = "cpu",
 ) -> Tensor:
@@ -101,8 +101,8 @@ def relationship(
         TypeError: a module that is no encoder.
         ValueError: an encoder without the pretrained head, rows without labels, a `temperature` that is not positive.
     """
-    expect_positive("temperature", temperature)
-    check_count("`classes`", classes)
+    check(POSITIVE, temperature=float(temperature) if isinstance(temperature, Tensor) else temperature)
+    check(COUNT, classes=classes, batch_size=batch_size)
     head = deepcopy(pretrained_head(encoder)).to(device)
     calibration: float | Tensor = temperature
     if source is not None:

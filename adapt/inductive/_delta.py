@@ -9,8 +9,9 @@ import losses
 from adapt.encoders import Encoder, FrozenCopy
 from adapt.engine import Step, Term, predict
 from adapt.engine.schedule import Schedule
-from adapt.inductive._doors import expect_encoder, expect_positive, labels_of
+from adapt.inductive._doors import expect_encoder, labels_of
 from adapt.protocols import MapStyle, expect_head
+from losses.options import COUNT, POSITIVE, check
 
 
 def delta(
@@ -114,7 +115,8 @@ def channel_attention(
     """
     expect_encoder(encoder)
     task = expect_head(head)
-    expect_positive("scale", scale)
+    check(POSITIVE, scale=scale)
+    check(COUNT, batch_size=batch_size)
     names = list(encoder.layers if layers is None else layers)
     if unknown := [layer for layer in names if layer not in encoder.layers]:
         raise ValueError(f"`layers` must name layers of the encoder ({list(encoder.layers)}), got {unknown}.")

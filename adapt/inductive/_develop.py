@@ -18,6 +18,7 @@ from adapt.protocols import MapStyle, expect_head
 from adapt.streams import Stream
 from adapt.streams.items import split
 from adapt.streams.memory import columns
+from losses.options import COUNT, check
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def develop(
     """
     expect_encoder(encoder)
     asked = expect_head(head)
+    check(COUNT, steps=steps, batch_size=batch_size)
     check_labelled("`held_out`", held_out)
     stream = Stream(source, min(batch_size, number_of_rows(source, "`source`")))
     trainer = Trainer(

@@ -64,12 +64,6 @@ def expect_labels(streams: Mapping[str, Stream], on: str, term: str) -> None:
         )
 
 
-def expect_positive(name: str, value: float) -> None:
-    """Raise a ValueError unless the option is above 0."""
-    if not value > 0:
-        raise ValueError(f"`{name}` must be positive, got {value}: leave the option out for its default.")
-
-
 def number_of_rows(dataset: MapStyle, what: str) -> int:
     """Return the length of a map-style dataset."""
     if not isinstance(dataset, Sized):

@@ -17,6 +17,7 @@ from adapt.inductive._probe import expect_one_kind, folds_of
 from adapt.inductive._transfer import transfer
 from adapt.protocols import MapStyle
 from adapt.streams.tree import concatenate
+from losses.options import ABOVE_0, FROM_0, check, each, whole
 
 Strategy = str | int | Sequence[str]
 
@@ -88,14 +89,14 @@ def interpolated_fine_tuning(
     https://arxiv.org/abs/2109.01903
     """
     expect_adaptable(encoder)
-    if not learn or isinstance(learn, str) or folds < 2:
+    check(each(ABOVE_0), shares=shares)
+    check(whole(2), folds=folds)
+    check(FROM_0, seed=seed)
+    if not isinstance(learn, list | tuple) or not learn:
+        raise ValueError(f"`learn` must be a list of at least one strategy, got {learn!r}: write `[{learn!r}]`.")
+    if options.get("start", "probe") != "probe":
         raise ValueError(
-            f"`learn` must be a sequence of at least one strategy and `folds` at least 2, got {learn!r} and {folds}."
-        )
-    if not shares or min(shares) <= 0 or max(shares) > 1 or options.get("start", "probe") != "probe":
-        raise ValueError(
-            f'`shares` must lie in (0, 1] and `start` be "probe", where the line begins; got {list(shares)} and '
-            f"{options.get('start', 'probe')!r}."
+            f'`start` must be "probe", where the line begins, got {options["start"]!r}: leave `start` out.'
         )
     expect_one_kind(classes, outputs)
     labels = labels_in(train, "`train`")

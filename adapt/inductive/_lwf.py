@@ -9,7 +9,8 @@ from adapt import protocols
 from adapt.encoders import Encoder, FrozenCopy
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
-from adapt.inductive._doors import expect_encoder, expect_positive, pretrained_head
+from adapt.inductive._doors import expect_encoder, pretrained_head
+from losses.options import POSITIVE, check
 
 
 def lwf(
@@ -42,7 +43,7 @@ def lwf(
     Li and Hoiem, Learning without Forgetting (LwF), 2016, https://arxiv.org/abs/1606.09282
     """
     expect_encoder(encoder)
-    expect_positive("temperature", temperature)
+    check(POSITIVE, temperature=temperature)
     head = pretrained_head(encoder) if head is None else head
     start = FrozenCopy(nn.Sequential(encoder, head))
     loss = Distillation(deepcopy(head).requires_grad_(True), start, on, temperature)
@@ -78,7 +79,7 @@ def distillation(
         head, protocols.HasClasses, "`head`",
         "take `heads.Classifier(encoder, classes=...)`, or compare features with `inductive.feature_distillation`",
     )  # fmt: skip
-    expect_positive("temperature", temperature)
+    check(POSITIVE, temperature=temperature)
     return Term(name, Distillation(head, FrozenCopy(teacher), on, temperature), weight, streams=[on])
 
 

@@ -14,6 +14,7 @@ from adapt.heads import Classifier, Regressor
 from adapt.heads.weighing import Weight
 from adapt.inductive.solvers import Logistic, Ridge
 from adapt.randomness import keyed_seed
+from losses.options import FROM_0, POSITIVE, check, each, or_none, whole
 
 PENALTIES = tuple(float(p) for p in numpy.logspace(1, -4, 10))
 Solver = Logistic | Ridge
@@ -99,8 +100,9 @@ def probe(
     https://arxiv.org/abs/2202.10054
     """
     head = _head_for(features, labels, classes, outputs)
-    if not penalties or min(penalties) <= 0 or (folds is not None and folds < 2):
-        raise ValueError(f"`penalties` must be positive and `folds` at least 2, got {list(penalties)} and {folds}.")
+    check(each(POSITIVE), penalties=penalties)
+    check(or_none(whole(2)), folds=folds)
+    check(FROM_0, seed=seed)
     x = features.detach().cpu().double().numpy()
     mean, deviation = x.mean(0), x.std(0)
     deviation[deviation <= 1e-12 * numpy.abs(x).max(initial=1e-300)] = 1
@@ -163,7 +165,7 @@ def head_of(
     """
     expect_one_kind(classes, outputs)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(int(seed))
         return Regressor(encoder, outputs or 0) if classes is None else Classifier(encoder, classes, weight=weight)
 
 

@@ -1,12 +1,13 @@
 """The part of a pretrained encoder that learns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from adapt.encoders import Encoder, GlobalBatchNorm
+from adapt.engine.description import plain
 from adapt.inductive._doors import expect_adaptable
 
 NORMS = (_BatchNorm, GlobalBatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.instancenorm._InstanceNorm)
@@ -54,6 +55,7 @@ def strategy(
     Adaptation to Distribution Shifts, 2023, https://arxiv.org/abs/2210.11466
     """
     expect_adaptable(encoder)
+    learn = plain(learn)
     if batch_norm not in ("frozen", "follow"):
         raise ValueError(f'`batch_norm` must be "frozen" or "follow", got {batch_norm!r}.')
     modules = dict(encoder.body.named_modules())
@@ -84,7 +86,7 @@ def _learning(encoder: Encoder, learn: str | int | Sequence[str]) -> set[str]:
         return set()
     if learn == "full" or learn in PARTIAL:
         return set(modules)
-    if isinstance(learn, str) or isinstance(learn, bool):
+    if isinstance(learn, str | bool | Mapping) or not isinstance(learn, int | Collection):
         raise ValueError(
             f'`learn` must be "probe", "full", "bias", "norm", "adapters", a number of layers or a sequence of names, '
             f"got {learn!r}."

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 import losses
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
-from adapt.heads.sizes import check_count
-from adapt.inductive._doors import expect_labels, expect_positive
+from adapt.inductive._doors import expect_labels
 from adapt.protocols import HasDim, dim_of
 from adapt.streams import Stream
+from losses.options import COUNT, POSITIVE, check
 
 
 def supervised_contrastive(
@@ -42,10 +42,10 @@ def supervised_contrastive(
     https://arxiv.org/abs/2011.01403 and Zhong et al., Bi-tuning, 2020, https://arxiv.org/abs/2011.06182
     """
     dim = dim_of(encoder)
-    expect_positive("temperature", temperature)
+    check(POSITIVE, temperature=temperature)
     project: nn.Module = nn.Identity()
     if projection is not None:
-        check_count("`projection`", projection)
+        check(COUNT, projection=projection)
         project = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, projection))
     return Term(name, SupervisedContrastive(project, on, temperature, name), weight, streams=[on])
 

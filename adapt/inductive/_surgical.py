@@ -9,10 +9,10 @@ from adapt.encoders import Encoder
 from adapt.engine import Step
 from adapt.engine.evaluate import check_labelled
 from adapt.evaluating import evaluating
-from adapt.heads.sizes import check_count
 from adapt.inductive._doors import expect_encoder, number_of_rows
 from adapt.protocols import MapStyle, expect_head
 from adapt.streams import Stream
+from losses.options import COUNT, check
 
 
 def surgical(
@@ -56,7 +56,7 @@ def surgical(
     """
     expect_encoder(encoder)
     task = expect_head(head)
-    check_count("`batches`", batches)
+    check(COUNT, batches=batches, batch_size=batch_size)
     check_labelled("`dataset`", dataset)
     layers = {name: parameters for name, parameters in encoder.parameters_of().items() if parameters}
     stream = Stream(dataset, min(batch_size, number_of_rows(dataset, "`dataset`")))

@@ -13,15 +13,16 @@ from adapt.engine._supervised import supervised
 from adapt.engine.card import card_of_rows
 from adapt.engine.model_data import first_inputs, preparation_of
 from adapt.heads import Classifier, Regressor
-from adapt.heads.sizes import check_count, names_of
+from adapt.heads.sizes import names_of
 from adapt.heads.weighing import Weight
 from adapt.inductive._direct import direct
-from adapt.inductive._doors import expect_adaptable, expect_positive, labels_in, number_of_rows
+from adapt.inductive._doors import expect_adaptable, labels_in, number_of_rows
 from adapt.inductive._probe import expect_one_kind, head_of, probe
 from adapt.inductive._strategy import PARTIAL, strategy
 from adapt.protocols import MapStyle
 from adapt.streams import Stream
 from adapt.streams.items import ItemForm
+from losses.options import COUNT, FROM_0, POSITIVE, check
 
 
 def transfer(
@@ -84,9 +85,9 @@ def transfer(
     https://arxiv.org/abs/2202.10054
     """
     expect_adaptable(encoder)
-    check_count("`epochs`", epochs)
-    check_count("`batch_size`", batch_size)
-    expect_positive("rate", rate)
+    check(COUNT, epochs=epochs, batch_size=batch_size)
+    check(FROM_0, seed=seed)
+    check(POSITIVE, rate=rate)
     expect_one_kind(classes, outputs)
     if classes is not None:
         names_of(classes)

@@ -6,6 +6,7 @@ from adapt.encoders import Encoder
 from adapt.engine import switch
 from adapt.engine.schedule import Schedule
 from adapt.inductive._doors import expect_encoder
+from losses.options import ABOVE_0, BETWEEN, POSITIVE, check
 
 
 def layer_decay(encoder: Encoder, decay: float = 0.8, *, top: float = 1.0) -> dict[str, float]:
@@ -26,8 +27,8 @@ def layer_decay(encoder: Encoder, decay: float = 0.8, *, top: float = 1.0) -> di
     https://arxiv.org/abs/1801.06146
     """
     expect_encoder(encoder)
-    if not 0 < decay <= 1 or not top > 0:
-        raise ValueError(f"`decay` must be in (0, 1] and `top` positive, got {decay} and {top}.")
+    check(ABOVE_0, decay=decay)
+    check(POSITIVE, top=top)
     layers = list(encoder.parameters_of())
     return {name: top * decay ** (len(layers) - 1 - i) for i, name in enumerate(layers)}
 
@@ -56,12 +57,13 @@ def gradual(
     https://arxiv.org/abs/1801.06146
     """
     expect_encoder(encoder)
-    if not 0 < until < 1:
-        raise ValueError(f"`until` must be in (0, 1), got {until}.")
+    check(BETWEEN, until=until)
     layers = list(encoder.parameters_of())
     scales = scale if isinstance(scale, Mapping) else dict.fromkeys(layers, scale)
     if list(scales) != layers:
         raise ValueError(f"`scale` must name the encoder's layers {layers}, got {list(scales)}.")
+    for value in scales.values():
+        check(POSITIVE, scale=value)
     return {
         name: switch(0.0, scales[name], at=until * (len(layers) - i) / len(layers)) for i, name in enumerate(layers)
     }

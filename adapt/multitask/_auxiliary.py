@@ -5,7 +5,7 @@ from torch import Tensor
 
 from adapt.engine.description import call_text
 from adapt.multitask._from_gramian import At, check_at
-from adapt.multitask.task_weights import check_not_negative
+from losses.options import FROM_0, check
 
 
 def auxiliary(*, main: int = 0, hard: bool = False, at: At = "features") -> "Auxiliary":
@@ -37,7 +37,7 @@ class Auxiliary:
     """The balance of :func:`auxiliary`."""
 
     def __init__(self, main: int, hard: bool, at: At):
-        check_not_negative(main=main)
+        check(FROM_0, main=main)
         check_at(at)
         self.main, self.hard, self.at = main, hard, at
         self.made_by = call_text("auxiliary", main=main, hard=hard, at=at)

@@ -8,7 +8,7 @@ from numpy import ndarray
 from adapt.engine.description import call_text
 from adapt.multitask._from_gramian import At, FromGramian, norms_and_cosines
 from adapt.multitask._mgda import shortest
-from adapt.multitask.task_weights import check_not_negative
+from losses.options import AT_LEAST_0, check
 
 
 def cagrad(*, radius: float = 0.5, at: At = "parameters") -> FromGramian:
@@ -31,7 +31,7 @@ def cagrad(*, radius: float = 0.5, at: At = "parameters") -> FromGramian:
 
     Liu et al., Conflict-Averse Gradient Descent for Multi-task Learning, 2021, https://arxiv.org/abs/2110.14048
     """
-    check_not_negative(radius=radius)
+    check(AT_LEAST_0, radius=radius)
     made_by = call_text("cagrad", radius=radius, at=at)
     return FromGramian(lambda G: len(G) * combine(G, radius), at, independent=True, made_by=made_by)
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from adapt.engine.description import call_text
-from adapt.multitask.task_weights import check_positive, present, shares
+from adapt.multitask.task_weights import present, shares
+from losses.options import COUNT, POSITIVE, check
 
 
 def dwa(*, window: int = 100, temperature: float = 2.0) -> "Dwa":
@@ -41,7 +42,8 @@ class Dwa(nn.Module):
 
     def __init__(self, window: int, temperature: float):
         super().__init__()
-        check_positive(window=window, temperature=temperature)
+        check(COUNT, window=window)
+        check(POSITIVE, temperature=temperature)
         self.window, self.temperature = window, temperature
         self.made_by = call_text("dwa", window=window, temperature=temperature)
         for name in ("means", "sums", "counts"):

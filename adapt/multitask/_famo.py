@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from adapt.engine.description import call_text
-from adapt.multitask.task_weights import check_not_negative, check_positive, normalized, present
+from adapt.multitask.task_weights import normalized, present
+from losses.options import AT_LEAST_0, POSITIVE, check
 
 
 def famo(*, rate: float = 0.025, decay: float = 1e-3, floor: float = 1e-8) -> "Famo":
@@ -47,8 +48,8 @@ class Famo(nn.Module):
 
     def __init__(self, rate: float, decay: float, floor: float):
         super().__init__()
-        check_positive(rate=rate, floor=floor)
-        check_not_negative(decay=decay)
+        check(POSITIVE, rate=rate, floor=floor)
+        check(AT_LEAST_0, decay=decay)
         self.rate, self.decay, self.floor = rate, decay, floor
         self.made_by = call_text("famo", rate=rate, decay=decay, floor=floor)
         for name in ("logits", "before", "known", "first", "second", "calls"):

@@ -5,7 +5,7 @@ from numpy import ndarray
 
 from adapt.engine.description import call_text
 from adapt.multitask._from_gramian import At, FromGramian, norms_and_cosines, solve
-from adapt.multitask.task_weights import check_positive
+from losses.options import POSITIVE, check
 
 
 def nash_mtl(*, at: At = "features") -> FromGramian:
@@ -44,7 +44,7 @@ def fairgrad(*, alpha: float = 2.0, at: At = "features") -> FromGramian:
 
     Ban and Ji, Fair Resource Allocation in Multi-Task Learning, 2024, https://arxiv.org/abs/2402.15638
     """
-    check_positive(alpha=alpha)
+    check(POSITIVE, alpha=alpha)
     return FromGramian(lambda G: bargain(G, alpha), at, made_by=call_text("fairgrad", alpha=alpha, at=at))
 
 

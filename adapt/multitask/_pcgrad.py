@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from adapt.engine.description import call_text
 from adapt.multitask._from_gramian import At, FromGramian, check_at
 from adapt.randomness import keyed_seed
+from losses.options import FROM_0, check
 
 
 def pcgrad(*, at: At = "parameters", seed: int = 0) -> "PcGrad":
@@ -43,6 +44,7 @@ class PcGrad(nn.Module):
     def __init__(self, at: At, seed: int):
         super().__init__()
         check_at(at)
+        check(FROM_0, seed=seed)
         self._at = (at,)  # in a tuple: the encoder saves its own module
         self.seed, self.made_by = seed, call_text("pcgrad", at=at, seed=seed)
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))

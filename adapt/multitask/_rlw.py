@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from adapt.engine.description import call_text
 from adapt.multitask.task_weights import present, shares
 from adapt.randomness import keyed_seed
+from losses.options import FROM_0, check
 
 
 def rlw(*, seed: int = 0) -> "Rlw":
@@ -30,6 +31,7 @@ class Rlw(nn.Module):
 
     def __init__(self, seed: int):
         super().__init__()
+        check(FROM_0, seed=seed)
         self.seed, self.made_by = seed, call_text("rlw", seed=seed)
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 

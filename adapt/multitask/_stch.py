@@ -3,8 +3,9 @@
 from torch import Tensor
 
 from adapt.engine.description import Described, call_text
-from adapt.multitask.task_weights import check_positive, present, shares
+from adapt.multitask.task_weights import present, shares
 from adapt.protocols import Balance
+from losses.options import POSITIVE, check
 
 
 def stch(*, smoothing: float = 0.5, floor: float = 1e-8) -> Balance:
@@ -33,7 +34,7 @@ def stch(*, smoothing: float = 0.5, floor: float = 1e-8) -> Balance:
     >>> stch()(torch.tensor([1.0, 3.0]))
     tensor([0.5000, 1.5000])
     """
-    check_positive(smoothing=smoothing, floor=floor)
+    check(POSITIVE, smoothing=smoothing, floor=floor)
 
     def weigh(losses: Tensor, gram: Tensor | None = None) -> Tensor:
         return shares((1 / smoothing - 1) * losses.clamp_min(floor).log(), present(losses))

@@ -13,6 +13,7 @@ from adapt.engine.schedule import Schedule
 from adapt.heads.labels import MISSING
 from adapt.protocols import HasClasses, LearnsFromLabels, MasksMissing, Source, expect_head, offers
 from adapt.streams import Batch
+from losses.options import FROM_0, POSITIVE, WHOLE, check, is_whole
 
 
 class HasMissing(Protocol):
@@ -95,6 +96,8 @@ class Task(nn.Module):
     def __init__(self, name: str, head: nn.Module, on: str, label: int | str | None, missing: int, scale: float | str):
         super().__init__()
         check_scale(scale, name)
+        check(("the column, the key, or None where a row has one label", _is_label), label=label)
+        check(WHOLE, missing=missing)
         self.head: Any = expect_head(head)  # Any: a module and a `Head` at once, which no Python type can say
         self.head_masks = offers(head, MasksMissing)  # the head's loss leaves missing labels out
         self.missing: int = head.missing if offers(head, HasMissing) else missing
@@ -197,8 +200,12 @@ def labelled_rows(y: Tensor, missing: int) -> Tensor:
     return known.flatten(1).all(1) if y.ndim > 1 else known
 
 
+def _is_label(label: Any) -> bool:
+    return label is None or isinstance(label, str) or is_whole(label, 0)
+
+
 def check_scale(scale: float | str, name: str) -> None:
-    if scale != "natural" and (isinstance(scale, str) or not scale > 0):
+    if scale != "natural" and not POSITIVE[1](scale):
         raise ValueError(f"`scale` of task `{name}` must be 'natural' or a positive number, got {scale!r}.")
 
 
@@ -243,6 +250,8 @@ def rows_with_label(dataset: TensorDataset, label: int, *, missing: int = -1, cl
     >>> rows_with_label(data, 1).tensors[1]
     tensor([2., 3.])
     """
+    check(FROM_0, label=label)
+    check(WHOLE, missing=missing)
     inputs, labels = dataset.tensors
     y = labels[:, label]
     labelled = labelled_rows(y, missing)

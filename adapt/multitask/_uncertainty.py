@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from adapt.engine.description import call_text
-from adapt.multitask.task_weights import check_positive, present
+from adapt.multitask.task_weights import present
+from losses.options import POSITIVE, check
 
 
 def uncertainty(*, rate: float = 0.01, bound: float = 5.0) -> "Uncertainty":
@@ -38,7 +39,7 @@ class Uncertainty(nn.Module):
 
     def __init__(self, rate: float, bound: float):
         super().__init__()
-        check_positive(rate=rate, bound=bound)
+        check(POSITIVE, rate=rate, bound=bound)
         self.rate, self.bound = rate, bound
         self.made_by = call_text("uncertainty", rate=rate, bound=bound)
         self.register_buffer("log_variances", None)

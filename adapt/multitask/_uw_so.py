@@ -3,8 +3,9 @@
 from torch import Tensor
 
 from adapt.engine.description import Described, call_text
-from adapt.multitask.task_weights import check_positive, present, shares
+from adapt.multitask.task_weights import present, shares
 from adapt.protocols import Balance
+from losses.options import POSITIVE, check
 
 
 def uw_so(*, temperature: float = 10.0, floor: float = 1e-8) -> Balance:
@@ -26,7 +27,7 @@ def uw_so(*, temperature: float = 10.0, floor: float = 1e-8) -> Balance:
     >>> uw_so(temperature=1.0)(torch.tensor([0.5, 1.0]))
     tensor([1.4621, 0.5379])
     """
-    check_positive(temperature=temperature, floor=floor)
+    check(POSITIVE, temperature=temperature, floor=floor)
 
     def weigh(losses: Tensor, gram: Tensor | None = None) -> Tensor:
         return shares(1 / losses.clamp_min(floor) / temperature, present(losses))

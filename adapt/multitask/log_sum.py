@@ -3,8 +3,9 @@
 from torch import Tensor
 
 from adapt.engine.description import Described, call_text
-from adapt.multitask.task_weights import check_positive, present
+from adapt.multitask.task_weights import present
 from adapt.protocols import Balance
+from losses.options import POSITIVE, check
 
 
 def gls(*, floor: float = 1e-8) -> Balance:
@@ -29,7 +30,7 @@ def gls(*, floor: float = 1e-8) -> Balance:
     >>> gls()(torch.tensor([1.0, 4.0]))
     tensor([2.0000, 0.5000])
     """
-    check_positive(floor=floor)
+    check(POSITIVE, floor=floor)
 
     def weigh(losses: Tensor, gram: Tensor | None = None) -> Tensor:
         inverse = 1 / losses.clamp_min(floor)
@@ -59,7 +60,7 @@ def imtl_l(*, floor: float = 1e-8) -> Balance:
     >>> imtl_l()(torch.tensor([0.5, 4.0]))
     tensor([2.0000, 0.2500])
     """
-    check_positive(floor=floor)
+    check(POSITIVE, floor=floor)
 
     def weigh(losses: Tensor, gram: Tensor | None = None) -> Tensor:
         return 1 / losses.clamp_min(floor)

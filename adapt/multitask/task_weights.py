@@ -18,17 +18,3 @@ def normalized(weights: Tensor, in_batch: Tensor) -> Tensor:
 def shares(logits: Tensor, in_batch: Tensor) -> Tensor:
     """Return a softmax over the present tasks, times the number of present tasks; 0 for absent tasks."""
     return logits.masked_fill(~in_batch, -torch.inf).softmax(0).nan_to_num() * in_batch.sum()
-
-
-def check_positive(**options: float) -> None:
-    """Raise a ValueError for an option that is not positive."""
-    for name, value in options.items():
-        if not value > 0:
-            raise ValueError(f"`{name}` must be positive, got {value}: leave `{name}` out for the default.")
-
-
-def check_not_negative(**options: float) -> None:
-    """Raise a ValueError for an option below zero."""
-    for name, value in options.items():
-        if not value >= 0:
-            raise ValueError(f"`{name}` must not be negative, got {value}: leave `{name}` out for the default.")

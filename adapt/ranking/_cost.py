@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from adapt.evaluating import evaluating
-from adapt.heads.sizes import check_count
+from losses.options import COUNT, check
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def cost(encoder: nn.Module, inputs: Any, *, repeats: int = 5) -> Cost:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    check_count("`repeats`", repeats)
+    check(COUNT, repeats=repeats)
     times = []
     with evaluating(encoder):
         with FlopCounterMode(display=False) as counter:

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from adapt.heads.sizes import check_count
 from adapt.ranking.sample import Sample, Undefined
+from losses.options import COUNT, check
 
 
 def gbc(sample: Sample, *, components: int = 64) -> Tensor:
@@ -41,7 +41,7 @@ def gbc(sample: Sample, *, components: int = 64) -> Tensor:
     >>> gbc(Sample(apart, [0, 0, 1, 1])) > gbc(Sample(mixed, [0, 0, 1, 1]))
     tensor(True)
     """
-    check_count("`components`", components)
+    check(COUNT, components=components)
     y = sample.need_classes("gbc")
     x = sample.centred.principal(components)
     counts = y.bincount()[:, None]

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from adapt.heads.sizes import check_count
 from adapt.ranking.sample import Sample, Undefined
+from losses.options import COUNT, check
 
 
 def knn(sample: Sample, *, k: int = 5, block: int = 1024) -> Tensor:
@@ -33,7 +33,7 @@ def knn(sample: Sample, *, k: int = 5, block: int = 1024) -> Tensor:
     >>> knn(Sample([[1.0, 0.0], [0.9, 0.1], [0.1, 0.9], [0.0, 1.0]], [0, 0, 1, 1]), k=1).mean()
     tensor(1., dtype=torch.float64)
     """
-    check_count("`k`", k)
+    check(COUNT, k=k, block=block)
     y, n = sample.need_classes("knn"), len(sample)
     if n <= k:
         raise Undefined(f"knn with {k} neighbours needs at least {k + 1} rows, got {n}; lower `k` or label more rows.")
@@ -43,7 +43,7 @@ def knn(sample: Sample, *, k: int = 5, block: int = 1024) -> Tensor:
     # the bonuses sum to less than one vote, and each bonus is above the sum of all later bonuses
     votes = 1 + 0.5 ** (1 + torch.arange(1, k + 1).double())
     hits = []
-    for rows in torch.arange(n).split(block):
+    for rows in torch.arange(n).split(int(block)):
         cosine = X[rows] @ X.T
         cosine[torch.arange(len(rows)), rows] = -2
         nearest = y[cosine.topk(k, dim=1).indices]

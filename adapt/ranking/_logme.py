@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from adapt.ranking.sample import Sample
+from losses.options import BELOW_1, check
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -46,8 +47,7 @@ def logme(sample: Sample, *, noise: float = 1e-6) -> Tensor:
     >>> bool(logme(Sample(clear, [0] * 3 + [1] * 3)) > logme(Sample(noisy, [0] * 3 + [1] * 3)))
     True
     """
-    if not 0 <= noise < 1:
-        raise ValueError(f"`noise` must be a share in [0, 1), got {noise}: the default is 1e-6.")
+    check(BELOW_1, noise=noise)
     n, s2 = len(sample), sample.spectrum.squares
     z2, total = sample.spectrum.project(sample.Y).square(), sample.Y.square().sum(0)
     rest, least = (total - z2.sum(0)).clamp_min(0), noise * total / n

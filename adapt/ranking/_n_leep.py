@@ -5,9 +5,9 @@ import warnings
 import torch
 from torch import Tensor
 
-from adapt.heads.sizes import check_count
 from adapt.ranking._leep import log_likelihood
 from adapt.ranking.sample import Sample, Undefined
+from losses.options import ABOVE_0, COUNT, FROM_0, check
 
 
 def n_leep(sample: Sample, *, per_class: int = 5, variance: float = 0.8, seed: int = 0) -> Tensor:
@@ -44,9 +44,9 @@ def n_leep(sample: Sample, *, per_class: int = 5, variance: float = 0.8, seed: i
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    check_count("`per_class`", per_class)
-    if not 0 < variance <= 1:
-        raise ValueError(f"`variance` must be a share in (0, 1], got {variance}: 0.8 as in the paper.")
+    check(COUNT, per_class=per_class)
+    check(ABOVE_0, variance=variance)
+    check(FROM_0, seed=seed)
     y = sample.need_classes("n_leep")
     components = per_class * sample.classes
     if len(sample) < 2 * components:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from adapt.heads.sizes import check_count
 from adapt.ranking.sample import Sample, Undefined
+from losses.options import FROM_0, check, whole
 
 
 def parc(sample: Sample, *, rows: int = 1000, seed: int = 0) -> Tensor:
@@ -39,13 +39,14 @@ def parc(sample: Sample, *, rows: int = 1000, seed: int = 0) -> Tensor:
     """
     from scipy.stats import rankdata
 
-    check_count("`rows`", rows, least=2)
+    check(whole(2), rows=rows)
+    check(FROM_0, seed=seed)
     y = sample.need_classes("parc")
     F = sample.centred_features
     if F.shape[1] < 2:
         raise Undefined("parc correlates the features of two rows and needs at least 2 features.")
     if len(F) > rows:
-        chosen = stratified_rows(y, rows, torch.Generator().manual_seed(seed))
+        chosen = stratified_rows(y, rows, torch.Generator().manual_seed(int(seed)))
         F, y = F[chosen], y[chosen]
     if y.bincount().max() < 2:
         raise Undefined("parc has no pair of one class; label two rows of some class.")

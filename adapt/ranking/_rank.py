@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from adapt.heads import Score
-from adapt.heads.sizes import check_count
 from adapt.ranking._cost import Cost
 from adapt.ranking._h_score import h_score
 from adapt.ranking._knn import knn
@@ -22,6 +21,7 @@ from adapt.ranking._nce import nce
 from adapt.ranking._ridge import ridge
 from adapt.ranking.sample import Sample, Undefined
 from adapt.ranking.table import Ranking, Row
+from losses.options import FROM_0, check
 
 Scorer = Callable[[Sample], Tensor]
 
@@ -86,8 +86,7 @@ def rank(
     'good'
     """
     given = _given(candidates)
-    check_count("`resamples`", resamples, least=0)
-    check_count("`halves`", halves, least=0)
+    check(FROM_0, resamples=resamples, halves=halves, seed=seed)
     scorers = _named(
         scores or _defaults(values is not None, [c.source for c in given.values() if c.source is not None])
     )
@@ -155,7 +154,7 @@ def _bootstrap(scored: Mapping[str, _Scored], resamples: int, seed: int) -> dict
     by_row = {(name, score): v for name, s in scored.items() for score, v in s.outcome.items() if v.ndim}
     if not by_row or not resamples:
         return dict.fromkeys(by_row, torch.empty(0))
-    generator, table = torch.Generator().manual_seed(seed), torch.stack(list(by_row.values()), 1)
+    generator, table = torch.Generator().manual_seed(int(seed)), torch.stack(list(by_row.values()), 1)
     n = len(table)
     means = [table[torch.randint(n, (n,), generator=generator)].mean(0) for _ in range(resamples)]
     return dict(zip(by_row, torch.stack(means, 1), strict=True))
@@ -169,7 +168,7 @@ def _halves(
         (name, score): [] for name, s in scored.items() for score, v in s.outcome.items() if not v.ndim
     }
     samples = {name: s.sample for name, s in scored.items() if s.sample is not None}
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     for _ in range(halves if draws else 0):
         rows = half_of_rows(next(iter(samples.values())), generator)
         for name in dict.fromkeys(name for name, _ in draws):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from adapt.ranking.sample import Sample
+from losses.options import POSITIVE, check
 
 
 def transrate(sample: Sample, *, epsilon: float = 1e-4) -> Tensor:
@@ -35,8 +36,7 @@ def transrate(sample: Sample, *, epsilon: float = 1e-4) -> Tensor:
     >>> transrate(Sample(rows, [0, 0, 1, 1, 2, 2])) > transrate(Sample(rows, [0, 1, 2, 0, 1, 2]))
     tensor(True)
     """
-    if not epsilon > 0:
-        raise ValueError(f"`epsilon` must be positive, got {epsilon}: 1e-4 as in the paper.")
+    check(POSITIVE, epsilon=epsilon)
     y, n = sample.need_classes("transrate"), len(sample)
     total = sample.centred.squares.sum()
     rate = 0.5 * (sample.centred.squares / (total * epsilon)).log1p().sum()

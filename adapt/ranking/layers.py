@@ -11,12 +11,12 @@ from adapt import protocols
 from adapt.encoders import Encoder, layer_outputs
 from adapt.encoders.pooling import pooled
 from adapt.evaluating import evaluating
-from adapt.heads.sizes import check_count
 from adapt.protocols import expect
 from adapt.ranking._cost import Cost, synchronized_time
 from adapt.ranking._rank import Pretrained, Scorer
 from adapt.ranking._rank import rank as rank_models
 from adapt.ranking.table import Ranking
+from losses.options import COUNT, check
 
 
 def rank(
@@ -76,7 +76,7 @@ def features(
         ValueError: as :func:`rank`.
     """
     expect(encoder, protocols.Encoder, "`encoder`", "wrap the module with `encoders.wrap(module, dim, layers=[...])`")
-    check_count("`batch_size`", batch_size)
+    check(COUNT, batch_size=batch_size)
     if not encoder.layers:
         raise ValueError("`encoder` names no layers: name them with `encoders.wrap(module, dim, layers=[...])`.")
     pool = pool or pooled

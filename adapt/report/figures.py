@@ -8,6 +8,7 @@ import numpy
 
 from adapt import store
 from adapt.report.paired import mean_interval
+from losses.options import FROM_0, check
 
 DOMAIN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito, told apart by colour-blind readers
 
@@ -36,6 +37,8 @@ def feature_map(
         clouds: features ``(n, d)`` and labels ``(n,)`` by domain.
     """
     from sklearn.manifold import TSNE
+
+    check(FROM_0, seed=seed)
 
     features = numpy.concatenate([f for f, _ in clouds.values()])
     flat = TSNE(perplexity=min(30, (len(features) - 1) / 3), init="pca", random_state=seed).fit_transform(features)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapt.engine import Predictions
+from losses.options import FROM_0, check, or_none
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class Candidate:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check(FROM_0, seed=self.seed)
+        check(or_none(FROM_0), step=self.step)
         if self.source.labels is None:
             raise ValueError(f"`source` of candidate `{self.name}` has no labels: predict a labelled dataset.")
         if self.target.labels is not None:

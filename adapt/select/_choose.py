@@ -14,6 +14,7 @@ from adapt.select._candidate import Candidate
 from adapt.select._collapse import collapse
 from adapt.select.agreement import checked_logits, seed_agreement
 from adapt.select.signals import other_validators, rule_scores, source_hits
+from losses.options import FROM_0, check
 
 SCORE = "shared clusters"
 NEEDED_Z = 3.0  # of McNemar: far beyond 95 %, because models share mistakes and the vote may be wrong
@@ -139,6 +140,7 @@ def choose(
     source-only is no better than chance, every score can improve while the accuracy does not. A shared mistake of all
     methods is invisible.
     """
+    check(FROM_0, seed=seed)
     plain = _by_seed([source_only] if isinstance(source_only, Candidate) else source_only)
     configurations = _by_name(candidates, plain)
     hits = {s: source_hits(m) for s, m in plain.items()}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from adapt.ranking import arrays
+from losses.options import COUNT, FROM_0, check
 
 
 def class_ami(target_features: Any, target_logits: Any, *, starts: int = 3, seed: int = 0) -> float:
@@ -43,6 +44,8 @@ def class_ami(target_features: Any, target_logits: Any, *, starts: int = 3, seed
     """
     f, z = arrays.features("target_features", target_features), arrays.logits("target_logits", target_logits)
     arrays.same_rows("target_features", f, "target_logits", z)
+    check(COUNT, starts=starts)
+    check(FROM_0, seed=seed)
     return mutual_information(z.argmax(1), clusters(f, z.shape[1], starts=starts, seed=seed))
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from adapt.ranking import arrays
+from losses.options import COUNT, check
 
 LEAST_CLASSES = 0.25  # of the source's effective classes beyond the first: adaptation to half of the classes must pass
 MOST_MOVED = 0.5  # of the predicted mass that would have to change the class
@@ -18,6 +19,7 @@ def effective_classes(labels: Tensor, classes: int) -> float:
     >>> effective_classes(torch.tensor([0, 0, 1, 1]), classes=10)
     2.0
     """
+    check(COUNT, classes=classes)
     q = marginal(labels, classes)
     return round(float((-torch.special.xlogy(q, q).sum()).exp()), 12)
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from adapt.ranking import arrays
+from losses.options import COUNT, POSITIVE, check
 
 
 def soft_neighbourhood_density(target_logits: Any, *, temperature: float = 0.05, block: int = 1024) -> float:
@@ -43,11 +44,11 @@ def soft_neighbourhood_density(target_logits: Any, *, temperature: float = 0.05,
     n = len(z)
     if n < 2:
         raise ValueError(f"`target_logits` needs at least 2 rows to have neighbours, got {n}.")
-    if not temperature > 0:
-        raise ValueError(f"`temperature` must be positive, got {temperature}.")
+    check(POSITIVE, temperature=temperature)
+    check(COUNT, block=block)
     p = F.normalize(z.softmax(1), dim=1)
     total = torch.zeros((), dtype=p.dtype)
-    for rows in torch.arange(n).split(block):
+    for rows in torch.arange(n).split(int(block)):
         similarity = p[rows] @ p.T / temperature
         similarity[torch.arange(len(rows)), rows] = -torch.inf
         log_q = similarity.log_softmax(1)

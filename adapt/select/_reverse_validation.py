@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 from adapt.ranking import arrays
+from losses.options import POSITIVE, check
 
 
 def reverse_validation(
@@ -50,6 +51,7 @@ def reverse_validation(
     y = arrays.labels("source_labels", source_labels, len(s), z.shape[1])
     arrays.same_rows("target_features", t, "target_logits", z)
     arrays.same_columns("source_features", s, "target_features", t)
+    check(POSITIVE, strength=strength)
     pseudo = z.argmax(1)
     if len(pseudo.unique()) == 1:
         return (y == pseudo[0]).double().mean().item()

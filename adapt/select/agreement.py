@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from adapt.ranking import arrays
+from losses.options import AT_LEAST_0, FROM_0, check, each
 
 
 def ensemble_agreement(target_logits: Sequence[Any]) -> list[float]:
@@ -70,10 +71,13 @@ def weighted_vote(target_logits: Sequence[Any], shares: Sequence[float] | None =
     tensor([0])
     """
     models = checked_logits(target_logits)
+    if shares is not None:
+        check(each(AT_LEAST_0), shares=shares)
     p, predicted = torch.stack([z.softmax(1) for z in models]), torch.stack([z.argmax(1) for z in models])
     share = torch.ones(len(models)).double() if shares is None else torch.as_tensor(shares).double()
-    if share.shape != (len(models),) or share.min() < 0 or share.max() <= 0:
+    if share.shape != (len(models),) or share.max() <= 0:
         raise ValueError(f"`shares` must be {len(models)} numbers, none negative and not all 0, got {shares}.")
+    check(FROM_0, rounds=rounds)
     vote = torch.einsum("k,knc->nc", share, p).argmax(1)
     for _ in range(rounds):
         agreed = (predicted == vote).double().mean(1).clamp(1e-3, 0.99)

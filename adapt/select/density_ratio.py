@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapt.ranking import arrays
+from losses.options import FROM_0, check, whole
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # inverse penalties of the discriminator; the least log loss of held-out rows wins
 
@@ -45,6 +46,8 @@ def importance_weights(source_features: Any, target_features: Any, *, folds: int
     """
     s, t = arrays.features("source_features", source_features), arrays.features("target_features", target_features)
     arrays.same_columns("source_features", s, "target_features", t)
+    check(whole(2), folds=folds)
+    check(FROM_0, seed=seed)
     if min(len(s), len(t)) < 2:
         raise ValueError(f"a discriminator needs at least 2 rows of each domain, got {len(s)} and {len(t)}.")
     x, d = torch.cat([s, t]), torch.cat([torch.zeros(len(s)), torch.ones(len(t))]).double()
@@ -160,7 +163,7 @@ def _weights(weights: Any) -> Tensor:
 
 def _folds_of(n: int, m: int, folds: int, seed: int) -> Tensor:
     """Return the fold of each of the n + m rows: each domain dealt evenly, in an order drawn from `seed`."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     return torch.cat([torch.randperm(rows, generator=generator) % folds for rows in (n, m)])
 
 

@@ -87,7 +87,7 @@ def vote_shares(others: Sequence[Candidate]) -> list[float]:
 def _rows_to_cluster(n: int, seed: int) -> Tensor:
     if n <= CLUSTERED:
         return torch.arange(n)
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:CLUSTERED].sort().values
+    return torch.randperm(n, generator=torch.Generator().manual_seed(int(seed)))[:CLUSTERED].sort().values
 
 
 def _mean_over_methods(models: Sequence[Candidate], values: Sequence[float]) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from adapt.randomness import keyed_seed
 from adapt.streams.tree import map_tensors, tensors
+from losses.options import COUNT, check, whole
 
 
 class Episode(NamedTuple):
@@ -84,9 +85,8 @@ def episodes(ways: int, shots: int, queries: int, *, tasks: int = 1) -> Episodes
 
     Vinyals et al., Matching Networks for One Shot Learning, 2016, https://arxiv.org/abs/1606.04080
     """
-    for name, value, least in (("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1), ("tasks", tasks, 1)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"`{name}` of `episodes` must be a whole number of at least {least}, got {value!r}.")
+    check(whole(2), ways=ways)
+    check(COUNT, shots=shots, queries=queries, tasks=tasks)
     return Episodes(ways, shots, queries, tasks)
 
 

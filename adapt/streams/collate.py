@@ -8,6 +8,7 @@ have this form.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from adapt.streams.tree import is_namedtuple, stack
+from losses.options import FROM_0, check
 
 MASKS = ("mask", "attention_mask")  # the names of a mask in a mapping of inputs
 
@@ -45,8 +47,12 @@ def pad(
     >>> batch["values"].shape, batch["lengths"].tolist(), batch["mask"].tolist()
     (torch.Size([2, 3]), [3, 1], [[True, True, True], [True, False, False]])
     """
-    if axis < 0:
-        raise ValueError(f"`axis` must be 0 or more, got {axis}: count the axes of an input from the first.")
+    check(FROM_0, "count the axes of an input from the first", axis=axis)
+    for number in value.values() if isinstance(value, Mapping) else [value]:
+        check(
+            ("a number, or a number for each key", lambda v: isinstance(v, Real) and not isinstance(v, bool)),
+            value=number,
+        )
     return _Pad(axis, value, None if keys is None else tuple(keys))
 
 

@@ -223,7 +223,7 @@ def batches_of(
         name, epoch, seed: key of the randomness inside of the dataset and of the augmentation.
         workers: processes that read items. Rows in memory need no processes.
     """
-    memory = columns(dataset) if form == ItemForm() and not any(views) else None
+    memory, batch_size = columns(dataset) if form == ItemForm() and not any(views) else None, int(batch_size)
     keyed = KeyedRows(dataset, form, labels=True, views=views, name=name, seed=seed)
     if memory is None:
         yield from keyed.in_order([[(epoch, int(i)) for i in index] for index in rows.split(batch_size)], workers)

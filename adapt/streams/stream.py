@@ -18,6 +18,7 @@ from adapt.streams.memory import columns
 from adapt.streams.sampling import describe_weights, order_of
 from adapt.streams.told import groups_told, labels_told, numbered
 from adapt.streams.workers import read_by_workers
+from losses.options import COUNT, FROM_0, check, is_whole, or_none
 
 
 class Stream:
@@ -101,11 +102,13 @@ class Stream:
         self.dataset, self.labels = dataset, labels
         self.episodes = sampling if isinstance(sampling, Episodes) else None
         self.form, self.encoder, self.rows_of = ItemForm(label, collate, input), encoder, rows_of
-        self.views, self.workers, self.shuffle = _views_of(augment, views), workers, shuffle
-        if prefetch_factor is not None and not (workers > 0 and prefetch_factor >= 1):
+        check(FROM_0, workers=workers)
+        check(or_none(COUNT), prefetch_factor=prefetch_factor)
+        self.views, self.workers, self.shuffle = _views_of(augment, views), int(workers), shuffle
+        if prefetch_factor is not None and workers == 0:
             raise ValueError(
-                f"`prefetch_factor` must be at least 1, with `workers` of at least 1, got {prefetch_factor} and "
-                f"{workers} workers: leave `prefetch_factor` out where no worker reads ahead."
+                f"`prefetch_factor` must be None without `workers`, got {prefetch_factor}: leave `prefetch_factor` out "
+                "where no worker reads ahead."
             )
         self.prefetch_factor, self.pin_memory = prefetch_factor, pin_memory
         self.rows = len(dataset)
@@ -175,12 +178,12 @@ class Stream:
                     f"{asked}: leave `batch_size` out, and give `episodes(..., tasks=...)`."
                 )
             return self.episodes.tasks * self.episodes.rows
-        if asked is None or not 1 <= asked <= self.rows:
+        if asked is None or not is_whole(asked, 1) or asked > self.rows:
             raise ValueError(
-                f"`batch_size` must be between 1 and the {self.rows} rows of `dataset`, got {asked}; "
+                f"`batch_size` must be a whole number between 1 and the {self.rows} rows of `dataset`, got {asked!r}; "
                 "take a smaller batch."
             )
-        return asked
+        return int(asked)
 
     def _groups(self, by: Any) -> Tensor | None:
         if not isinstance(by, str):

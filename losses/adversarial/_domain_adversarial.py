@@ -5,7 +5,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.checks import check_label_smoothing, counted, one_a_row
+from losses.checks import counted, one_a_row
+from losses.options import BELOW_1, check
 from losses.reduce import mean
 
 Kind = Literal["cross_entropy", "least_squares"]
@@ -66,7 +67,7 @@ def domain_adversarial(
     """
     s = counted(one_a_row("source_logits", source_logits), source_weights, "source_weights")
     t = counted(one_a_row("target_logits", target_logits), target_weights, "target_weights")
-    check_label_smoothing(label_smoothing)
+    check(BELOW_1, label_smoothing=label_smoothing)
     loss_s = domain_loss(s, 1 - label_smoothing / 2, kind)
     loss_t = domain_loss(t, label_smoothing / 2, kind)
     return 0.5 * (mean(loss_s, source_weights) + mean(loss_t, target_weights))

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_positive, check_same_shape, counted_logits
+from losses.checks import at_least_float32, check_dense_logits, check_same_shape, counted_logits
+from losses.options import POSITIVE, check
 from losses.reduce import mean
 
 
@@ -65,7 +66,7 @@ def margin_disparity(
     >>> margin_disparity(*[torch.zeros(3, 2)] * 4)
     tensor(3.4657)
     """
-    check_positive(margin=margin)
+    check(POSITIVE, margin=margin)
     for domain, f, f1 in (
         ("source", source_logits, source_adversarial_logits),
         ("target", target_logits, target_adversarial_logits),

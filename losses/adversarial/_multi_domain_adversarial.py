@@ -6,13 +6,13 @@ from torch import Tensor
 from losses._gather import gather
 from losses.checks import (
     at_least_float32,
-    check_label_smoothing,
     check_labels,
     check_logits,
     counted,
     counted_logits,
     one_hot,
 )
+from losses.options import BELOW_1, check
 
 
 def multi_domain_adversarial(
@@ -59,7 +59,7 @@ def multi_domain_adversarial(
     """
     check_logits("logits", logits)
     check_labels(domains, (logits.shape[0],), name="domains")
-    check_label_smoothing(label_smoothing)
+    check(BELOW_1, label_smoothing=label_smoothing)
     domains = counted(domains, weights).long()
     log_q = counted_logits(at_least_float32(logits), weights).log_softmax(1)
     K = log_q.shape[1]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from losses.checks import at_least_float32, check_features, check_logits
+from losses.options import COUNT, check
 
 
 def multilinear_map(features: Tensor, logits: Tensor, *, detach: bool = True) -> Tensor:
@@ -90,11 +91,7 @@ class RandomMultilinearMap(nn.Module):
         detach: bool = True,
     ) -> None:
         super().__init__()
-        if min(feature_dim, classes, output_dim) < 1:
-            raise ValueError(
-                "`feature_dim`, `classes` and `output_dim` must be at least 1, "
-                f"got {feature_dim}, {classes} and {output_dim}."
-            )
+        check(COUNT, feature_dim=feature_dim, classes=classes, output_dim=output_dim)
         self.detach = detach
         matrix = torch.randn(feature_dim + classes, output_dim, generator=generator, device=generator.device).cpu()
         self.register_buffer("feature_matrix", matrix[:feature_dim].clone())

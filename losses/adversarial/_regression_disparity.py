@@ -4,7 +4,8 @@ import math
 
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_positive, check_same_shape, counted_logits
+from losses.checks import at_least_float32, check_same_shape, counted_logits
+from losses.options import POSITIVE, check
 from losses.reduce import mean
 
 
@@ -53,7 +54,7 @@ def regression_disparity(
     >>> regression_disparity(torch.zeros(2), torch.ones(2), torch.zeros(3), 3 * torch.ones(3))
     tensor(-2.)
     """
-    check_positive(margin=margin)
+    check(POSITIVE, margin=margin)
     check_same_shape(source_outputs=source_outputs, source_adversarial_outputs=source_adversarial_outputs)
     check_same_shape(target_outputs=target_outputs, target_adversarial_outputs=target_adversarial_outputs)
     outputs_s, outputs_t = (math.prod(f.shape[1:]) for f in (source_outputs, target_outputs))

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from losses.options import AT_LEAST_0, check
+
 
 def reverse(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     r"""The identity whose gradient is multiplied by :math:`-\lambda`.
@@ -24,5 +26,7 @@ def reverse(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     >>> reverse(x, 0.5).sum().backward(); x.grad
     tensor([-0.5000, -0.5000])
     """
+    if not isinstance(strength, Tensor):
+        check(AT_LEAST_0, strength=strength)
     x0 = x.detach()
     return x0 + strength * (x0 - x)

@@ -4,7 +4,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_dense_logits, check_same_shape
+from losses.options import POSITIVE, check
 from losses.reduce import mean
 
 
@@ -54,7 +55,7 @@ def consistency(
     """
     check_dense_logits("logits", logits)
     check_same_shape(logits=logits, teacher_logits=teacher_logits)
-    check_positive(temperature=temperature)
+    check(POSITIVE, temperature=temperature)
     teacher_logits = teacher_logits.detach() if hold_teacher else teacher_logits
     log_p = (at_least_float32(logits) / temperature).log_softmax(1)
     log_q = (at_least_float32(teacher_logits) / temperature).log_softmax(1)

@@ -7,6 +7,7 @@ from losses._gather import gather
 from losses.checks import at_least_float32, check_logits
 from losses.confidence._fixmatch import fixmatch
 from losses.confidence.memory import write
+from losses.options import COUNT, SHARE, check
 
 
 class FlexMatch(nn.Module):
@@ -45,11 +46,8 @@ class FlexMatch(nn.Module):
 
     def __init__(self, size: int, classes: int, *, threshold: float = 0.95) -> None:
         super().__init__()
-        if size < 1 or classes < 1 or not 0 <= threshold <= 1:
-            raise ValueError(
-                "`size` and `classes` must be at least 1 and `threshold` in [0, 1], "
-                f"got {size}, {classes} and {threshold}."
-            )
+        check(COUNT, size=size, classes=classes)
+        check(SHARE, threshold=threshold)
         self.classes, self.threshold = classes, threshold
         self.register_buffer("selected", torch.full((size,), -1))
 

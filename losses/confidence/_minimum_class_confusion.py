@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_logits, check_positive
+from losses.checks import at_least_float32, check_logits
+from losses.options import POSITIVE, check
 
 
 def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5, global_batch: bool = True) -> Tensor:
@@ -42,7 +43,7 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5, global_
     tensor(0.5000)
     """
     check_logits("logits", logits)
-    check_positive(temperature=temperature)
+    check(POSITIVE, temperature=temperature)
     z = at_least_float32(logits)
     log_p = ((gather(z) if global_batch else z) / temperature).log_softmax(1)
     p = log_p.exp()

@@ -5,8 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_logits, check_positive
+from losses.checks import at_least_float32, check_features, check_logits
 from losses.confidence.memory import write
+from losses.options import COUNT, POSITIVE, check
 from losses.reduce import mean
 
 
@@ -72,7 +73,8 @@ def neighbourhood_aggregation(
         )
     if index is not None and index.shape != (n,):
         raise ValueError(f"`index` must hold one place of the bank for each row, ({n},), got {tuple(index.shape)}.")
-    if not 1 <= neighbours <= size:
+    check(COUNT, neighbours=neighbours)
+    if neighbours > size:
         raise ValueError(f"`neighbours` must be between 1 and the size of the bank, {size}, got {neighbours}.")
     q = neighbour_probabilities(features, bank_features, bank_probabilities, index, neighbours)
     confidence, label = q.max(1)
@@ -133,7 +135,8 @@ class NeighbourhoodBank(nn.Module):
 
     def __init__(self, size: int, dim: int, classes: int, *, temperature: float = 0.5, balanced: bool = True) -> None:
         super().__init__()
-        check_positive(size=size, dim=dim, classes=classes, temperature=temperature)
+        check(POSITIVE, temperature=temperature)
+        check(COUNT, size=size, dim=dim, classes=classes)
         self.temperature, self.balanced = temperature, balanced
         self.register_buffer("features", torch.zeros(size, dim))
         self.register_buffer("probabilities", torch.zeros(size, classes))

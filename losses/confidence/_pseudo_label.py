@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_dense_logits, check_same_shape
+from losses.options import POSITIVE, SHARE, check
 from losses.reduce import mean
 
 
@@ -58,7 +59,7 @@ def pseudo_label(
     if temperature is None:
         loss = -log_p.gather(1, label.unsqueeze(1)).squeeze(1)
     else:
-        check_positive(temperature=temperature)
+        check(POSITIVE, temperature=temperature)
         loss = -((target / temperature).softmax(1) * log_p).sum(1)
     if isinstance(threshold, Tensor):
         if threshold.shape != log_p.shape[1:2]:
@@ -67,7 +68,7 @@ def pseudo_label(
                 f"got shape {tuple(threshold.shape)}."
             )
         threshold = threshold[label]
-    elif not 0 <= threshold <= 1:
-        raise ValueError(f"`threshold` must be a probability in [0, 1], got {threshold}.")
+    else:
+        check(SHARE, threshold=threshold)
     loss = loss.masked_fill(confidence < threshold, 0) + (confidence - confidence)  # NaN logits have no class: NaN
     return mean(loss, weights)

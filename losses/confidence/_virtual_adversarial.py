@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from losses.checks import at_least_float32, check_positive, check_real, check_same_shape
+from losses.checks import at_least_float32, check_real, check_same_shape
 from losses.confidence._consistency import consistency
+from losses.options import COUNT, POSITIVE, check
 
 
 def virtual_adversarial(
@@ -75,7 +76,8 @@ def virtual_adversarial(
             f"`inputs` must be floating point, (n, ...) with n >= 1, got {inputs.dtype} of shape "
             f"{tuple(inputs.shape)}; perturb the embeddings where inputs are indices."
         )
-    check_positive(radius=radius, xi=xi, iterations=iterations)
+    check(POSITIVE, radius=radius, xi=xi)
+    check(COUNT, iterations=iterations)
     x = at_least_float32(inputs)
     if generator is not None and direction is None:
         d = torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_features, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_features, check_same_shape
 from losses.contrastive.pairs import unit_rows
+from losses.options import POSITIVE, check
 from losses.reduce import mean
 
 
@@ -39,7 +40,7 @@ def alignment(first: Tensor, second: Tensor, *, power: float = 2.0, weights: Ten
     """
     check_features("first", first)
     check_same_shape(first=first, second=second)
-    check_positive(power=power)
+    check(POSITIVE, power=power)
     x, y = unit_rows(at_least_float32(first)), unit_rows(at_least_float32(second))
     D = (x - y).square().sum(1)
     apart = D != 0

@@ -6,6 +6,7 @@ from torch import Tensor
 from losses._gather import gather
 from losses.checks import at_least_float32, check_features, check_same_shape
 from losses.contrastive._vicreg import centre_rows
+from losses.options import AT_LEAST_0, check
 
 
 def barlow_twins(
@@ -45,8 +46,7 @@ def barlow_twins(
     """
     check_features("first", first)
     check_same_shape(first=first, second=second)
-    if not epsilon >= 0:
-        raise ValueError(f"`epsilon` must not be negative, got {epsilon}.")
+    check(AT_LEAST_0, epsilon=epsilon, redundancy=redundancy)
     x, y = at_least_float32(first), at_least_float32(second)
     if global_batch:
         x, y = gather(x), gather(y)

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from losses._gather import first_row, gather
-from losses.checks import at_least_float32, check_features, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_features, check_same_shape
 from losses.contrastive.pairs import similarities, unit_rows
+from losses.options import POSITIVE, check
 
 
 def info_nce(
@@ -61,7 +62,7 @@ def info_nce(
     check_features("queries", queries)
     check_same_shape(queries=queries, keys=keys)
     if not isinstance(temperature, Tensor):
-        check_positive(temperature=temperature)
+        check(POSITIVE, temperature=temperature)
     q, k = at_least_float32(queries), at_least_float32(keys)
     bank = None
     if negatives is not None:

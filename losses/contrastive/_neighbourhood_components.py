@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_labels, check_positive
+from losses.checks import at_least_float32, check_features, check_labels
 from losses.contrastive.pairs import mean_where, positives_and_negatives, without_self
 from losses.distances import squared_distances
+from losses.options import POSITIVE, check
 
 
 def neighbourhood_components(
@@ -46,7 +47,7 @@ def neighbourhood_components(
     """
     check_features("features", features)
     check_labels(labels, features.shape[:1])
-    check_positive(temperature=temperature)
+    check(POSITIVE, temperature=temperature)
     x, y = at_least_float32(features), labels
     if global_batch:
         x, y = gather(x), gather(y)

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_features, check_same_shape
 from losses.contrastive.pairs import similarities, unit_rows, without_self
+from losses.options import POSITIVE, check
 
 
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5, global_batch: bool = True) -> Tensor:
@@ -45,7 +46,7 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5, global_b
     """
     check_features("first", first)
     check_same_shape(first=first, second=second)
-    check_positive(temperature=temperature)
+    check(POSITIVE, temperature=temperature)
     x, y = at_least_float32(first), at_least_float32(second)
     if global_batch:
         x, y = gather(x), gather(y)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_logits, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_logits, check_same_shape
+from losses.options import BELOW_1, COUNT, POSITIVE, check
 from losses.reduce import mean
 
 
@@ -49,7 +50,7 @@ def self_distillation(
     """
     check_logits("student_logits", student_logits)
     check_same_shape(student_logits=student_logits, teacher_logits=teacher_logits)
-    check_positive(student_temperature=student_temperature, teacher_temperature=teacher_temperature)
+    check(POSITIVE, student_temperature=student_temperature, teacher_temperature=teacher_temperature)
     if centre.shape != student_logits.shape[1:]:
         raise ValueError(f"`centre` must have shape {tuple(student_logits.shape[1:])}, got {tuple(centre.shape)}.")
     s, t, c = at_least_float32(student_logits), at_least_float32(teacher_logits.detach()), centre.detach()
@@ -78,8 +79,8 @@ class Centre(nn.Module):
 
     def __init__(self, size: int, *, momentum: float = 0.9) -> None:
         super().__init__()
-        if not 0 <= momentum < 1:
-            raise ValueError(f"`momentum` must be in [0, 1), got {momentum}.")
+        check(COUNT, size=size)
+        check(BELOW_1, momentum=momentum)
         self.momentum = momentum
         self.register_buffer("value", torch.zeros(size))
 

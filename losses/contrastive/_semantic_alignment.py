@@ -3,9 +3,10 @@
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds, check_labels, check_positive
+from losses.checks import at_least_float32, check_clouds, check_labels
 from losses.contrastive.pairs import square_root
 from losses.distances import squared_distances
+from losses.options import POSITIVE, check
 
 
 def semantic_alignment(
@@ -59,7 +60,7 @@ def semantic_alignment(
     check_clouds(source, target)
     check_labels(source_labels, source.shape[:1], name="source_labels")
     check_labels(target_labels, target.shape[:1], name="target_labels")
-    check_positive(margin=margin)
+    check(POSITIVE, margin=margin)
     x, y, a, b = at_least_float32(source), at_least_float32(target), source_labels, target_labels
     if global_batch:
         x, y, a, b = gather(x), gather(y), gather(a), gather(b)

@@ -3,8 +3,9 @@
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_labels, check_positive
+from losses.checks import at_least_float32, check_features, check_labels
 from losses.contrastive.pairs import mean_where, positives_and_negatives, similarities, unit_rows, without_self
+from losses.options import POSITIVE, check
 
 
 def supervised_contrastive(
@@ -48,7 +49,7 @@ def supervised_contrastive(
     """
     check_features("features", features)
     check_labels(labels, features.shape[:1])
-    check_positive(temperature=temperature)
+    check(POSITIVE, temperature=temperature)
     x, y = at_least_float32(features), labels
     if global_batch:
         x, y = gather(x), gather(y)

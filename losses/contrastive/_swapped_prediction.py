@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_logits, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_logits, check_same_shape
+from losses.options import COUNT, POSITIVE, check
 
 
 def sinkhorn_assignment(
@@ -39,7 +40,8 @@ def sinkhorn_assignment(
             [0.5000, 0.5000]])
     """
     check_logits("scores", scores)
-    check_positive(temperature=temperature, iterations=iterations)
+    check(POSITIVE, temperature=temperature)
+    check(COUNT, iterations=iterations)
     log_Q = at_least_float32(scores.detach()) / temperature
     for _ in range(iterations):
         share = log_Q.logsumexp(0, keepdim=True)
@@ -94,7 +96,7 @@ def swapped_prediction(
     """
     check_logits("first_scores", first_scores)
     check_same_shape(first_scores=first_scores, second_scores=second_scores)
-    check_positive(temperature=temperature, assignment_temperature=assignment_temperature)
+    check(POSITIVE, temperature=temperature, assignment_temperature=assignment_temperature)
     S1, S2 = at_least_float32(first_scores), at_least_float32(second_scores)
     q1, q2 = (
         sinkhorn_assignment(S, temperature=assignment_temperature, iterations=iterations, global_batch=global_batch)

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_labels, check_positive
+from losses.checks import at_least_float32, check_features, check_labels
 from losses.contrastive.pairs import mean_where, positives_and_negatives, square_root
 from losses.distances import squared_distances
+from losses.options import POSITIVE, check
 
 
 def triplet(
@@ -65,7 +66,7 @@ def triplet(
     check_features("features", features)
     check_labels(labels, features.shape[:1])
     if margin is not None:
-        check_positive(margin=margin)
+        check(POSITIVE, margin=margin)
     elif mining == "semihard":
         raise ValueError('mining="semihard" needs a `margin`, got None: the margin says which triplets are semi-hard.')
     if mining not in ("all", "hard", "semihard"):

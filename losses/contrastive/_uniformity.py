@@ -5,9 +5,10 @@ import math
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_positive
+from losses.checks import at_least_float32, check_features
 from losses.contrastive.pairs import unit_rows, without_self
 from losses.distances import squared_distances
+from losses.options import POSITIVE, check
 
 
 def uniformity(features: Tensor, *, scale: float = 2.0, global_batch: bool = True) -> Tensor:
@@ -41,7 +42,7 @@ def uniformity(features: Tensor, *, scale: float = 2.0, global_batch: bool = Tru
     tensor(-4.)
     """
     check_features("features", features)
-    check_positive(scale=scale)
+    check(POSITIVE, scale=scale)
     x = at_least_float32(features)
     if global_batch:
         x = gather(x)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_features, check_same_shape
+from losses.options import AT_LEAST_0, POSITIVE, check
 
 
 def vicreg(
@@ -58,7 +59,8 @@ def vicreg(
     """
     check_features("first", first)
     check_same_shape(first=first, second=second)
-    check_positive(epsilon=epsilon)
+    check(POSITIVE, epsilon=epsilon)
+    check(AT_LEAST_0, invariance=invariance, variance=variance, covariance=covariance)
     x, y = at_least_float32(first), at_least_float32(second)
     if global_batch:
         x, y = gather(x), gather(y)

@@ -6,6 +6,7 @@ from torch import Tensor
 from losses._gather import gather
 from losses.checks import counted, one_hot
 from losses.dense.masks import Classes, Over, anything_counts, check_mask, mean_over_classes, places
+from losses.options import AT_LEAST_0, check
 from losses.reduce import mean
 
 
@@ -62,8 +63,7 @@ def dice(
     tensor(0.3333)
     """
     check_mask(logits, labels, classes, over)
-    if not smooth >= 0:
-        raise ValueError(f"`smooth` must not be negative, got {smooth}.")
+    check(AT_LEAST_0, smooth=smooth)
     z, y, w = places(logits, counted(labels, weights), weights)
     p, w = z.softmax(1), w[:, None]
     g = one_hot(y, p.shape[1], like=p).movedim(-1, 1)

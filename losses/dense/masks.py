@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_dense_logits, check_labels
+from losses.options import FROM_0, check, each
 
 Classes = Literal["present", "all"] | Sequence[int]
 Over = Literal["batch", "image"]
@@ -21,7 +22,9 @@ def check_mask(logits: Tensor, labels: Tensor, classes: Classes, over: Over) -> 
     if isinstance(classes, str):
         if classes not in ("present", "all"):
             raise ValueError(f'`classes` must be "present", "all" or a list of class numbers, got {classes!r}.')
-    elif not classes or min(classes) < 0 or max(classes) >= logits.shape[1]:
+        return
+    check(each(FROM_0), classes=classes)
+    if max(classes) >= logits.shape[1]:
         raise ValueError(f"`classes` must hold numbers from 0 to {logits.shape[1] - 1}, got {list(classes)}.")
 
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
+from losses.options import COUNT, check
 
 
 def batch_spectral_penalization(source: Tensor, target: Tensor, *, count: int = 1, global_batch: bool = True) -> Tensor:
@@ -45,8 +46,9 @@ def batch_spectral_penalization(source: Tensor, target: Tensor, *, count: int = 
     x, y = at_least_float32(source), at_least_float32(target)
     if global_batch:
         x, y = gather(x), gather(y)
+    check(COUNT, count=count)
     available = min(x.shape[0], y.shape[0], x.shape[1])
-    if not 1 <= count <= available:
+    if count > available:
         raise ValueError(
             f"`count` must be at least 1 and at most min(n, m, d) = {available}, got {count}; give larger batches."
         )

@@ -6,6 +6,7 @@ from torch import Tensor
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
 from losses.distances import middle
+from losses.options import COUNT, NUMBER, check, each
 
 
 def central_moment_discrepancy(
@@ -52,11 +53,11 @@ def central_moment_discrepancy(
     tensor(0.4375)
     """
     check_clouds(source, target)
-    if moments < 1:
-        raise ValueError(f"`moments` must be at least 1, got {moments}.")
-    a, b = interval
-    if not b > a:
+    check(COUNT, moments=moments)
+    check(each(NUMBER), interval=interval)
+    if len(interval) != 2 or not interval[0] < interval[1]:
         raise ValueError(f"`interval` must be (a, b) with a < b, got {interval}.")
+    a, b = interval
     x, y = at_least_float32(source), at_least_float32(target)
     if global_batch:
         x, y = gather(x), gather(y)

@@ -9,6 +9,7 @@ from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_labels
 from losses.discrepancy._local_mmd import class_weights, gaussian_kernels
 from losses.discrepancy.kernels import Bandwidth
+from losses.options import COUNT, check
 
 
 def contrastive_domain_discrepancy(
@@ -71,8 +72,7 @@ def contrastive_domain_discrepancy(
     check_clouds(source, target)
     check_labels(source_labels, (source.shape[0],), name="source_labels")
     check_labels(target_labels, (target.shape[0],), name="target_labels")
-    if classes < 1:
-        raise ValueError(f"`classes` must be at least 1, got {classes}.")
+    check(COUNT, classes=classes)
     x, y = at_least_float32(source), at_least_float32(target)
     if global_batch:
         x, y, source_labels, target_labels = gather(x), gather(y), gather(source_labels), gather(target_labels)

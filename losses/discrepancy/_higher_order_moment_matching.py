@@ -5,6 +5,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
+from losses.options import check, whole
 
 
 def higher_order_moment_matching(
@@ -48,8 +49,7 @@ def higher_order_moment_matching(
     tensor(0.5000)
     """
     check_clouds(source, target)
-    if not isinstance(order, int) or order < 1 or (centred and order == 1):
-        raise ValueError(f"`order` must be a whole number, at least 1, and at least 2 for centred clouds, got {order}.")
+    check(whole(2 if centred else 1), order=order)
     x, y = at_least_float32(source), at_least_float32(target)
     if global_batch:
         x, y = gather(x), gather(y)

@@ -66,7 +66,8 @@ def joint_mmd(
         raise ValueError(
             f"`source` and `target` must hold the same layers, at least one, got {len(source)} and {len(target)}."
         )
-    every_scales: list = list(scales) if len(scales) and isinstance(scales[0], Sequence) else [scales] * len(source)
+    nested = isinstance(scales, Sequence) and len(scales) > 0 and isinstance(scales[0], Sequence)
+    every_scales: list = list(scales) if nested else [scales] * len(source)
     every_bandwidth = bandwidth if isinstance(bandwidth, list | tuple) else [bandwidth] * len(source)
     if not len(every_scales) == len(every_bandwidth) == len(source):
         raise ValueError(

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
+from losses.options import AT_LEAST_0, check
 
 
 def representation_subspace_distance(
@@ -57,8 +58,7 @@ def representation_subspace_distance(
     tensor(0.8000)
     """
     check_clouds(source, target)
-    if tradeoff < 0:
-        raise ValueError(f"`tradeoff` must not be negative, got {tradeoff}.")
+    check(AT_LEAST_0, tradeoff=tradeoff)
     x, y = at_least_float32(source), at_least_float32(target)
     if global_batch:
         x, y = gather(x), gather(y)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from losses.batching import one_by_one
 from losses.distances import mean, middle, squared_distances
+from losses.options import POSITIVE, check, each
 
 Kernel = Literal["gaussian", "laplacian", "energy"]
 Bandwidth = float | Tensor | Literal["mean", "median", "source median"]
@@ -46,14 +46,13 @@ def check_bandwidth(bandwidth: Bandwidth) -> None:
         raise ValueError(f"`bandwidth` must be a positive number or one of {rules}, got {bandwidth!r}.")
     if isinstance(bandwidth, Tensor) and bandwidth.ndim > 0:
         raise ValueError(f"`bandwidth` must be one number, got a tensor of shape {tuple(bandwidth.shape)}.")
-    if not isinstance(bandwidth, Tensor | str) and not (isinstance(bandwidth, Real) and bandwidth > 0):
-        raise ValueError(f"`bandwidth` must be positive, got {bandwidth}.")
+    if not isinstance(bandwidth, Tensor | str):
+        check(POSITIVE, bandwidth=bandwidth)
 
 
 def check_scales(scales: Sequence[float]) -> None:
     """Raise unless there are scales and all are positive."""
-    if isinstance(scales, Tensor) or not len(scales) or not all(c > 0 for c in scales):
-        raise ValueError(f"`scales` must be positive numbers in a sequence, at least one, got {scales!r}.")
+    check(each(POSITIVE), "give a list of numbers, `scales.tolist()` of a tensor", scales=scales)
 
 
 def profile(D: Tensor, kernel: Kernel, scales: Sequence[float], h: Tensor) -> Tensor:

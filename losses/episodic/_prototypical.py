@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_labels, check_positive, one_hot
+from losses.checks import at_least_float32, check_features, check_labels, one_hot
 from losses.fine_tuning.norm import unit
+from losses.options import COUNT, POSITIVE, check
 from losses.reduce import mean
 
 
@@ -68,8 +69,9 @@ def prototypical(
     tensor(0.6931)
     """
     check_episode(queries, query_labels, support, support_labels)
+    check(COUNT, classes=classes)
     if not isinstance(temperature, Tensor):
-        check_positive(temperature=temperature)
+        check(POSITIVE, temperature=temperature)
     q, x = at_least_float32(queries), at_least_float32(support)
     if global_batch:
         x, support_labels = gather(x), gather(support_labels)
@@ -115,6 +117,7 @@ def prototypes(support: Tensor, support_labels: Tensor, *, classes: int) -> tupl
     """
     check_features("support", support)
     check_labels(support_labels, support.shape[:1])
+    check(COUNT, classes=classes)
     x = without_padding(at_least_float32(support), support_labels, classes)
     Y = one_hot(support_labels, classes, x)
     count = Y.sum(0)

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_labels, check_positive, one_hot
+from losses.checks import at_least_float32, check_features, check_labels, one_hot
 from losses.episodic._prototypical import check_episode, cross_entropy_of_present, without_padding
+from losses.options import COUNT, POSITIVE, check
 
 
 def ridge(
@@ -64,6 +65,9 @@ def ridge(
     tensor(0.3133)
     """
     check_episode(queries, query_labels, support, support_labels)
+    check(COUNT, classes=classes)
+    if not isinstance(scale, Tensor):
+        check(POSITIVE, scale=scale)
     q, x = at_least_float32(queries), at_least_float32(support)
     if global_batch:
         x, support_labels = gather(x), gather(support_labels)
@@ -103,8 +107,9 @@ def ridge_weights(support: Tensor, support_labels: Tensor, *, classes: int, pena
     """
     check_features("support", support)
     check_labels(support_labels, support.shape[:1])
+    check(COUNT, classes=classes)
     if not isinstance(penalty, Tensor):
-        check_positive(penalty=penalty)
+        check(POSITIVE, penalty=penalty)
     X = without_padding(support.double(), support_labels, classes)  # such a row would pull towards 0
     Y = one_hot(support_labels, classes, X)
     m, d = X.shape

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_positive
+from losses.checks import at_least_float32, check_features
+from losses.options import COUNT, check
 
 
 def batch_spectral_shrinkage(features: Tensor, *, count: int = 1, global_batch: bool = True) -> Tensor:
@@ -47,7 +48,7 @@ def batch_spectral_shrinkage(features: Tensor, *, count: int = 1, global_batch: 
     x = at_least_float32(features)
     if global_batch:
         x = gather(x)
-    check_positive(count=count)
+    check(COUNT, count=count)
     if min(x.shape) < count:
         raise ValueError(
             f"`features` must have at least `count` = {count} rows (of all ranks) and columns, got {tuple(x.shape)}; "

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_labels, check_logits, check_positive, one_hot
+from losses.checks import at_least_float32, check_dense_logits, check_labels, check_logits, one_hot
+from losses.options import COUNT, POSITIVE, check, is_number
 from losses.reduce import mean
 
 
@@ -82,8 +83,9 @@ def learn_relationship(
     """
     check_logits("source_logits", source_logits)
     check_labels(labels, source_logits.shape[:1])
+    check(COUNT, classes=classes)
     if not isinstance(temperature, Tensor):
-        check_positive(temperature=temperature)
+        check(POSITIVE, temperature=temperature)
     p = (at_least_float32(source_logits).detach() / temperature).softmax(1)
     Y = one_hot(labels, classes, p)
     with torch.autocast(p.device.type, enabled=False):
@@ -119,8 +121,7 @@ def calibrate_temperature(logits: Tensor, labels: Tensor, *, limit: float = 1e3)
     """
     check_logits("logits", logits)
     check_labels(labels, logits.shape[:1])
-    if not limit > 1:
-        raise ValueError(f"`limit` must be above 1, got {limit}.")
+    check(("a number above 1", lambda v: is_number(v) and v > 1), limit=limit)
     z = logits.detach().double()
     Y = one_hot(labels, z.shape[1], z)
     given, known = (Y * z).sum(1), Y.sum(1)

@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_positive, check_same_shape
+from losses.checks import at_least_float32, check_dense_logits, check_same_shape
+from losses.options import POSITIVE, check
 from losses.reduce import mean
 
 
@@ -44,7 +45,7 @@ def distillation(
     """
     check_dense_logits("student_logits", student_logits)
     check_same_shape(student_logits=student_logits, teacher_logits=teacher_logits)
-    check_positive(temperature=temperature)
+    check(POSITIVE, temperature=temperature)
     log_p = (at_least_float32(student_logits) / temperature).log_softmax(1)
     log_q = (at_least_float32(teacher_logits).detach() / temperature).log_softmax(1)
     return temperature**2 * mean((log_q.exp() * (log_q - log_p)).sum(1), weights)

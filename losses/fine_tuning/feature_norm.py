@@ -5,6 +5,7 @@ from torch import Tensor
 from losses._gather import gather
 from losses.checks import at_least_float32, check_features
 from losses.fine_tuning.norm import norm
+from losses.options import POSITIVE, check
 from losses.reduce import mean
 
 
@@ -38,6 +39,7 @@ def hard_feature_norm(features: Tensor, *, radius: float = 25.0, global_batch: b
     tensor(1.)
     """
     check_features("features", features)
+    check(POSITIVE, radius=radius)
     lengths = norm(at_least_float32(features))
     return ((gather(lengths) if global_batch else lengths).mean() - radius).square()
 
@@ -73,5 +75,6 @@ def stepwise_feature_norm(features: Tensor, *, step: float = 1.0, weights: Tenso
     tensor(4.)
     """
     check_features("features", features)
+    check(POSITIVE, step=step)
     lengths = norm(at_least_float32(features))
     return mean((lengths - lengths.detach() - step).square(), weights)  # the difference first: exact at any length

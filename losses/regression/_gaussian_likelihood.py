@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_positive, check_same_shape, counted
+from losses.checks import at_least_float32, check_same_shape, counted
+from losses.options import POSITIVE, SHARE, check
 from losses.reduce import mean
 
 
@@ -58,9 +59,8 @@ def gaussian_likelihood(
     """
     check_same_shape(means=means, targets=targets)
     check_same_shape(means=means, log_variances=log_variances)
-    check_positive(minimum_variance=minimum_variance)
-    if not 0 <= beta <= 1:
-        raise ValueError(f"`beta` must lie in [0, 1], got {beta}.")
+    check(POSITIVE, minimum_variance=minimum_variance)
+    check(SHARE, beta=beta)
     mu, s, y = at_least_float32(means), at_least_float32(log_variances), counted(at_least_float32(targets), weights)
     s = s.clamp_min(math.log(minimum_variance)).detach() + (s - s.detach())
     rows = 0.5 * (math.log(2 * math.pi) + s + (y - mu).square() * torch.exp(-s))

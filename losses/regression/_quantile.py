@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32
+from losses.options import BETWEEN, check, each
 from losses.reduce import mean
 
 
@@ -44,7 +45,8 @@ def quantile(
             "`predictions` must be (n, ..., quantiles) and `targets` (n, ...) with n >= 1, got "
             f"{tuple(predictions.shape)} and {tuple(targets.shape)}."
         )
-    if len(quantiles) != predictions.shape[-1] or not all(0 < q < 1 for q in quantiles):
+    check(each(BETWEEN), quantiles=quantiles)
+    if len(quantiles) != predictions.shape[-1]:
         raise ValueError(
             f"`quantiles` must be {predictions.shape[-1]} numbers in (0, 1), one for each prediction, got "
             f"{tuple(quantiles)}."

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from losses.options import SHARE, check
+
 
 def balanced_class_weights(counts: Tensor, *, beta: float) -> Tensor:
     r"""Weights that are inverse to the effective number of rows of each class.
@@ -33,8 +35,7 @@ def balanced_class_weights(counts: Tensor, *, beta: float) -> Tensor:
     """
     if counts.ndim != 1 or counts.numel() == 0:
         raise ValueError(f"`counts` must be (classes,) with at least one class, got shape {tuple(counts.shape)}.")
-    if not 0 <= beta <= 1:
-        raise ValueError(f"`beta` must lie in [0, 1], got {beta}.")
+    check(SHARE, beta=beta)
     n = counts.double()  # 1 - 0.9999 ** n loses half of float32's digits
     present = n != 0  # NaN stays NaN
     n = torch.where(present, n, 1)

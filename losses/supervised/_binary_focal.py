@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_binary
+from losses.options import AT_LEAST_0, SHARE, check, or_none
 from losses.reduce import mean
-from losses.supervised._focal import check_focus
 
 
 def binary_focal(
@@ -51,9 +51,8 @@ def binary_focal(
     tensor(0.0433)
     """
     check_binary("labels", labels, tuple(logits.shape))
-    check_focus(focus)
-    if balance is not None and not 0 <= balance <= 1:
-        raise ValueError(f"`balance` must lie in [0, 1], got {balance}.")
+    check(AT_LEAST_0, focus=focus)
+    check(or_none(SHARE), balance=balance)
     z = at_least_float32(logits)
     positive = labels == 1
     s = torch.where(positive, z, -z)

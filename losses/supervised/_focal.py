@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_class_numbers, check_dense_logits, check_labels, counted
+from losses.options import AT_LEAST_0, check
 from losses.reduce import mean
 from losses.supervised._weighted_cross_entropy import at_label
 
@@ -46,7 +47,7 @@ def focal(
     """
     check_dense_logits("logits", logits)
     check_labels(labels, (logits.shape[0], *logits.shape[2:]))
-    check_focus(focus)
+    check(AT_LEAST_0, focus=focus)
     y = counted(labels, weights)
     log_p = at_label(at_least_float32(logits).log_softmax(1), y)
     wrong = -torch.expm1(log_p)  # 1 - p
@@ -57,9 +58,3 @@ def focal(
         check_class_numbers("class_weights", class_weights, logits.shape[1])
         rows = class_weights.to(rows.dtype)[y.long()] * rows
     return mean(rows, weights)
-
-
-def check_focus(focus: float) -> None:
-    """Raise unless `focus` is a number that is not negative."""
-    if not focus >= 0:
-        raise ValueError(f"`focus` must not be negative, got {focus}.")

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_class_numbers, check_dense_logits, check_labels, counted
+from losses.options import AT_LEAST_0, check
 from losses.reduce import mean
 from losses.supervised._weighted_cross_entropy import at_label
 
@@ -48,6 +49,7 @@ def logit_adjusted_cross_entropy(
     check_dense_logits("logits", logits)
     check_labels(labels, (logits.shape[0], *logits.shape[2:]))
     check_class_numbers("class_counts", class_counts, logits.shape[1])
+    check(AT_LEAST_0, strength=strength)
     z = at_least_float32(logits)
     log_n = class_counts.to(z.dtype).clamp_min(torch.finfo(torch.float32).tiny).log()
     log_p = (z + strength * log_n.view(1, -1, *[1] * (z.ndim - 2))).log_softmax(1)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_labels, check_positive, counted
+from losses.checks import at_least_float32, check_dense_logits, check_labels, counted
+from losses.options import COUNT, POSITIVE, SHARE, check
 from losses.reduce import mean
 from losses.supervised._weighted_cross_entropy import at_label
 
@@ -72,9 +73,8 @@ def draw_mixup(
     >>> order.sort().values, mixing.shape
     (tensor([0, 1, 2]), torch.Size([3]))
     """
-    check_positive(alpha=alpha)
-    if n < 1:
-        raise ValueError(f"`n` must be at least 1, got {n}.")
+    check(POSITIVE, alpha=alpha)
+    check(COUNT, n=n)
     g = generator
     order = torch.randperm(n, generator=g, device=g.device)
     shape = torch.full((2, n), alpha + 1, dtype=torch.float64, device=g.device)
@@ -131,8 +131,7 @@ def mixup_cross_entropy(
 def per_row(mixing: float | Tensor, rows: Tensor) -> float | Tensor:
     """`mixing`, one number or one a row, in a shape and precision that multiplies ``(n, ...)`` `rows`."""
     if not isinstance(mixing, Tensor):
-        if not 0 <= mixing <= 1:
-            raise ValueError(f"`mixing` must lie in [0, 1], got {mixing}.")
+        check(SHARE, mixing=mixing)
         return mixing
     if mixing.ndim == 0:
         return mixing.to(rows.dtype)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.checks import at_least_float32, check_class_numbers, check_dense_logits, check_labels, counted
+from losses.options import SHARE, check
 from losses.reduce import mean
 
 
@@ -56,8 +57,7 @@ def weighted_cross_entropy(
     tensor(0.6931)
     """
     check_dense_logits("logits", logits)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"`label_smoothing` must lie in [0, 1], got {label_smoothing}.")
+    check(SHARE, label_smoothing=label_smoothing)
     log_p = at_least_float32(logits).log_softmax(1)
     C = log_p.shape[1]
     if class_weights is None:

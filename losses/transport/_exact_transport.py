@@ -7,6 +7,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
+from losses.options import AT_LEAST_1, check
 from losses.transport.weights import row_weights
 
 
@@ -58,8 +59,7 @@ def exact_transport(
     tensor(4.)
     """
     check_clouds(source, target)
-    if not power >= 1:
-        raise ValueError(f"`power` must be at least 1, got {power}.")
+    check(AT_LEAST_1, power=power)
     x, y = at_least_float32(source), at_least_float32(target)
     a, some_a = row_weights("source_weights", source_weights, x, global_batch)
     b, some_b = row_weights("target_weights", target_weights, y, global_batch)

@@ -8,6 +8,7 @@ from torch import Tensor
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds, check_labels, check_logits
 from losses.distances import centred
+from losses.options import AT_LEAST_0, COUNT, check
 from losses.transport._exact_transport import exact_plan
 from losses.transport.entropic import log_weights, row_plan, solve
 
@@ -76,10 +77,8 @@ def joint_transport(
             f"`target_logits` must have one row for each row of `target`, {target.shape[0]}, got "
             f"{target_logits.shape[0]}."
         )
-    if feature_weight < 0 or label_weight < 0:
-        raise ValueError(
-            f"`feature_weight` and `label_weight` must not be negative, got {feature_weight} and {label_weight}."
-        )
+    check(AT_LEAST_0, feature_weight=feature_weight, label_weight=label_weight)
+    check(COUNT, steps=steps)
     if plan not in ("exact", "sinkhorn"):
         raise ValueError(f'`plan` must be "exact" or "sinkhorn", got {plan!r}.')
     x, y, z = at_least_float32(source), at_least_float32(target), at_least_float32(target_logits)

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds, check_positive
+from losses.checks import at_least_float32, check_clouds
 from losses.distances import middle
+from losses.options import COUNT, FROM_0, POSITIVE, check, is_number, or_none
 from losses.transport.entropic import log_weights, own_kernel, row_plan, solve
 from losses.transport.first_order import with_gradient
 from losses.transport.weights import row_weights
@@ -86,13 +87,12 @@ def sinkhorn_divergence(
     tensor(2.)
     """
     check_clouds(source, target)
-    if power not in (1, 2):
-        raise ValueError(f"`power` must be 1 or 2, got {power}.")
-    check_positive(**{k: v for k, v in (("blur", blur), ("reach", reach)) if v is not None})
+    check(("1 or 2", lambda v: is_number(v) and v in (1, 2)), power=power)
+    check(or_none(POSITIVE), blur=blur, reach=reach)
+    check(or_none(FROM_0), annealing=annealing)
+    check(COUNT, steps=steps)
     if annealing is None:
         annealing = 0 if blur is None else 6
-    if annealing < 0 or steps < 1:
-        raise ValueError(f"`annealing` must be at least 0 and `steps` at least 1, got {annealing} and {steps}.")
     x, y = at_least_float32(source), at_least_float32(target)
     a, a_counts = row_weights("source_weights", source_weights, x, global_batch)
     b, b_counts = row_weights("target_weights", target_weights, y, global_batch)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.checks import at_least_float32, check_clouds
+from losses.options import AT_LEAST_1, COUNT, FROM_0, check
 from losses.transport.weights import row_weights
 
 
@@ -117,8 +118,7 @@ def max_sliced_wasserstein(
     >>> max_sliced_wasserstein(x, x + torch.tensor([3.0, 4.0]), directions=torch.eye(2)).round(decimals=3)
     tensor(25.)
     """
-    if steps < 0:
-        raise ValueError(f"`steps` must be at least 0, got {steps}.")
+    check(FROM_0, steps=steps)
     x, y, a, b, counts = _clouds(source, target, source_weights, target_weights, power, global_batch)
     theta = _directions(directions, generator, x)
     held = (x.detach(), y.detach(), a, b, power)
@@ -171,8 +171,7 @@ def _powered(difference: Tensor, power: float) -> Tensor:
 
 def _clouds(source, target, source_weights, target_weights, power, global_batch):
     check_clouds(source, target)
-    if not power >= 1:
-        raise ValueError(f"`power` must be at least 1, got {power}.")
+    check(AT_LEAST_1, power=power)
     x, y = at_least_float32(source), at_least_float32(target)
     a = b = None
     counts = 1
@@ -195,8 +194,7 @@ def _directions(directions: int | Tensor, generator: torch.Generator | None, x: 
         if directions.ndim != 2 or directions.shape[0] == 0 or directions.shape[1] != d:
             raise ValueError(f"`directions` must be (K, {d}) unit vectors, got shape {tuple(directions.shape)}.")
         return directions.detach().to(x)
-    if directions < 1:
-        raise ValueError(f"`directions` must be at least 1, got {directions}.")
+    check(COUNT, directions=directions)
     if generator is None:
         raise ValueError(
             "`generator` must be given where `directions` is a number: a torch.Generator, in the same state on every "

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapt.engine.callbacks.follow import Follow, Validator, improves
 from adapt.engine.callbacks.logged import Logged
+from losses.options import AT_LEAST_0, COUNT, check
 
 if TYPE_CHECKING:
     from adapt.engine._trainer import Trainer
@@ -33,10 +34,8 @@ class EarlyStopping:
     """
 
     def __init__(self, follow: str | Validator, *, patience: int = 5, margin: float = 0.0, better: str | None = None):
-        if not isinstance(patience, int) or patience < 1:
-            raise ValueError(f"`patience` must be a whole number of at least 1, got {patience!r}.")
-        if not margin >= 0:
-            raise ValueError(f"`margin` must be at least 0, got {margin!r}.")
+        check(COUNT, patience=patience)
+        check(AT_LEAST_0, margin=margin)
         self.follow, self.patience, self.margin = Follow(follow, better), patience, float(margin)
         self.best: float | None = None
         self.best_step, self.waited = 0, 0

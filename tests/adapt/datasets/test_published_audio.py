@@ -70,7 +70,7 @@ def test_missing_and_torn_recordings(tmp_path):
 
 
 def test_bad_length():
-    with pytest.raises(ValueError, match="`seconds` must be positive"):
+    with pytest.raises(ValueError, match="`seconds` must be a number of at least one sample"):
         datasets.fsdd(seconds=0)
 
 

@@ -127,7 +127,7 @@ def test_other_features_are_refused(function, message):
     ("options", "error", "message"),
     [
         ({"function": 3}, TypeError, "`function` must be a callable .* got a int"),
-        ({"dim": 0}, ValueError, "`dim` must have a feature size of at least 1"),
+        ({"dim": 0}, ValueError, "`dim` must be a whole number of at least 1"),
         ({"name": ""}, ValueError, "must be texts that are not empty, got ''"),
         ({"fingerprint": None}, ValueError, "change the fingerprint whenever"),
     ],

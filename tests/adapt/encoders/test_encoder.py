@@ -20,7 +20,7 @@ def test_wrap_reads_the_dim_and_keeps_modes_and_statistics():
     ("make", "message"),
     [
         (lambda: encoders.wrap(nn.Flatten()), "`dim` is not known"),
-        (lambda: encoders.wrap(nn.Flatten(), 0), "`dim` must be a feature size of at least 1, got 0"),
+        (lambda: encoders.wrap(nn.Flatten(), 0), "`dim` must be a whole number of at least 1, got 0"),
         (lambda: encoders.wrap(nn.Conv2d(1, 4, 3), example=torch.zeros(2, 1, 5, 5)), r"\(n, dim\) features"),
         (lambda: encoders.wrap(nn.Flatten(), 3, layers=["conv9"]), "names `conv9`"),
         (lambda: encoders.cifar_resnet(21), r"6 n \+ 2"),

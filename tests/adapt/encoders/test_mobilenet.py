@@ -73,5 +73,5 @@ def test_real_mobilenet_weights_fit():
 
 
 def test_a_width_without_channels():
-    with pytest.raises(ValueError, match="at least one channel"):
+    with pytest.raises(ValueError, match="gives one channel"):
         encoders.mobilenet(0.01)

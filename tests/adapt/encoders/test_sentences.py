@@ -86,7 +86,7 @@ def test_bad_input(model, tmp_path):
     for texts in ("good", [], ["good", None], [b"good"]):
         with pytest.raises(ValueError, match="`texts` must be a sequence of at least one str"):
             encoders.sentences(texts, model=model)
-    with pytest.raises(ValueError, match="`batch_size` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`batch_size` must be .*at least 1, got 0"):
         encoders.sentences(["good"], model=model, batch_size=0)
     with pytest.raises(FileNotFoundError, match="no_model`, and there is none"):
         encoders.sentences(TEXTS, model=tmp_path / "no_model")

@@ -14,5 +14,5 @@ def test_small_conv(size):
 
 
 def test_sizes_are_counted():
-    with pytest.raises(ValueError, match="must be at least 1, got 3, 128 and 0"):
+    with pytest.raises(ValueError, match="`width` must be a whole number of at least 1, got 0"):
         encoders.small_conv(width=0)

@@ -236,7 +236,7 @@ SETUP = {
     "direction": (lambda: EarlyStopping("loss/total"), "`better` must say whether a higher or a lower `loss/total`"),
     "word": (lambda: EarlyStopping("source", better="more"), "`better` must be 'higher' or 'lower', got 'more'"),
     "patience": (lambda: EarlyStopping("source", patience=0), "`patience` must be a whole number of at least 1"),
-    "margin": (lambda: EarlyStopping("source", margin=-1), "`margin` must be at least 0"),
+    "margin": (lambda: EarlyStopping("source", margin=-1), "`margin` must be .*at least 0"),
     "number": (lambda: run(1, callbacks=[EarlyStopping(lambda made: 1.0)]), "`better` must say whether"),
     "too early": (lambda: KeepBest("source").path, "has read no value yet"),
 }

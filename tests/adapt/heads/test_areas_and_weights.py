@@ -101,9 +101,9 @@ def test_balanced_weights_are_scikit_learns_and_come_from_the_stream(tmp_path):
     ("options", "message"),
     [
         ({"weight": [1.0, 2.0]}, "one finite number per class, 3 in all"),
-        ({"weight": [1.0, -1.0, 1.0]}, "none negative"),
+        ({"weight": [1.0, -1.0, 1.0]}, "each a number of at least 0"),
         ({"weight": [0.0, 0.0, 0.0]}, "not all zero"),
-        ({"weight": [1.0, torch.nan, 0.0]}, "finite"),
+        ({"weight": [1.0, torch.nan, 0.0]}, "each a number of at least 0"),
         ({"weight": "balance"}, '"balanced" or one number per class'),
         ({"label_smoothing": 1.0}, r"`label_smoothing` must be in \[0, 1\), got 1.0"),
         ({"label_smoothing": -0.1}, r"`label_smoothing` must be in \[0, 1\)"),

@@ -86,14 +86,17 @@ def test_a_probe_takes_tensors(arguments):
     ("call", "message"),
     [
         (lambda: inductive.bss(on="target", count=0), "`count` must be a whole number of at least 1, got 0"),
-        (lambda: inductive.lwf(encoder(), on="target", temperature=0), "`temperature` must be positive, got 0"),
+        (
+            lambda: inductive.lwf(encoder(), on="target", temperature=0),
+            "`temperature` must be a positive number, got 0",
+        ),
         (
             lambda: inductive.distillation(classifier(), teacher=nn.Linear(6, 3), on="target", temperature=-1.0),
-            "`temperature` must be positive, got -1",
+            "`temperature` must be a positive number, got -1",
         ),
         (
             lambda: inductive.supervised_contrastive(4, on="target", temperature=0.0),
-            "`temperature` must be positive",
+            "`temperature` must be a positive number",
         ),
         (lambda: inductive.supervised_contrastive(4, on="target", projection=0), "`projection` must be a whole"),
         (
@@ -106,13 +109,16 @@ def test_a_probe_takes_tensors(arguments):
         ),
         (lambda: inductive.lwf(encoders.wrap(nn.Linear(6, 4), 4), on="target"), "without its own head"),
         (lambda: inductive.channel_attention(encoder(), classifier(), cloud(), ["9"]), "must name layers"),
-        (lambda: inductive.relationship(encoder(), cloud(), 3, temperature=0), "`temperature` must be positive"),
+        (
+            lambda: inductive.relationship(encoder(), cloud(), 3, temperature=0),
+            "`temperature` must be a positive number",
+        ),
         (lambda: inductive.relationship(encoder(), TensorDataset(torch.zeros(4, 6)), 3), "`dataset` has no labels"),
         (lambda: inductive.surgical(encoder(), classifier(), cloud(), batches=0), "`batches` must be a whole"),
         (lambda: inductive.surgical(encoder(), classifier(), TensorDataset(torch.zeros(4, 6))), "without labels"),
         (lambda: inductive.transfer(encoder(), cloud(), "full", classes=3, epochs=0), "`epochs` must be a whole"),
         (lambda: inductive.transfer(encoder(), cloud(), "full", classes=3, batch_size=0), "`batch_size` must be"),
-        (lambda: inductive.transfer(encoder(), cloud(), "full", classes=3, rate=0), "`rate` must be positive"),
+        (lambda: inductive.transfer(encoder(), cloud(), "full", classes=3, rate=0), "`rate` must be a positive number"),
         (lambda: inductive.transfer(encoder(), cloud(), "full", classes=1), "`classes` must be"),
         (
             lambda: inductive.develop(encoder(), classifier(), cloud(), TensorDataset(torch.zeros(4, 6))),

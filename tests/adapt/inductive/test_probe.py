@@ -101,7 +101,7 @@ def test_many_rows_hold_out_one_fifth():
 def test_bad_probes(change, message):
     with pytest.raises(ValueError, match=message):
         inductive.probe(*change(*cloud(30).tensors), 3)
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="a positive number"):
         inductive.probe(*cloud(30).tensors, 3, penalties=[0.0])
 
 

@@ -219,7 +219,7 @@ def test_full_fine_tuning_is_kept_where_the_features_are_no_use():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"learn": []}, "at least one strategy"), ({"learn": "full"}, "sequence of"), ({"folds": 1}, "at least 2"),
+        ({"learn": []}, "at least one strategy"), ({"learn": "full"}, "a list of at"), ({"folds": 1}, "at least 2"),
         ({"shares": (0.0, 1.0)}, r"in \(0, 1\]"), ({"start": "random"}, "where the line begins"),
     ],
 )  # fmt: skip

@@ -141,11 +141,11 @@ def test_undefined_scores_say_why():
     [
         (ranking.knn, {"k": 0}, "`k` must be a whole number of at least 1, got 0"),
         (ranking.n_leep, {"per_class": 0}, "`per_class` must be a whole number"),
-        (ranking.n_leep, {"variance": 1.5}, r"`variance` must be a share in \(0, 1\], got 1.5"),
+        (ranking.n_leep, {"variance": 1.5}, r"`variance` must be in \(0, 1\], got 1.5"),
         (ranking.gbc, {"components": 0}, "`components` must be a whole number"),
         (ranking.parc, {"rows": 1}, "`rows` must be a whole number of at least 2"),
-        (ranking.transrate, {"epsilon": 0.0}, "`epsilon` must be positive"),
-        (ranking.logme, {"noise": -1.0}, r"`noise` must be a share in \[0, 1\), got -1"),
+        (ranking.transrate, {"epsilon": 0.0}, "`epsilon` must be a positive number"),
+        (ranking.logme, {"noise": -1.0}, r"`noise` must be in \[0, 1\), got -1"),
     ],
 )
 def test_bad_options(score, options, message):

@@ -64,7 +64,7 @@ def test_lists_have_one_entry_per_row():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: collate.pad(-1), "`axis` must be 0 or more, got -1"),
+        (lambda: collate.pad(-1), "`axis` must be a whole number of at least 0, got -1"),
         (lambda: collate.pad(2)([torch.ones(3)]), "expects inputs with this axis, got an input of 1 axes"),
         (lambda: collate.pad()([torch.ones(2, 3), torch.ones(2, 4)]), "must differ along axis 0 alone"),
         (lambda: collate.pad()([{"a": 1}, {"a": 2}]), "no entry of an item has axis 0"),

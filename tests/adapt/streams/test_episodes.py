@@ -142,7 +142,10 @@ def test_a_prototypical_term_learns_to_leave_the_noise_out():
         ({"last": "keep"}, "`last` must be 'drop' with episodes, got 'keep'"),
         ({"shuffle": False}, "`shuffle=False` keeps the order"),
         ({"data": Listed()}, r"`sampling=episodes\(...\)` needs the class of every row"),
-        ({"sampling": "uniform"}, "`batch_size` must be between 1 and the 60 rows of `dataset`, got None"),
+        (
+            {"sampling": "uniform"},
+            "`batch_size` must be a whole number between 1 and the 60 rows of `dataset`, got None",
+        ),
     ],
 )
 def test_bad_input(options, message):
@@ -153,7 +156,7 @@ def test_bad_input(options, message):
 @pytest.mark.parametrize("name", ["ways", "shots", "queries", "tasks"])
 @pytest.mark.parametrize("value", [0, 1.5, True])
 def test_bad_sizes(name, value):
-    with pytest.raises(ValueError, match=f"`{name}` of `episodes` must be a whole number of at least"):
+    with pytest.raises(ValueError, match=f"`{name}` must be a whole number of at least"):
         episodes(**{"ways": 2, "shots": 1, "queries": 1} | {name: value})
 
 

@@ -54,7 +54,7 @@ def test_a_confident_wrong_target_row_keeps_its_gradient():
         ((f_s, a_s, f_t[:, :1], a_t[:, :1]), {}, "`target_logits` must have at least 2 classes"),
         ((f_s[0], a_s[0], f_t, a_t), {}, "`source_logits` must be \\(n, classes\\)"),
         ((f_s[:, :3], a_s[:, :3], f_t, a_t), {}, "must have the same number of classes, got 3 and 4"),
-        ((f_s, a_s, f_t, a_t), {"margin": 0.0}, "`margin` must be positive"),
+        ((f_s, a_s, f_t, a_t), {"margin": 0.0}, "`margin` must be a positive number"),
     ],
 )
 def test_errors(arguments, options, message):
@@ -86,5 +86,5 @@ def test_regression_errors():
         losses.regression_disparity(f_s[:, :3], a_s[:, :3], f_t, a_t)
     with pytest.raises(ValueError, match="same number of outputs, at least 1, got 0 and 0"):
         losses.regression_disparity(*[torch.zeros(2, 0)] * 4)
-    with pytest.raises(ValueError, match="`margin` must be positive"):
+    with pytest.raises(ValueError, match="`margin` must be a positive number"):
         losses.regression_disparity(f_s, a_s, f_t, a_t, margin=-1.0)

@@ -77,7 +77,7 @@ def test_half_precision_and_autocast_stay_out():
         (lambda: random_map()(f, z[:4]), "same number of rows, got 5 and 4"),
         (lambda: random_map()(z, z), "must be \\(n, 3\\) and \\(n, 4\\), got \\(5, 4\\) and \\(5, 4\\)"),
         (lambda: random_map()(f, f), "must be \\(n, 3\\) and \\(n, 4\\), got \\(5, 3\\) and \\(5, 3\\)"),
-        (lambda: losses.RandomMultilinearMap(3, 0, generator=g), "at least 1, got 3, 0 and 1024"),
+        (lambda: losses.RandomMultilinearMap(3, 0, generator=g), "`classes` must be .*at least 1, got 0"),
         (lambda: losses.entropy_weights(z[:, :0]), "at least one class, got 0"),
         (lambda: losses.entropy_weights(z[0]), "`logits` must be \\(n, classes\\)"),
     ],

@@ -63,7 +63,7 @@ def test_consistency_errors():
     z = rows(4, 3)
     with pytest.raises(ValueError, match="`logits` and `teacher_logits` must have the same shape"):
         losses.consistency(z, z[:2])
-    with pytest.raises(ValueError, match="`temperature` must be positive, got 0"):
+    with pytest.raises(ValueError, match="`temperature` must be a positive number, got 0"):
         losses.consistency(z, z, temperature=0)
     with pytest.raises(ValueError, match='`kind` must be "mse" or "kl", got \'l2\''):
         losses.consistency(z, z, kind="l2")

@@ -30,5 +30,5 @@ def test_a_class_that_nobody_predicts_is_not_a_number_in_pytorch_adapt(layers):
 
 
 def test_bad_temperature():
-    with pytest.raises(ValueError, match="`temperature` must be positive, got 0"):
+    with pytest.raises(ValueError, match="`temperature` must be a positive number, got 0"):
         losses.minimum_class_confusion(torch.zeros(2, 2), temperature=0)

@@ -119,17 +119,17 @@ def test_errors():
         of(x, z[:1], bank.features, bank.probabilities)
     with pytest.raises(ValueError, match="`index` must hold one place"):
         of(x, z, bank.features, bank.probabilities, torch.tensor([0]))
-    for neighbours in (0, 10):
-        with pytest.raises(ValueError, match=f"size of the bank, 9, got {neighbours}"):
+    for neighbours, message in ((0, "at least 1, got 0"), (10, "size of the bank, 9, got 10")):
+        with pytest.raises(ValueError, match=message):
             of(x, z, bank.features, bank.probabilities, neighbours=neighbours)
     with pytest.raises(ValueError, match="`index`, `features` and `logits`"):
         bank.update(torch.tensor([0]), x, z)
     for wrong in ((x[:, :1], z), (x, z[:, :1])):  # these would be spread over the columns
         with pytest.raises(ValueError, match=r"must be \(n,\), \(n, 3\) and \(n, 4\)"):
             bank.update(torch.tensor([0, 1]), *wrong)
-    with pytest.raises(ValueError, match="`size` must be positive"):
+    with pytest.raises(ValueError, match="`size` must be a whole number of at least 1"):
         losses.NeighbourhoodBank(0, D, C)
-    with pytest.raises(ValueError, match="`temperature` must be positive"):
+    with pytest.raises(ValueError, match="`temperature` must be a positive number"):
         losses.NeighbourhoodBank(N, D, C, temperature=0)
 
 

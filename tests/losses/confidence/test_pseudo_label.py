@@ -47,11 +47,11 @@ def test_errors():
         losses.pseudo_label(z, z[:, :2])
     with pytest.raises(ValueError, match="`strong_logits` and `weak_logits` must have the same shape"):
         losses.fixmatch(z, z[:1])
-    with pytest.raises(ValueError, match=r"`threshold` must be a probability in \[0, 1\], got 95"):
+    with pytest.raises(ValueError, match=r"`threshold` must be in \[0, 1\], got 95"):
         losses.fixmatch(z, z, threshold=95)
     with pytest.raises(ValueError, match="`threshold` must be a number or hold one for each of the 3 classes"):
         losses.pseudo_label(z, z, threshold=torch.zeros(2))
-    with pytest.raises(ValueError, match="`temperature` must be positive, got 0"):
+    with pytest.raises(ValueError, match="`temperature` must be a positive number, got 0"):
         losses.pseudo_label(z, z, temperature=0)
 
 
@@ -99,11 +99,11 @@ def test_flexmatch_survives_a_checkpoint():
 
 
 def test_flexmatch_errors():
-    with pytest.raises(ValueError, match="must be at least 1"):
+    with pytest.raises(ValueError, match="must be .*at least 1"):
         losses.FlexMatch(0, 2)
-    with pytest.raises(ValueError, match="must be at least 1"):
+    with pytest.raises(ValueError, match="must be .*at least 1"):
         losses.FlexMatch(2, 0)
-    with pytest.raises(ValueError, match=r"`threshold` in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"`threshold` must be in \[0, 1\]"):
         losses.FlexMatch(2, 2, threshold=95)
     with pytest.raises(ValueError, match=r"`weak_logits` \(n, 3\)"):
         losses.FlexMatch(2, 3).update(torch.tensor([0]), torch.zeros(1, 2))

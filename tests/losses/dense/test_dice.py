@@ -91,8 +91,8 @@ def test_two_logits_are_a_sigmoid():
         ((z, y), {"over": "rows"}, '`over` must be "batch" or "image", got \'rows\''),
         ((z, y), {"classes": "some"}, '`classes` must be "present", "all" or a list'),
         ((z, y), {"classes": [3]}, r"`classes` must hold numbers from 0 to 2, got \[3\]"),
-        ((z, y), {"classes": [-1]}, "`classes` must hold numbers from 0 to 2"),
-        ((z, y), {"classes": []}, "`classes` must hold numbers from 0 to 2"),
+        ((z, y), {"classes": [-1]}, "`classes` must be .*at least 0, got"),
+        ((z, y), {"classes": []}, "`classes` must be .*at least one"),
     ],
 )
 def test_bad_arguments(loss, arguments, options, message):
@@ -101,5 +101,5 @@ def test_bad_arguments(loss, arguments, options, message):
 
 
 def test_negative_smoothing():
-    with pytest.raises(ValueError, match="`smooth` must not be negative, got -1"):
+    with pytest.raises(ValueError, match="`smooth` must be a number of at least 0, got -1"):
         losses.dice(z, y, smooth=-1)

@@ -79,9 +79,9 @@ def test_labels_matter():
         ((x, y, labels, logits[:4]), {}, "`target_logits` must hold one row for each of `target`, 5, got 4"),
         ((x, y, labels, logits[:, 0]), {}, r"`target_logits` must be \(n, classes\)"),
         ((x, y, labels, logits), {"present": "target"}, "`present` must be"),
-        ((x, y, labels, logits), {"bandwidth": 0.0}, "must be positive"),
-        ((x, y, labels, logits), {"scales": (1.0, 0.0)}, "must be positive"),
-        ((x, y, labels, logits), {"scales": ()}, "must be positive"),
+        ((x, y, labels, logits), {"bandwidth": 0.0}, "a positive number"),
+        ((x, y, labels, logits), {"scales": (1.0, 0.0)}, "a positive number"),
+        ((x, y, labels, logits), {"scales": ()}, "a positive number"),
     ],
 )
 def test_errors(arguments, options, message):

@@ -135,7 +135,7 @@ def test_as_many_rows_as_features(rows):
 
 
 def test_other_errors():
-    with pytest.raises(ValueError, match="`tradeoff` must not be negative, got -1"):
+    with pytest.raises(ValueError, match="`tradeoff` must be a number of at least 0, got -1"):
         rsd(x, y, tradeoff=-1)
     with pytest.raises(ValueError, match="same feature size"):
         rsd(x, y[:, :5])

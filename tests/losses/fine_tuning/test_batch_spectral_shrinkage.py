@@ -57,7 +57,7 @@ def test_bad_shapes():
 
 
 def test_bad_counts():
-    with pytest.raises(ValueError, match="`count` must be positive, got 0"):
+    with pytest.raises(ValueError, match="`count` must be a whole number of at least 1, got 0"):
         losses.batch_spectral_shrinkage(drawn(4, 3), count=0)
     with pytest.raises(ValueError, match=r"at least `count` = 4 rows .* got \(5, 3\)"):
         losses.batch_spectral_shrinkage(drawn(5, 3), count=4)

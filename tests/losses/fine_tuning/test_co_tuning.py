@@ -97,7 +97,7 @@ def test_calibration_of_half_precision_logits():
         (lambda: losses.co_tuning(z, y, torch.ones(5)), "`relationship` must be"),
         (lambda: losses.co_tuning(z, y[:3], torch.ones(3, 5)), "one class for each row"),
         (lambda: losses.co_tuning(z[0], y, torch.ones(3, 5)), "`source_logits` must be"),
-        (lambda: losses.learn_relationship(z, y, classes=3, temperature=0), "`temperature` must be positive"),
+        (lambda: losses.learn_relationship(z, y, classes=3, temperature=0), "`temperature` must be a positive number"),
         (lambda: losses.learn_relationship(z, y.double(), classes=3), "whole numbers"),
         (lambda: losses.learn_relationship(z[0], y, classes=3), "`source_logits` must be"),
         (lambda: losses.calibrate_temperature(z, y[:2]), "one class for each row"),

@@ -129,7 +129,7 @@ maps = torch.ones(2, 3, 2, 2)
     ("call", "message"),
     [
         (lambda: losses.distillation(maps, maps[:1]), "`student_logits` and `teacher_logits` must have the same shape"),
-        (lambda: losses.distillation(maps, maps, temperature=0), "`temperature` must be positive, got 0"),
+        (lambda: losses.distillation(maps, maps, temperature=0), "`temperature` must be a positive number, got 0"),
         (lambda: losses.distillation(maps[0, 0, 0], maps[0, 0, 0]), "`student_logits` must be"),
         (lambda: losses.delta(maps[0, 0, 0], maps[0, 0, 0]), r"`features` must be \(n, c\) features or"),
         (lambda: losses.feature_distillation(maps[:0], maps[:0]), r"`student` must be \(n, c\) features .* n >= 1"),

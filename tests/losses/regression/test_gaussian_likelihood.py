@@ -69,9 +69,9 @@ def test_a_missing_target_costs_nothing():
     [
         ((mu, s, y[:4]), {}, "`means` and `targets` must have the same shape"),
         ((mu, s[:, :1], y), {}, "`means` and `log_variances` must have the same shape"),
-        ((mu, s, y), {"beta": -0.1}, r"`beta` must lie in \[0, 1\], got -0.1"),
-        ((mu, s, y), {"beta": 1.1}, r"`beta` must lie in \[0, 1\]"),
-        ((mu, s, y), {"minimum_variance": 0.0}, "`minimum_variance` must be positive"),
+        ((mu, s, y), {"beta": -0.1}, r"`beta` must be in \[0, 1\], got -0.1"),
+        ((mu, s, y), {"beta": 1.1}, r"`beta` must be in \[0, 1\]"),
+        ((mu, s, y), {"minimum_variance": 0.0}, "`minimum_variance` must be a positive number"),
         ((mu, s, y), {"weights": torch.ones(5)}, "`weights` must hold one number for each row"),
     ],
 )

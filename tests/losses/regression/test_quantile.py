@@ -36,8 +36,8 @@ def test_a_missing_target_costs_nothing():
         (((4, 2), (5,)), (0.1, 0.5), r"got \(4, 2\) and \(5,\)"),
         (((4, 2), (4, 2)), (0.1, 0.5), r"`predictions` must be \(n, ..., quantiles\)"),
         (((4, 2), (4,)), (0.1,), "`quantiles` must be 2 numbers"),
-        (((4, 1), (4,)), (1.0,), r"in \(0, 1\)"),
-        (((4, 1), (4,)), (0.0,), r"in \(0, 1\)"),
+        (((4, 1), (4,)), (1.0,), "each between 0 and 1"),
+        (((4, 1), (4,)), (0.0,), "each between 0 and 1"),
     ],
 )
 def test_bad_arguments(shapes, quantiles, message):

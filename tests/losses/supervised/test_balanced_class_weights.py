@@ -51,8 +51,8 @@ def test_compiles_and_batches():
 @pytest.mark.parametrize(
     ("numbers", "beta", "message"),
     [
-        (counts, 1.5, "`beta` must lie"),
-        (counts, -0.1, "`beta` must lie"),
+        (counts, 1.5, "`beta` must be in"),
+        (counts, -0.1, "`beta` must be in"),
         (counts[None], 0.9, r"`counts` must be \(classes,\)"),
     ],
 )

@@ -71,15 +71,15 @@ def test_balance_leaves_out_a_side(balance):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: losses.focal(z, y, focus=-1), "`focus` must not be negative, got -1"),
+        (lambda: losses.focal(z, y, focus=-1), "`focus` must be a number of at least 0, got -1"),
         (lambda: losses.focal(z, y, class_weights=torch.ones(2)), "`class_weights` must hold"),
         (lambda: losses.focal(z, y[:3]), "`labels` must hold one class"),
         (lambda: losses.focal(z[0], y), "`logits` must be"),
         (lambda: losses.binary_focal(z, z), r"use `labels.bool\(\)`"),
         (lambda: losses.binary_focal(z, y), r"`labels` must have the shape of the logits, \(5, 3\)"),
-        (lambda: losses.binary_focal(z[:, 0], y, focus=-0.5), "`focus` must not be negative"),
-        (lambda: losses.binary_focal(z[:, 0], y, balance=1.5), r"`balance` must lie in \[0, 1\], got 1.5"),
-        (lambda: losses.binary_focal(z[:, 0], y, balance=-0.5), r"`balance` must lie in \[0, 1\]"),
+        (lambda: losses.binary_focal(z[:, 0], y, focus=-0.5), "`focus` must be a number of at least 0"),
+        (lambda: losses.binary_focal(z[:, 0], y, balance=1.5), r"`balance` must be in \[0, 1\], or None, got 1.5"),
+        (lambda: losses.binary_focal(z[:, 0], y, balance=-0.5), r"`balance` must be in \[0, 1\]"),
     ],
 )
 def test_bad_arguments(call, message):

@@ -68,8 +68,8 @@ def test_small_integers_are_labels_too():
             {"class_weights": torch.ones(4)},
             r"`class_weights` must hold one number for each class, shape \(3,\)",
         ),
-        ((z, y), {"label_smoothing": 1.1}, r"`label_smoothing` must lie in \[0, 1\], got 1.1"),
-        ((z, y), {"label_smoothing": -0.1}, r"`label_smoothing` must lie in \[0, 1\]"),
+        ((z, y), {"label_smoothing": 1.1}, r"`label_smoothing` must be in \[0, 1\], got 1.1"),
+        ((z, y), {"label_smoothing": -0.1}, r"`label_smoothing` must be in \[0, 1\]"),
     ],
 )
 def test_bad_arguments(arguments, options, message):

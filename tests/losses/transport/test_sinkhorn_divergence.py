@@ -217,10 +217,10 @@ def test_a_second_derivative_is_an_error_and_says_why():
     ("options", "message"),
     [
         ({"power": 3}, "`power` must be 1 or 2, got 3"),
-        ({"blur": 0.0}, "`blur` must be positive, got 0.0"),
-        ({"reach": -1.0}, "`reach` must be positive, got -1.0"),
-        ({"annealing": -1}, "`annealing` must be at least 0"),
-        ({"steps": 0}, "`steps` at least 1, got 0 and 0"),
+        ({"blur": 0.0}, "`blur` must be a positive number, or None, got 0.0"),
+        ({"reach": -1.0}, "`reach` must be a positive number, or None, got -1.0"),
+        ({"annealing": -1}, "`annealing` must be .*at least 0"),
+        ({"steps": 0}, "`steps` must be a whole number of at least 1, got 0"),
         (
             {"source_weights": torch.ones(3)},
             "`source_weights` must hold one number for each row, shape \\(12,\\), got \\(3,\\)",

@@ -1,0 +1,206 @@
+"""Row 31 of the small inputs that failed: every numeric option of every public name refuses what is no value of it.
+
+The test walks the public names. A new numeric option fails the test until `RANGES` names the range and `CALLS` shows a
+working call of the function.
+"""
+
+import inspect
+import re
+from contextlib import suppress
+from types import ModuleType
+
+import numpy
+import pytest
+
+import adapt
+import losses
+from adapt.engine import callbacks
+from tests.option_calls import CALLS
+
+NAN, INF = float("nan"), float("inf")
+NO_NUMBER = [NAN, INF, -INF, True, "1", {}]
+RANGES = {  # values that the range refuses, and a value that it allows
+    "number": (NO_NUMBER, 1.0),
+    "at least 0": ([*NO_NUMBER, -1.0], 0.5),
+    "at least 1": ([*NO_NUMBER, -1.0, 0, 0.5], 1.0),
+    "above 1": ([*NO_NUMBER, -1.0, 0, 1.0], 2.0),
+    "positive": ([*NO_NUMBER, -1.0, 0], 0.5),
+    "share": ([*NO_NUMBER, -0.5, 1.5], 0.5),
+    "above 0": ([*NO_NUMBER, -0.5, 0, 1.5], 0.5),
+    "below 1": ([*NO_NUMBER, -0.5, 1.0], 0.5),
+    "between": ([*NO_NUMBER, -0.5, 0, 1.0], 0.5),
+    "whole": ([*NO_NUMBER, 0.5], 1),
+    "from 0": ([*NO_NUMBER, 0.5, -1], 1),
+    "count": ([*NO_NUMBER, 1.5, -1, 0], 1),
+    "at least 2": ([*NO_NUMBER, 1.5, -1, 0, 1], 2),
+    "one or two": ([*NO_NUMBER, 1.5, 0, 3], 1),
+    "three": ([*NO_NUMBER, 1.5, -1, 0, 1], 3),
+    "depth": ([*NO_NUMBER, 20.5, 8.0, 21, 2, -4], 8),
+    "column": ([NAN, INF, True, {}, 0.5, -1], 1),
+    "no class": ([*NO_NUMBER, 0.5, 0, 2], -100),
+}
+# the range by the name of the option, then by the full name
+OPTIONS = {
+    "count": ["count", "size", "classes", "iterations", "steps", "directions", "neighbours", "dim", "feature_dim",
+              "output_dim", "moments", "order", "n", "repeat", "accumulate", "watch_every", "log_every", "save_every",
+              "keep", "epochs", "planned", "batch_size", "views", "most", "length", "stride", "hidden", "rows",
+              "randomized", "depth", "rank", "channels", "width", "encoder", "outputs", "labels", "batches",
+              "projection", "teacher_dim", "window", "components", "k", "block", "per_class", "repeats", "starts",
+              "shots", "queries", "prefetch_factor", "tasks", "patience", "limit"],
+    "positive": ["temperature", "student_temperature", "teacher_temperature", "assignment_temperature", "bandwidth",
+                 "scales", "blur", "reach", "margin", "radius", "step", "alpha", "penalty", "scale", "xi",
+                 "minimum_variance", "clip", "rate", "floor", "bound", "smoothing", "epsilon", "gamma", "step_size",
+                 "top", "penalties"],
+    "at least 0": ["focus", "redundancy", "invariance", "variance", "covariance", "smooth", "tradeoff", "strength",
+                   "feature_weight", "label_weight", "weight", "encoder_scale", "schedule", "before", "after", "power",
+                   "adversarial", "smooth_source", "smooth_target"],
+    "share": ["beta", "balance", "threshold", "mixing", "label_smoothing", "end", "at", "share"],
+    "below 1": ["momentum", "warmup", "validation", "test", "dropout", "noise"],
+    "above 0": ["shares", "decay"],
+    "between": ["quantiles", "ema", "until", "boundary"],
+    "number": ["interval"],
+    "from 0": ["annealing", "workers", "seed", "own", "main", "first", "resamples", "halves", "rounds"],
+    "at least 2": ["folds", "ways"],
+}  # fmt: skip
+OWN = {
+    "losses.alignment.power": "positive",
+    "losses.barlow_twins.epsilon": "at least 0",
+    "losses.calibrate_temperature.limit": "above 1",
+    "losses.dice.classes": "from 0",
+    "losses.lovasz_softmax.classes": "from 0",
+    "losses.domain_adversarial.label_smoothing": "below 1",
+    "losses.multi_domain_adversarial.label_smoothing": "below 1",
+    "losses.max_sliced_wasserstein.steps": "from 0",
+    "losses.exact_transport.power": "at least 1",
+    "losses.sliced_wasserstein.power": "at least 1",
+    "losses.max_sliced_wasserstein.power": "at least 1",
+    "losses.sinkhorn_divergence.power": "one or two",
+    "adapt.ramp.top": "at least 0",
+    "adapt.engine.inverse.gamma": "at least 0",
+    "adapt.domain.wdgrl.penalty": "at least 0",
+    "adapt.datasets.adaptation_pairs.count": "at least 2",
+    "adapt.encoders.cifar_resnet.depth": "depth",
+    "adapt.datasets.audio.rate": "count",
+    "adapt.datasets.fsdd.seconds": "positive",
+    "adapt.datasets.masks.void": "from 0",
+    "adapt.encoders.mobilenet.width": "positive",
+    "adapt.engine.callbacks.EarlyStopping.margin": "at least 0",
+    "adapt.heads.TokenClassifier.missing": "no class",
+    "adapt.heads.class_cross_entropy.missing": "whole",
+    "adapt.heads.Classifier.classes": "at least 2",
+    "adapt.heads.Classifier.weight": "at least 0",
+    "adapt.heads.Classifier.label_smoothing": "below 1",
+    "adapt.heads.OneVsAll.classes": "at least 2",
+    "adapt.heads.TokenClassifier.classes": "at least 2",
+    "adapt.inductive.probe.classes": "three",
+    "adapt.inductive.transfer.classes": "three",
+    "adapt.inductive.interpolated_fine_tuning.classes": "three",
+    "adapt.inductive.strategy.learn": "count",
+    "adapt.inductive.transfer.learn": "count",
+    "adapt.multitask.cagrad.radius": "at least 0",
+    "adapt.multitask.famo.decay": "at least 0",
+    "adapt.multitask.task.label": "column",
+    "adapt.multitask.task.missing": "whole",
+    "adapt.multitask.rows_with_label.label": "from 0",
+    "adapt.multitask.rows_with_label.missing": "whole",
+    "adapt.ranking.parc.rows": "at least 2",
+    "adapt.ranking.n_leep.variance": "above 0",
+    "adapt.ranking.gbc.components": "count",
+    "adapt.select.weighted_vote.shares": "at least 0",
+    "adapt.select.Candidate.step": "from 0",
+}
+NO_OPTIONS = {  # results and data, which no caller chooses; readers of files have tests beside their files
+    "adapt.datasets.BoxRows", "adapt.datasets.MaskRows", "adapt.datasets.Preparation", "adapt.datasets.Tagged",
+    "adapt.datasets.SparseRows", "adapt.encoders.WordVectors.duplicates", "adapt.encoders.WordVectors.malformed",
+    "adapt.engine.Step", "adapt.heads.Score", "adapt.inductive.Interpolated", "adapt.inductive.Probe",
+    "adapt.ranking.Cost", "adapt.ranking.Row", "adapt.report.Comparison", "adapt.report.accuracy_bars.scores",
+    "adapt.report.compare", "adapt.report.delta_m", "adapt.report.mean_interval", "adapt.select.Choice",
+    "adapt.Stream.batches", "adapt.Stream.indices", "adapt.domain.DomainNorm", "adapt.multitask.FromGramian",
+    "adapt.heads.wrap.count", "adapt.Stream.sampling", "adapt.inductive.interpolated_fine_tuning.learn",
+    "adapt.engine.callbacks.Logged", "adapt.engine.callbacks.EarlyStopping.follow", "adapt.engine.callbacks.KeepBest",
+    "adapt.report.feature_map",  # draws
+}  # fmt: skip
+RIGHT = {"adapt.domain.adabn.batch_size": 4, "adapt.ranking.parc.rows": 10, "adapt.ranking.rank.halves": 2}
+RANGE_OF = {name: kind for kind, names in OPTIONS.items() for name in names}
+SEQUENCES = {
+    "scales",
+    "quantiles",
+    "interval",
+    "penalties",
+    "shares",
+    "losses.dice.classes",
+    "adapt.heads.Classifier.weight",
+    "adapt.inductive.probe.weight",
+    "adapt.inductive.transfer.weight",
+    "losses.lovasz_softmax.classes",
+}
+
+
+def public():
+    """Every public function, class and method, once, by its full name."""
+    rooms = [getattr(adapt, name) for name in adapt.__all__]
+    rooms = [losses, adapt, callbacks, *(room for room in rooms if isinstance(room, ModuleType))]
+    found = {}
+    for room in rooms:
+        for name in room.__all__:
+            thing = getattr(room, name)
+            if inspect.isfunction(thing) or (isinstance(thing, type) and not issubclass(thing, Exception)):
+                found.setdefault(thing, f"{room.__name__}.{name}")
+    methods = {
+        f"{name}.{method}": function
+        for thing, name in found.items()
+        if isinstance(thing, type)
+        for method, function in vars(thing).items()
+        if inspect.isfunction(function) and method[0] != "_"
+    }
+    return {name: thing for thing, name in found.items()} | methods
+
+
+PUBLIC = public()
+
+
+def options():
+    return [
+        (name, p.name)
+        for name, thing in PUBLIC.items()
+        for p in inspect.signature(thing).parameters.values()
+        if re.search(r"\b(int|float|Schedule)\b", str(p.annotation))
+    ]
+
+
+def is_an_option(name, option):
+    full = f"{name}.{option}"
+    return not any(full == other or full.startswith(f"{other}.") for other in NO_OPTIONS)
+
+
+def range_of(name, option):
+    return OWN.get(f"{name}.{option}", RANGE_OF.get(option))
+
+
+def may_be_none(name, option):
+    return "None" in str(inspect.signature(PUBLIC[name]).parameters[option].annotation)
+
+
+def test_no_exception_is_forgotten():
+    known = {f"{name}.{option}" for name, option in options()}
+    assert OWN.keys() <= known
+    assert all(any(f"{full}.".startswith(f"{other}.") for full in known) for other in NO_OPTIONS)
+
+
+@pytest.mark.parametrize(("name", "option"), [o for o in options() if is_an_option(*o)])
+def test_what_is_no_value_of_an_option_is_refused(name, option):
+    kind = range_of(name, option)
+    assert kind is not None, f"`{option}` of {name} has no range: name one in OPTIONS or OWN"
+    assert name in CALLS, f"{name} has no working call: write one in option_calls.py"
+    wrong, right = RANGES[kind]
+    right = RIGHT.get(f"{name}.{option}", right)
+    sequence = bool({option, f"{name}.{option}"} & SEQUENCES)
+    for value in [*([[v] for v in wrong] if sequence else wrong), *([[]] if sequence else []),
+                  *([] if may_be_none(name, option) else [None])]:  # fmt: skip
+        with pytest.raises((ValueError, TypeError), match=rf"`{option}`.*(must|got)"):
+            CALLS[name](**{option: value})
+    if not sequence:
+        as_numpy = (numpy.float32, numpy.float64) if isinstance(right, float) else (numpy.int32, numpy.int64)
+        for kind_of_number in (type(right), *as_numpy):
+            with suppress(FileNotFoundError):  # readers of files, which look at the options first
+                CALLS[name](**{option: kind_of_number(right)})

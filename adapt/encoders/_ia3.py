@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from adapt.encoders.adaptable_layers import adaptable_layers
+from adapt.encoders.adaptable_layers import adaptable_layers, called_layers
 
 
 def ia3(module: nn.Module, only: Sequence[str] | None = None, *, inputs: Sequence[str] = ()) -> list[str]:
@@ -17,7 +17,8 @@ def ia3(module: nn.Module, only: Sequence[str] | None = None, *, inputs: Sequenc
     Args:
         module: an encoder, or a part of an encoder.
         only: layers whose output is multiplied: whole names, or the last parts of names. ``None`` takes all Linear and
-            Conv2d with ``groups=1`` that `inputs` does not name. The paper: keys and values of attention.
+            Conv2d with ``groups=1`` that `inputs` does not name, but for layers whose weight is read without a call (in
+            the attention of Swin). The paper: keys and values of attention.
         inputs: layers whose input is multiplied. The paper: the second layer of each feed-forward block.
 
     Returns:
@@ -27,7 +28,8 @@ def ia3(module: nn.Module, only: Sequence[str] | None = None, *, inputs: Sequenc
     outputs of peft.
 
     Raises:
-        ValueError: no layer to adapt, a name that fits no layer, or a layer with factors already.
+        ValueError: no layer to adapt, a name that fits no layer, a named layer without calls, or a layer with factors
+            already.
 
     Liu et al., Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning, 2022,
     https://arxiv.org/abs/2205.05638
@@ -36,8 +38,8 @@ def ia3(module: nn.Module, only: Sequence[str] | None = None, *, inputs: Sequenc
     ['0', '2']
     """
     kinds = (nn.Linear, nn.Conv2d)
-    by_input = adaptable_layers(module, inputs, kinds) if inputs else {}
-    by_output = adaptable_layers(module, only, kinds)
+    by_input = called_layers(module, inputs, adaptable_layers(module, inputs, kinds)) if inputs else {}
+    by_output = called_layers(module, only, adaptable_layers(module, only, kinds))
     if only is None:
         by_output = {name: layer for name, layer in by_output.items() if name not in by_input}
     for name, layer in (both := {**by_input, **by_output}).items():

@@ -7,8 +7,8 @@ from types import MethodType
 import torch
 from torch import Tensor, nn
 
-from adapt.encoders._lora import add_adapter, low_rank, new_adapter, scale_of, unmerge
-from adapt.encoders.adaptable_layers import adaptable_layers
+from adapt.encoders._lora import add_adapter, computes_as_torch, low_rank, new_adapter, scale_of, unmerge
+from adapt.encoders.adaptable_layers import adaptable_layers, called_layers
 from adapt.protocols import TellsStreamsApart, offers
 
 
@@ -37,9 +37,9 @@ def task_lora(
         rank: of the adapters of each task; 4, half the default of the shared adapters (our choice).
         alpha: as in :func:`lora`; 8.
         rank_stabilized: as in :func:`lora`.
-        only: which layers, as in :func:`lora`. ``None`` takes all Linear, and all Conv2d with ``groups=1``. The
-            projections of an ``nn.MultiheadAttention`` are left out, because attention reads the weights once for all
-            rows: only shared adapters fit there.
+        only: which layers, as in :func:`lora`. ``None`` takes all Linear, and all Conv2d with ``groups=1``. Layers
+            whose weight is read once for all rows (in an ``nn.MultiheadAttention``, in the attention of Swin) or
+            computed in a way of its own (``ScaledStdConv2d``) are left out: only shared adapters fit there.
 
     Returns:
         The names of the adapted layers. The adapters are the parameters ``lora_A_<stream>`` and ``lora_B_<stream>`` of
@@ -84,7 +84,7 @@ def task_lora(
         raise ValueError(
             f"this {type(encoder).__name__} treats streams differently already: it has an `announce_rows`."
         )
-    found = adaptable_layers(encoder, only, (nn.Linear, nn.Conv2d))
+    found = called_layers(encoder, only, adaptable_layers(encoder, only, (nn.Linear, nn.Conv2d)), computes_as_torch)
     _check_rows_first(encoder, found)
     for name, p in encoder.named_parameters():
         p.requires_grad_(p.requires_grad and any(part.startswith(("lora_", "ia3_")) for part in name.split(".")))

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from adapt.encoders._ia3 import _multiply_input, _multiply_output, _ones
-from adapt.encoders._lora import LowRankUpdate, _settings, add_adapter, new_adapter
+from adapt.encoders._lora import LowRankUpdate, _settings, add_adapter, add_update, expect_unmerged, new_adapter
 
 
 def describe_adapters(module: nn.Module) -> list[dict[str, Any]]:
@@ -16,15 +16,11 @@ def describe_adapters(module: nn.Module) -> list[dict[str, Any]]:
     Raises:
         ValueError: merged adapters, whose original weights no file of weights holds.
     """
+    expect_unmerged(module, "the module is described")
     found: list[dict[str, Any]] = []
     for name, layer in module.named_modules():
         settings = _settings(layer)
         if settings is not None:
-            if settings.original is not None:
-                raise ValueError(
-                    "the adapters are merged into the weights: call `encoders.unmerge(encoder)`, save, and merge after "
-                    "loading"
-                )
             rank = layer.lora_A.shape[0]
             found.append(
                 {"layer": name, "rank": rank, "scale": settings.scale, "dropout": settings.dropout, "kind": "lora"}
@@ -32,10 +28,10 @@ def describe_adapters(module: nn.Module) -> list[dict[str, Any]]:
         for weight in ("in_proj_weight", "weight") if parametrize.is_parametrized(layer) else ():
             if not parametrize.is_parametrized(layer, weight):
                 continue
-            (update,) = layer.parametrizations[weight]
-            if isinstance(update, LowRankUpdate):
-                rank = len(update.lora_A)
-                found.append({"layer": name, "rank": rank, "scale": update.scale, "weight": weight, "kind": "low rank"})
+            for update in layer.parametrizations[weight]:
+                if isinstance(update, LowRankUpdate):
+                    facts = {"rank": len(update.lora_A), "scale": update.scale, "weight": weight, "kind": "low rank"}
+                    found.append({"layer": name, **facts})
         for hooks, side in ((layer._forward_pre_hooks, "input"), (layer._forward_hooks, "output")):
             if any(hook in (_multiply_input, _multiply_output) for hook in hooks.values()):
                 found.append({"layer": name, "kind": f"ia3 {side}"})
@@ -49,9 +45,7 @@ def add_described_adapters(module: nn.Module, adapters: Sequence[Mapping[str, An
         if facts["kind"] == "lora":
             add_adapter(layer, *new_adapter(layer.weight, facts["rank"]), facts["scale"], facts["dropout"])
         elif facts["kind"] == "low rank":
-            weight = facts["weight"]
-            update = LowRankUpdate(layer.get_parameter(weight), facts["rank"], facts["scale"])
-            parametrize.register_parametrization(layer, weight, update)
+            add_update(layer, facts["weight"], facts["rank"], facts["scale"])
         elif facts["kind"] == "ia3 input":
             layer.ia3_factor = _ones(layer.weight, 1)
             layer.register_forward_pre_hook(_multiply_input)

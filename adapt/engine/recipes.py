@@ -190,7 +190,7 @@ def describe_module(module: nn.Module) -> dict[str, Any]:
     try:
         adapters = describe_adapters(module)
     except ValueError as error:
-        raise Refused(str(error)) from error
+        raise Refused(str(error).rstrip(".")) from error
     found = {
         "base": describe(module),
         "adapters": adapters,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from adapt.encoders._lora import expect_unmerged
 from adapt.engine import checkpoint, runtime
 from adapt.engine.callbacks import calling
 from adapt.engine.configuration import configuration
@@ -26,6 +27,7 @@ def save(trainer: "Trainer", path: str | Path | None) -> Path:
     """Write the state of `trainer` to `path`, or into the log folder, and return the path; see ``Trainer.save``."""
     if not trainer.looping:
         check_whole(trainer)
+    expect_unmerged(trainer.network, "a checkpoint holds adapters beside the weights")
     trainer.finite.read()
     runtime.average_buffers(trainer.network)
     weights = checkpoint.tensors(trainer.network)

@@ -383,7 +383,7 @@ def merged(encoder):
         (lambda: encoders.wrap(Untraceable(), 8), OwnHead, ROW, "the encoder .*torch.export cannot trace"),
         (lambda: network()[0], Deciding, ROW, "the head .Deciding. .*`predict` or `probabilities` of its own"),
         (lambda: for_tasks(network()[0]), OwnHead, ROW, r"encoders.single_task\(encoder, stream\)"),
-        (lambda: merged(network()[0]), OwnHead, ROW, r"call `encoders.unmerge\(encoder\)`, save, and merge"),
+        (lambda: merged(network()[0]), OwnHead, ROW, r"`body.0`: call `encoders.unmerge\(encoder\)` first"),
         (
             lambda: encoders.callable(lambda x: x[:, [0] * 8], 8, name="first", fingerprint="1"),
             OwnHead, ROW, "the encoder .*Save the weights alone",

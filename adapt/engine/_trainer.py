@@ -18,6 +18,7 @@ from adapt.engine.evaluate import Predictions, Unit, check_labelled, form_of, me
 from adapt.engine.finite import FiniteCheck
 from adapt.engine.folder import EXIST
 from adapt.engine.history import History
+from adapt.engine.learning import Learning
 from adapt.engine.loop import TakenStep, run, with_users_randomness
 from adapt.engine.micro_batches import MicroBatches, inputs_of_step
 from adapt.engine.monitor import monitor
@@ -147,6 +148,7 @@ class Trainer:
             self._path(head, f"`watch[{name!r}]`")
         self._owned, self.ema = set(self.network.modules()), averaged(self.network, ema)
         self.updates = updates_of(self.phases, self.network, optimizer, encoder_scale, accumulate)
+        self.learning = Learning(self.updates, self.network, self.readers.every)
         self.tasks.mark(self.updates)
         self.schedule, self.accumulate, self.clip, self.passes, self.seed = schedule, accumulate, clip, passes, seed
         self.autocast = torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else None
@@ -263,6 +265,7 @@ class Trainer:
             scalars |= found
         total = objectives[0] if len(objectives) == 1 else torch.stack(objectives).sum()
         self.finite.check(self.step, runtime.average_gradients(update.parameters, total), losses)
+        self.learning.look(update, losses)
         if self.clip is not None:
             scalars["gradient/norm"] = nn.utils.clip_grad_norm_(update.parameters, self.clip).detach()
         factor = at(self.schedule, progress)

@@ -128,7 +128,7 @@ def _steps(trainer: "Trainer", until: int, log: Log | None, shown: bool) -> Iter
     }
     speed = Speed(sum(s.batch_size for s in trainer.streams.values()) * trainer.accumulate)
     heard = trainer.progress or trainer.folder is not None or bool(trainer.callbacks)
-    trainer.network.train()
+    trainer.learning.start()
     trainer.signals.start(trainer.step)
     with tqdm(total=until, initial=trainer.step, disable=quiet, unit="step") as bar:
         while trainer.step < until and trainer.stopped is None:

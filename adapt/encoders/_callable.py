@@ -61,7 +61,9 @@ def callable(function: Callable[[Any], Any], dim: int, *, name: str, fingerprint
 
 
 class _Hidden:
-    """Keeps a function out of the fingerprint of a module, where other objects count by the name of the class."""
+    """Keeps a function out of the fingerprint of a module, where an object without ``__dict__`` counts by its class."""
+
+    __slots__ = ("function",)
 
     def __init__(self, function: Callable[[Any], Any]):
         self.function = function

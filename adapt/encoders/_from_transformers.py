@@ -202,9 +202,10 @@ class _Pooled(nn.Module):
             return states.mean(1) if self.pool == "mean" else states[:, -1]
         if mask.shape[1] != states.shape[1]:  # speech: the model shortens the sound
             mask = self.model._get_feature_vector_attention_mask(states.shape[1], mask)
-        mask = mask.to(states.dtype)
-        if self.pool == "mean":
-            return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp_min(1)
+        mask = mask != 0
+        if self.pool == "mean":  # half precision cannot count beyond 256: the sums are float32
+            total = (states * mask[..., None]).sum(1, dtype=torch.promote_types(states.dtype, torch.float32))
+            return (total / mask.sum(1, keepdim=True).clamp_min(1)).to(states.dtype)
         places = torch.arange(states.shape[1], device=states.device)
         last = (mask * places).argmax(1)  # with padding on any side
         return states[torch.arange(len(states), device=states.device), last]

@@ -22,8 +22,8 @@ def fingerprint(encoder: nn.Module, batches: Iterable[Batch], *settings: Any) ->
 
     The encoder's weights and buffers count, saved or not; the encoder's structure and settings; the code of the
     modules' methods and forward hooks, without line numbers and names of variables. Functions that this code calls do
-    not count. Settings do not count inside objects of other kinds than modules, numbers, text, arrays, functions, and
-    sequences and dicts of them.
+    not count. Of an object of another kind the name of its class counts, and the tensors, arrays and modules in its
+    attributes, such as the packed weights of a quantised layer.
 
     Args:
         encoder: any module.
@@ -41,13 +41,14 @@ def _take(digest: Any, value: Any, seen: dict[int, int]) -> None:
     """Add a value to the digest.
 
     Tensors and arrays count by their bytes, modules and functions by their code and content, plain values by
-    their ``repr``, dicts and sequences part by part, any other object by the name of the class. `seen` numbers the
-    added modules, classes and functions.
+    their ``repr``, dicts, sequences and sets part by part, any other object by the name of the class and by the
+    tensors inside. `seen` numbers the added modules, classes, functions and objects.
     """
     if isinstance(value, numpy.ndarray) and value.dtype.kind in "biufc":
         value = torch.from_numpy(numpy.ascontiguousarray(value))
     if isinstance(value, Tensor):
         digest.update(repr((value.shape, value.dtype)).encode())
+        value = value.dequantize() if value.is_quantized else value
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     elif isinstance(value, Mapping):
         for key, part in value.items():
@@ -57,6 +58,10 @@ def _take(digest: Any, value: Any, seen: dict[int, int]) -> None:
         digest.update(str(len(value)).encode())
         for part in value:
             _take(digest, part, seen)
+    elif isinstance(value, set | frozenset):
+        _take(digest, sorted(map(repr, value)), seen)
+    elif isinstance(value, torch.ScriptObject):  # the packed weights of a quantised layer
+        _take(digest, value.__getstate__(), seen)  # type: ignore[attr-defined]  # of classes made in C++
     elif isinstance(value, functools.partial):
         _take(digest, [value.func, value.args, value.keywords], seen)
     else:
@@ -66,17 +71,26 @@ def _take(digest: Any, value: Any, seen: dict[int, int]) -> None:
 def _take_code(digest: Any, value: Any, seen: dict[int, int]) -> None:
     """Add a module, a class or a function with its content, or any other value without parts."""
     name = getattr(value, "__qualname__", None)  # functions of torch, of C and of Python share no class
-    if not isinstance(value, nn.Module) and name is None:
-        digest.update(repr(value if isinstance(value, PLAIN) else type(value).__qualname__).encode())
+    if isinstance(value, PLAIN):
+        digest.update(repr(value).encode())
         return
     digest.update(repr((name or type(value).__qualname__, seen.get(id(value)))).encode())
     if id(value) not in seen:
         seen[id(value)] = len(seen)
-        _take(digest, _module(value) if isinstance(value, nn.Module) else _function(value), seen)
+        parts = _module(value) if isinstance(value, nn.Module) else _object(value) if name is None else _function(value)
+        _take(digest, parts, seen)
+
+
+def _object(value: Any) -> list[Any]:
+    """Return the attributes of an object that may hold weights; its plain settings do not count."""
+    kept = vars(value) if hasattr(value, "__dict__") else {}  # objects with slots have none
+    return [[name, part] for name, part in kept.items() if not isinstance(part, PLAIN)]
 
 
 def _module(module: nn.Module) -> list[Any]:
     """Return the parts of a module on which the output depends."""
+    if isinstance(module, torch.jit.ScriptModule):  # weights and code lie in C++; `code` is absent without a `forward`
+        return [module.state_dict(), [getattr(part, "code", None) for part in module.modules()]]
     classes = [c for c in type(module).__mro__ if c not in nn.Module.__mro__]
     settings = {name: value for name, value in vars(module).items() if name not in TORCH}
     hooks = [

@@ -12,6 +12,7 @@ from adapt.streams.tree import tensors
 if TYPE_CHECKING:
     from adapt.engine.term import Term
 
+MOST = 1_000  # unread steps: their losses stay on the device
 Values = Sequence[Mapping["Term", Tensor]]
 
 
@@ -19,8 +20,8 @@ class FiniteCheck:
     """Raises on a loss with NaN or infinity, naming the term and the stream.
 
     On a CPU the error comes before the update. On a GPU the check does not wait: losses stay on the device until
-    scalars are read anyway (every `log_every` steps and before a checkpoint). The error then comes later, and nothing
-    is saved.
+    the trainer reads the device (every `log_every` steps, before a checkpoint, at the end of a fit, and after at most
+    1,000 steps). The error then comes later, and nothing is saved.
 
     Args:
         device: of the losses.
@@ -42,6 +43,8 @@ class FiniteCheck:
         if not self.waits:
             detached = [{term: value.detach() for term, value in batch.items()} for batch in values]
             self.unread.append((number, agreed, detached))
+            if len(self.unread) == MOST:
+                self.read()
         elif not math.isfinite(agreed.item()):  # a fifth of the cost of isfinite()
             self.explain(number, values)
 

@@ -141,8 +141,9 @@ def _steps(trainer: "Trainer", until: int, log: Log | None, shown: bool) -> Iter
             seen: dict[str, Objective] = {}
             trainer.seen = seen if shown else None
             scalars: Scalars = trainer._step(batches, logging)
-            if logging:
+            if number % trainer.log_every == 0:
                 trainer.finite.read()
+            if logging:
                 scalars = values = as_numbers(scalars) | speed.read()
                 bar.set_postfix(loss=f"{values['loss/total']:.3g}" if "loss/total" in values else "")
                 _tell(trainer, log, number, values, None)
@@ -158,6 +159,7 @@ def _steps(trainer: "Trainer", until: int, log: Log | None, shown: bool) -> Iter
                     f"the trainer moved from step {number + 1} to step {trainer.step} inside of its own loop: leave "
                     "the loop of `steps` before `resume`."
                 )
+    trainer.finite.read()
 
 
 def _watch(trainer: "Trainer", log: Log | None, *, final: bool = False) -> dict[str, Watched]:

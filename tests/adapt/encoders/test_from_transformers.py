@@ -1,6 +1,7 @@
 """Models of transformers and sentence-transformers, small and random."""
 
 import copy
+import types
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 import adapt
 from adapt import Stream, Trainer, encoders, engine, heads, inductive
+from adapt.encoders._from_transformers import _Pooled
 from tests.adapt.encoders.tiny import bert, tokens
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -36,6 +38,27 @@ def wav2vec2():
         num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
     )  # fmt: skip
     return transformers.Wav2Vec2Model(config)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_row_18_places_are_counted_in_half_precision(dtype, side):
+    class States(nn.Module):
+        """The states are numbers that half precision holds: 2 at the last place that the mask shows, else 1."""
+
+        config = types.SimpleNamespace(to_dict=dict)
+
+        def forward(self, input_ids, attention_mask):
+            states = torch.ones(1, 512, 2, dtype=dtype)
+            states[0, 292 if side == "right" else 511] = 2
+            return types.SimpleNamespace(last_hidden_state=states)
+
+    mask = torch.zeros(1, 512, dtype=torch.int64)
+    mask[:, slice(293) if side == "right" else slice(219, None)] = 1
+    inputs = {"input_ids": mask, "attention_mask": mask}
+    assert _Pooled(States(), "last")(inputs).tolist() == [[2.0, 2.0]]
+    mean = _Pooled(States(), "mean")(inputs)
+    assert mean.dtype == dtype and mean[0, 0] == torch.tensor(294 / 293).to(dtype)
 
 
 def test_other_models_of_transformers():

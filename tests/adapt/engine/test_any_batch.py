@@ -21,6 +21,8 @@ from tests.adapt.engine.tiny import weights
 from tests.ranks import run_ranks
 
 ROOT = Path(__file__).parents[3]
+# the encoder has a branch for each form of a batch, and a form takes one
+pytestmark = pytest.mark.filterwarnings("ignore:.*reached by no term")
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -90,6 +92,7 @@ def seen_by(batches):
 
 
 def test_a_mask_of_one_stream_alone_is_not_dropped():
+    """Row 16."""
     ids, mask = torch.arange(1, 7).view(2, 3), torch.tensor([[1, 1, 0], [1, 0, 0]])
     image_rows = Batch(torch.randn(2, 1, 6, 6), None, torch.arange(2))
     full = Batch({"attention_mask": mask, "input_ids": ids}, None, torch.arange(2))

@@ -186,6 +186,49 @@ def test_the_fingerprint_sees_what_the_weights_do_not_hold():
     assert len(set(marks)) == len(marks)
 
 
+class Scaler:
+    def __init__(self, mean):
+        self.mean, self.itself = torch.tensor(mean), self
+
+
+class Scaled(nn.Module):
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+
+def quantised(layer, seed):
+    torch.manual_seed(seed)
+    made = {
+        "linear": lambda: nn.Linear(8, 4), "lstm": lambda: nn.LSTM(8, 4), "gru": lambda: nn.GRU(8, 4),
+        "conv": lambda: nn.Conv2d(3, 4, 3),
+    }[layer]()  # fmt: skip
+    if layer != "conv":
+        return torch.ao.quantization.quantize_dynamic(nn.Sequential(made), {type(made)}, dtype=torch.qint8)
+    packed = torch.ao.nn.quantized.Conv2d(3, 4, 3)
+    packed.set_weight_bias(torch.quantize_per_tensor(made.weight.detach(), 0.01, 0, torch.qint8), made.bias.detach())
+    return nn.Sequential(packed)
+
+
+def scripted(seed):
+    torch.manual_seed(seed)
+    return torch.jit.trace(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), torch.zeros(1, 2))
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated", "ignore:.*torch.ao")
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda seed, layer=layer: quantised(layer, seed) for layer in ("linear", "lstm", "gru", "conv")),
+        scripted,
+        lambda seed: Scaled(Scaler([1.0 + seed])),
+        lambda seed: Scaled([{"inside": Scaler([1.0 + seed])}]),
+    ],
+)  # fmt: skip
+def test_row_20_weights_inside_of_other_objects_make_another_cache(make):
+    assert mark(make(0)) == mark(make(0)) != mark(make(1))
+
+
 def test_a_version_stands_for_the_data_and_spares_reading_them(tmp_path):
     class Reads(Items):
         reads = 0

@@ -1,5 +1,6 @@
 """Checkpoints: complete or absent."""
 
+import errno
 import re
 import shutil
 import warnings
@@ -50,13 +51,39 @@ def write(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None
 
     Raises:
         FileExistsError: `path` exists already.
+        NotWritten: the disk is full, or another error of the system.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    with store.whole_folder(path) as temporary:
-        save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, temporary / WEIGHTS)
-        torch.save(state, temporary / STATE)
-        store.seal(temporary, FORMAT)
+    try:
+        with store.whole_folder(path) as temporary:
+            save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, temporary / WEIGHTS)
+            with (temporary / STATE).open("wb") as file:  # torch tells no reason for a path that cannot be written
+                torch.save(state, file)
+            store.seal(temporary, FORMAT)
+    except FileExistsError:
+        raise
+    except (OSError, SafetensorError, RuntimeError) as error:
+        number, reason = _of_system(error)
+        if number is None:
+            raise
+        raise NotWritten(
+            number,
+            f"the checkpoint `{path}` could not be written: {reason}. Nothing of this checkpoint is left, and earlier "
+            "checkpoints are whole: make room, and start the run again, which goes on from the newest checkpoint",
+        ) from error
+
+
+def _of_system(error: BaseException | None) -> tuple[int | None, str]:
+    """Return number and text of the error of the system behind an error of torch or safetensors; None without one."""
+    while error is not None:
+        found = re.search(r"os error (\d+)", str(error))
+        if isinstance(error, OSError) or found:
+            number = int(found[1]) if found else error.errno  # type: ignore[attr-defined]  # an OSError
+            return number or errno.EIO, str(error)
+        error = error.__cause__ or error.__context__
+    return None, ""
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -110,11 +137,17 @@ def newest_first(folder: Path) -> list[Path]:
 
 
 def usable(folder: Path) -> Iterator[tuple[Path, dict[str, Tensor], dict[str, Any]]]:
-    """Yield the checkpoints inside `folder`, the newest first; a torn checkpoint is passed over with a warning."""
+    """Yield the checkpoints inside `folder`, the newest first; a torn checkpoint is passed over with a warning.
+
+    Raises:
+        CheckpointError: a checkpoint of another version of the toolkit.
+    """
     for path in newest_first(folder):
         try:
             yield path, *read(path)
-        except TornCheckpoint as error:
+        except CheckpointError as error:
+            if isinstance(error.__cause__, store.OtherVersion):
+                raise
             warnings.warn(f"{error} The one before it is used.", stacklevel=3)
 
 

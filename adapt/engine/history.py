@@ -61,8 +61,13 @@ class History:
 
     def _write(self) -> None:
         if self._waits and self._file is not None:
-            self._file.write(_line(self.rows[-1]))
-            self._file.flush()
+            try:
+                self._file.write(_line(self.rows[-1]))
+                self._file.flush()
+            except OSError as error:
+                raise OSError(
+                    error.errno, f"{error.strerror}: the history `{self._file.name}` is not written"
+                ) from error
         self._waits = False
 
 

@@ -4,6 +4,7 @@ from adapt.store.limits import Budget, TooLarge, arrays, open_zip, unpacked
 from adapt.store.sealed import (
     MANIFEST,
     Foreign,
+    OtherVersion,
     Torn,
     check,
     fingerprint,
@@ -18,6 +19,7 @@ __all__ = [
     "Foreign",
     "ForeignObject",
     "MANIFEST",
+    "OtherVersion",
     "TooLarge",
     "Torn",
     "arrays",

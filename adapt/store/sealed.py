@@ -21,6 +21,10 @@ class Foreign(ValueError):
     """A folder without a manifest, or with a manifest of another format."""
 
 
+class OtherVersion(Foreign):
+    """A folder with a manifest of the same kind, of another version."""
+
+
 class Torn(ValueError):
     """A sealed folder in which a file is missing or changed."""
 
@@ -84,7 +88,8 @@ def check(folder: Path, form: str, files: Sequence[str] = ()) -> dict[str, Any]:
         files: names that the manifest must list.
 
     Raises:
-        Foreign: the manifest is missing, cannot be read, lists nothing, or is of another format than `form`.
+        Foreign: the manifest is missing, cannot be read, lists nothing, or is of another format than `form`;
+            OtherVersion where the formats differ in the version alone.
         Torn: a file is missing, was changed after sealing, or is not in the manifest.
     """
     try:
@@ -94,9 +99,8 @@ def check(folder: Path, form: str, files: Sequence[str] = ()) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Foreign(f"`{folder}` has no {MANIFEST} that can be read ({type(error).__name__}).") from error
     if found != form:
-        raise Foreign(
-            f"`{folder}` is in the format {str(found)[:80]!r}, expected {form!r}: read it with its own version."
-        )
+        kind = OtherVersion if str(found).rsplit(" ", 1)[0] == form.rsplit(" ", 1)[0] else Foreign
+        raise kind(f"`{folder}` is in the format {str(found)[:80]!r}, expected {form!r}: read it with its own version.")
     if not listed or any(Path(name).name != name for name in listed):
         raise Foreign(f"`{folder}` has no {MANIFEST} that can be read (expected names of files in this folder).")
     if missing := [name for name in files if name not in listed]:

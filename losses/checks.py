@@ -1,5 +1,7 @@
 """Checks of the arguments of every loss, and the precision inside of a loss."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,11 @@ def at_least_float32(x: Tensor) -> Tensor:
     """Return `x` in float32, and float64 unchanged: features in half precision are fine, sums in it are not."""
     check_real("an argument", x)
     return x if x.dtype == torch.float64 else x.float()
+
+
+def full_precision(x: Tensor) -> AbstractContextManager:
+    """Return a context for products of tensors like `x`, in which a caller's autocast does not use half precision."""
+    return torch.autocast(x.device.type, enabled=False) if x.device.type != "meta" else nullcontext()
 
 
 def check_real(name: str, x: Tensor) -> None:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from losses.checks import full_precision
+
 
 def squared_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
     r"""``(n, m)`` matrix of :math:`\lVert x_i - y_j \rVert^2`; of `x` with itself where `y` is None, zero on the
@@ -14,7 +16,7 @@ def squared_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
     """
     itself = y is None
     x, y = centred(x, x if y is None else y)
-    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+    with full_precision(x):
         D = (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T).clamp_min(0)
     return D - torch.diag_embed(D.diagonal()) if itself else D
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32
+from losses.checks import at_least_float32, full_precision
 
 
 def gradient_penalty(
@@ -66,16 +66,17 @@ def gradient_penalty(
             f"got {tuple(source.shape)} and {tuple(target.shape)}."
         )
     x, y = at_least_float32(source), at_least_float32(target)
-    N = max(len(x), len(y))
-    alpha = _mix(mix, generator, N).to(x).reshape(N, *[1] * (x.ndim - 1))
-    rows = torch.arange(N, device=x.device)
-    points = alpha * x[rows % len(x)] + (1 - alpha) * y[rows % len(y)]
+    n, m = x.shape[0], y.shape[0]
+    alpha = _mix(mix, generator, max(n, m)).to(x)
+    rows = torch.arange(alpha.shape[0], device=x.device)
+    alpha = alpha.reshape(-1, *[1] * (x.ndim - 1))
+    points = alpha * x[rows % n] + (1 - alpha) * y[rows % m]
     if ends:
         points = torch.cat([points, x, y])
 
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         scores, pull_back = torch.func.vjp(critic, points)  # type: ignore[misc]
-        if scores.ndim not in (1, 2) or scores.numel() != len(points) or scores.shape[0] != len(points):
+        if scores.ndim not in (1, 2) or scores.numel() != points.shape[0] or scores.shape[0] != points.shape[0]:
             raise ValueError(
                 f"`critic` must return one score a row, ({len(points)},) or ({len(points)}, 1), got "
                 f"{tuple(scores.shape)}."

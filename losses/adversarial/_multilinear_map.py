@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from losses.checks import at_least_float32, check_features, check_logits
+from losses.checks import at_least_float32, check_features, check_logits, full_precision
 from losses.options import COUNT, check
 
 
@@ -44,7 +44,7 @@ def multilinear_map(features: Tensor, logits: Tensor, *, detach: bool = True) ->
     """
     f, g = _features_and_probabilities(features, logits, detach)
     together = torch.promote_types(f.dtype, g.dtype)
-    with torch.autocast(f.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+    with full_precision(f):
         return torch.bmm(g[:, :, None].to(together), f[:, None, :].to(together)).flatten(1)
 
 
@@ -104,7 +104,7 @@ class RandomMultilinearMap(nn.Module):
             raise ValueError(
                 f"`features` and `logits` must be (n, {d}) and (n, {C}), got {tuple(f.shape)} and {tuple(g.shape)}."
             )
-        with torch.autocast(f.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+        with full_precision(f):
             return (f @ self.feature_matrix.to(f.dtype)) * (g @ self.class_matrix.to(g.dtype)) / math.sqrt(D)
 
 

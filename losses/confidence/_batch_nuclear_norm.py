@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_logits
+from losses.checks import at_least_float32, check_logits, full_precision
 
 
 def batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:
@@ -65,7 +65,7 @@ def batch_nuclear_norm(logits: Tensor, *, global_batch: bool = True) -> Tensor:
 def norm_and_polar_factor(P: Tensor) -> tuple[Tensor, Tensor]:
     r"""Nuclear norm of a matrix and its gradient :math:`U V^\top`; what is below the tolerance is left out of both."""
     n, classes = P.shape
-    with torch.autocast(P.device.type, enabled=False):
+    with full_precision(P):
         A = P.double()
         squared, V = torch.linalg.eigh(A.T @ A if n > classes else A @ A.T)  # ascending
         positive = squared > max(n, classes) * torch.finfo(A.dtype).eps * squared[-1]

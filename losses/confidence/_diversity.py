@@ -1,7 +1,5 @@
 """Diversity of predictions: all classes in use."""
 
-import math
-
 from torch import Tensor
 
 from losses._gather import gather
@@ -47,5 +45,6 @@ def diversity(logits: Tensor, *, global_batch: bool = True) -> Tensor:
 
 def entropy_of_mean(log_p: Tensor) -> Tensor:
     """Entropy of the mean over rows of the distributions whose ``(n, classes)`` logarithms are given."""
-    log_mean = log_p.logsumexp(0, keepdim=True) - math.log(log_p.shape[0])
+    rows = log_p.new_full((), log_p.shape[0])  # `math.log` would hold one size in an exported loss
+    log_mean = log_p.logsumexp(0, keepdim=True) - rows.log()
     return row_entropy(log_mean).squeeze(0)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_logits
+from losses.checks import at_least_float32, check_features, check_logits, full_precision
 from losses.confidence.memory import write
 from losses.options import COUNT, POSITIVE, check
 from losses.reduce import mean
@@ -64,8 +64,8 @@ def neighbourhood_aggregation(
     """
     check_features("features", features)
     check_logits("logits", logits)
-    n, d, classes, size = len(features), features.shape[1], logits.shape[1], len(bank_features)
-    if len(logits) != n or bank_features.shape != (size, d) or bank_probabilities.shape != (size, classes):
+    (n, d), classes, size = features.shape, logits.shape[1], bank_features.shape[0]
+    if logits.shape[0] != n or bank_features.shape != (size, d) or bank_probabilities.shape != (size, classes):
         raise ValueError(
             f"`logits` must be (n, classes), `bank_features` (N, d) and `bank_probabilities` (N, classes) with n = "
             f"{n} and d = {d}, got {tuple(logits.shape)}, {tuple(bank_features.shape)} and "
@@ -88,11 +88,11 @@ def neighbour_probabilities(
 ) -> Tensor:
     """``(n, classes)`` mean of the bank's rows over the neighbours of each row, itself left out."""
     x, bank, q = (at_least_float32(v) for v in (features, bank_features, bank_probabilities))
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         cosine = x @ F.normalize(bank, dim=1).to(x.dtype).T  # times the length of x, which does not change the order
     out = (q == 0).all(1)[None]
     if index is not None:
-        out = out | (index[:, None] == torch.arange(len(bank), device=index.device))
+        out = out | (index[:, None] == torch.arange(bank.shape[0], device=index.device))
     nearest = cosine.masked_fill(out, -torch.inf).topk(neighbours, dim=1)
     there = torch.where(nearest.values == -torch.inf, 0, 1 + 0 * nearest.values).to(q.dtype)  # NaN stays NaN
     return (there[..., None] * q[nearest.indices]).sum(1) / there.sum(1, keepdim=True).clamp_min(1)
@@ -148,7 +148,7 @@ class NeighbourhoodBank(nn.Module):
         A place must lie in [0, size): a negative one counts from the end, which is not checked, as it would wait for
         the device.
         """
-        n, d, classes = len(index), self.features.shape[1], self.probabilities.shape[1]
+        n, d, classes = index.shape[0], self.features.shape[1], self.probabilities.shape[1]
         if index.shape != (n,) or features.shape != (n, d) or logits.shape != (n, classes):
             raise ValueError(
                 f"`index`, `features` and `logits` must be (n,), (n, {d}) and (n, {classes}), "

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from losses.checks import at_least_float32, check_real, check_same_shape
+from losses.checks import at_least_float32, check_real, check_same_shape, full_precision
 from losses.confidence._consistency import consistency
 from losses.options import COUNT, POSITIVE, check
 
@@ -87,7 +87,7 @@ def virtual_adversarial(
     else:
         raise ValueError("Give one of `generator` and `direction`: where the power iteration starts.")
 
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         if logits is None:
             with torch.no_grad():
                 logits = without_trace(model, x)
@@ -123,7 +123,7 @@ def without_trace(model: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def unit(d: Tensor) -> Tensor:
     """Each row divided by its length over all its dimensions; zero stays zero, and a square does not underflow."""
-    rows = d.reshape(len(d), -1)
+    rows = d.reshape(d.shape[0], -1)
     largest = rows.abs().amax(1, keepdim=True)
     rows = rows / torch.where(largest > 0, largest, 1)
     return (rows / rows.square().sum(1, keepdim=True).sqrt().clamp_min(1)).view_as(d)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_same_shape
+from losses.checks import at_least_float32, check_features, check_same_shape, full_precision
 from losses.contrastive._vicreg import centre_rows
 from losses.options import AT_LEAST_0, check
 
@@ -54,7 +54,7 @@ def barlow_twins(
     if n < 2:
         raise ValueError(f"The correlation needs at least 2 rows, got {n}; give larger batches.")
     x, y = _standardised(x, epsilon), _standardised(y, epsilon)
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         C = x.T @ y / n
     diagonal = C.diagonal()
     return (1 - diagonal).square().sum() + redundancy * (C - torch.diag_embed(diagonal)).square().sum()

@@ -85,4 +85,4 @@ def _own_among_all(q: Tensor, k: Tensor, bank: Tensor | None, T: float | Tensor,
     if bank is not None:
         candidates = torch.cat([candidates, bank])
     S = similarities(q, candidates) / T  # this rank's queries only
-    return (S.logsumexp(1) - S.diagonal(first_row(len(q)) if global_batch else 0)).mean()
+    return (S.logsumexp(1) - S.diagonal(first_row(q.shape[0]) if global_batch else 0)).mean()

@@ -1,7 +1,5 @@
 """Uniformity: how evenly rows are spread over the sphere."""
 
-import math
-
 from torch import Tensor
 
 from losses._gather import gather
@@ -50,4 +48,5 @@ def uniformity(features: Tensor, *, scale: float = 2.0, global_batch: bool = Tru
     if n < 2:
         raise ValueError(f"`features` must have at least 2 rows to compare, got {n}; give larger batches.")
     log_k = without_self(-scale * squared_distances(unit_rows(x)))
-    return log_k.flatten().logsumexp(0) - math.log(n * (n - 1))
+    pairs = x.new_full((), n * (n - 1))  # `math.log` would hold one size in an exported loss
+    return log_k.flatten().logsumexp(0) - pairs.log()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_same_shape
+from losses.checks import at_least_float32, check_features, check_same_shape, full_precision
 from losses.options import AT_LEAST_0, POSITIVE, check
 
 
@@ -73,7 +73,7 @@ def vicreg(
 def _variance_and_covariance(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     n, d = x.shape
     centred = centre_rows(x)
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         C = centred.T @ centred / (n - 1)
     variances = C.diagonal()
     v = (1 - (variances + epsilon).sqrt()).relu().mean()

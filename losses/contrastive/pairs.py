@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from losses.checks import full_precision
+
 
 def unit_rows(x: Tensor) -> Tensor:
     """Scale rows to length one: products are cosines. A row shorter than 1e-12 becomes zero and gets no gradient."""
@@ -12,7 +14,7 @@ def unit_rows(x: Tensor) -> Tensor:
 
 def similarities(x: Tensor, y: Tensor) -> Tensor:
     """``(n, m)`` inner products of rows, in the precision of `x` whatever autocast surrounds it."""
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         return x @ y.T
 
 

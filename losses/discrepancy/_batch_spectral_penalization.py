@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds
+from losses.checks import at_least_float32, check_clouds, full_precision
 from losses.options import COUNT, check
 
 
@@ -62,5 +62,5 @@ def squared_singular_values(x: Tensor) -> Tensor:
     are NaN in one batch of ten.
     """
     A = x.double()
-    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+    with full_precision(x):
         return torch.linalg.eigvalsh(A @ A.T if A.shape[0] < A.shape[1] else A.T @ A).to(x.dtype)

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds, check_labels
+from losses.checks import at_least_float32, check_clouds, check_labels, full_precision
 from losses.discrepancy._local_mmd import class_weights, gaussian_kernels
 from losses.discrepancy.kernels import Bandwidth
 from losses.options import COUNT, check
@@ -79,7 +78,7 @@ def contrastive_domain_discrepancy(
     w, in_source = class_weights(source_labels, classes, x)
     v, in_target = class_weights(target_labels, classes, y)
     Kxx, Kyy, Kxy = gaussian_kernels(x, y, scales, bandwidth)
-    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+    with full_precision(x):
         within_x, within_y = (Kxx @ w * w).sum(0), (Kyy @ v * v).sum(0)
         D = within_x[:, None] + within_y[None, :] - 2 * w.T @ Kxy @ v
     here = (in_source & in_target).to(D.dtype)

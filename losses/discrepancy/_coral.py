@@ -7,7 +7,7 @@ from torch import Tensor
 
 from losses._gather import gather
 from losses.batching import one_by_one
-from losses.checks import at_least_float32, check_clouds, check_rows
+from losses.checks import at_least_float32, check_clouds, check_rows, full_precision
 
 
 def coral(
@@ -68,7 +68,7 @@ def coral(
 def scatter(x: Tensor, weight: float) -> Tensor:
     """``(d, d)`` scatter matrix of ``(n, d)`` rows around their mean, times `weight`."""
     x = x - x.mean(0)
-    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+    with full_precision(x):
         return weight * x.T @ x
 
 
@@ -87,7 +87,7 @@ class _ScatterDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(x, y, weight_x, weight_y):
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             form = _by_covariances if x.shape[1] <= x.shape[0] + y.shape[0] else _by_inner_products
             return form(x, y, weight_x, weight_y)
 
@@ -101,7 +101,7 @@ class _ScatterDistance(torch.autograd.Function):
     def backward(ctx, grad, *_):
         x, y, *saved = ctx.saved_tensors
         a, b = ctx.weights
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             if torch.is_grad_enabled():  # create_graph=True
                 C = 4 * grad * (scatter(x, a) - scatter(y, b))
                 gx, gy = a * (x - x.mean(0)) @ C, -b * (y - y.mean(0)) @ C

@@ -1,10 +1,9 @@
 """Higher-order moment matching."""
 
-import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds
+from losses.checks import at_least_float32, check_clouds, full_precision
 from losses.options import check, whole
 
 
@@ -56,6 +55,6 @@ def higher_order_moment_matching(
     if centred:
         x, y = x - x.mean(0), y - y.mean(0)
     d = x.shape[1]
-    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+    with full_precision(x):
         Kxx, Kyy, Kxy = (x @ x.T / d) ** order, (y @ y.T / d) ** order, (x @ y.T / d) ** order
     return Kxx.mean() + Kyy.mean() - 2 * Kxy.mean()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds, check_labels, check_logits, one_hot
+from losses.checks import at_least_float32, check_clouds, check_labels, check_logits, full_precision, one_hot
 from losses.discrepancy.kernels import Bandwidth, bandwidth_of, check_bandwidth, check_scales, matrix
 
 
@@ -90,7 +90,7 @@ def local_mmd(
         seen = seen & class_weights(z.argmax(1), classes, y)[1]
     w, v = w * seen, torch.where(seen, v, 0)  # a class that is masked by -inf has no v
     Kxx, Kyy, Kxy = gaussian_kernels(x, y, scales, bandwidth)
-    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+    with full_precision(x):
         within = (w @ w.T * Kxx).sum() + (v @ v.T * Kyy).sum()
         between = (w @ v.T * Kxy).sum()
     return (within - 2 * between) / seen.sum().clamp_min(1)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds
+from losses.checks import at_least_float32, check_clouds, full_precision
 from losses.options import AT_LEAST_0, check
 
 
@@ -70,7 +70,7 @@ def representation_subspace_distance(
             f"got {x.shape[0]} and {y.shape[0]} rows of {y.shape[1]} features; give smaller batches, or "
             "`global_batch=False`."
         )
-    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+    with full_precision(x):
         distance = sines(span(x), span(y)).sum()
         if tradeoff == 0:
             return distance
@@ -86,7 +86,7 @@ def sines(U: Tensor, V: Tensor) -> Tensor:
     sine = torch.linalg.svdvals(outside)  # descending; its gradient divides by no gap
     dimensions_U, dimensions_V = U.detach().square().sum().round(), V.detach().square().sum().round()
     unpaired = (
-        torch.arange(len(sine), device=U.device) < dimensions_U - dimensions_V
+        torch.arange(sine.shape[0], device=U.device) < dimensions_U - dimensions_V
     )  # U has more: these are 1 for any V
     nothing = sine <= rounding(V)
     return torch.where(unpaired | nothing, torch.zeros_like(sine), sine)
@@ -137,7 +137,7 @@ def singular_vectors(A: Tensor) -> tuple[Tensor, Tensor]:
     R = torch.where(apart, 1 / torch.where(apart, gap, torch.ones_like(gap)), torch.zeros_like(gap))
     first = R * E
     second = R * (E @ first - first * E.diagonal()) - torch.diag_embed(first.square().sum(0) / 2)
-    turn = torch.eye(len(s), dtype=A.dtype, device=A.device) + first + second
+    turn = torch.eye(s.shape[0], dtype=A.dtype, device=A.device) + first + second
     Q = B @ turn
     lengths = torch.where(counts, Q.square().sum(0), torch.ones_like(s)).sqrt()
     nothing = torch.zeros_like(s)

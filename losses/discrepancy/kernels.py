@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from losses.batching import one_by_one
+from losses.checks import full_precision
 from losses.distances import mean, middle, squared_distances
 from losses.options import POSITIVE, check, each
 
@@ -26,8 +27,8 @@ def bandwidth_of(x: Tensor, y: Tensor, bandwidth: Bandwidth) -> Tensor:
             h = 2 / (n + m) * (within + n * m / (n + m) * torch.linalg.vector_norm(mx - my).square())
         elif bandwidth == "median":
             z = torch.cat([x, y])
-            first, second = torch.triu_indices(z.shape[0], z.shape[0], 1, device=z.device).unbind()
-            h = squared_distances(z)[first, second].median()
+            itself = torch.eye(z.shape[0], dtype=torch.bool, device=z.device)
+            h = squared_distances(z).masked_fill(itself, torch.nan).flatten().nanmedian()  # holds each pair twice
         elif bandwidth == "source median":
             if x.shape[0] < 3:
                 raise ValueError(
@@ -107,8 +108,9 @@ def linear_time_discrepancy(
     """Means over disjoint pairs of neighbouring rows: (0, 1), (2, 3), ... in O(n d)."""
     Kxx = Kyy = Kxy = Kyx = torch.ones((), dtype=layers[0][0].dtype, device=layers[0][0].device)
     for (x, y), c, h in zip(layers, scales, hs, strict=True):
-        common = min(x.shape[0], y.shape[0]) // 2 * 2
-        x0, x1, y0, y1 = x[0 : len(x) // 2 * 2 : 2], x[1::2], y[0 : len(y) // 2 * 2 : 2], y[1::2]
+        n, m = (z.shape[0] // 2 * 2 for z in (x, y))
+        common = min(n, m)
+        x0, x1, y0, y1 = x[0:n:2], x[1::2], y[0:m:2], y[1::2]
         k = lambda a, b, c=c, h=h: profile((a - b).square().sum(1), kernel, c, h)  # noqa: E731
         Kxx, Kyy = Kxx * k(x0, x1), Kyy * k(y0, y1)
         Kxy, Kyx = Kxy * k(x[0:common:2], y[1:common:2]), Kyx * k(x[1:common:2], y[0:common:2])
@@ -155,7 +157,7 @@ class _Discrepancy(torch.autograd.Function):
             *_tiles(y, y, 1 / (m * (m - own))),
             *_tiles(moved, y, -2 / (n * m)),
         ]
-        with torch.autocast(xs[0].device.type, enabled=False):
+        with full_precision(xs[0]):
             groups = list(_groups(tiles))
             area = max(sum(tile.area for tile in group) for group in groups)
             matrices = 1 + differentiate + (depth > 1 or max(map(len, groups)) > 1)

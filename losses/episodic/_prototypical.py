@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_labels, one_hot
+from losses.checks import at_least_float32, check_features, check_labels, full_precision, one_hot
 from losses.fine_tuning.norm import unit
 from losses.options import COUNT, POSITIVE, check
 from losses.reduce import mean
@@ -81,11 +81,11 @@ def prototypical(
         # around the middle of the support, which changes no distance, sums round less
         centre = (x.sum(0) / one_hot(support_labels, classes, x).sum().clamp_min(1)).detach()
         c, count = prototypes(x - centre, support_labels, classes=classes)
-        with torch.autocast(q.device.type, enabled=False):  # |q|^2 is the same for all classes: the softmax drops it
+        with full_precision(q):  # |q|^2 is the same for all classes: the softmax drops it
             logits = (2 * (q - centre) @ c.T - c.square().sum(1)) / temperature
     elif distance == "cosine":
         c, count = prototypes(x, support_labels, classes=classes)
-        with torch.autocast(q.device.type, enabled=False):
+        with full_precision(q):
             logits = unit(q) @ unit(c).T / temperature
     else:
         raise ValueError(f'`distance` must be "squared_euclidean" or "cosine", got {distance!r}.')
@@ -121,7 +121,7 @@ def prototypes(support: Tensor, support_labels: Tensor, *, classes: int) -> tupl
     x = without_padding(at_least_float32(support), support_labels, classes)
     Y = one_hot(support_labels, classes, x)
     count = Y.sum(0)
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         return Y.T @ x / count.clamp_min(1)[:, None], count
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features, check_labels, one_hot
+from losses.checks import at_least_float32, check_features, check_labels, full_precision, one_hot
 from losses.episodic._prototypical import check_episode, cross_entropy_of_present, without_padding
 from losses.options import COUNT, POSITIVE, check
 
@@ -73,7 +73,7 @@ def ridge(
         x, support_labels = gather(x), gather(support_labels)
     q = without_padding(q, query_labels, classes, weights)
     W = ridge_weights(x, support_labels, classes=classes, penalty=penalty)
-    with torch.autocast(q.device.type, enabled=False):
+    with full_precision(q):
         logits = scale * (q @ W)
     return cross_entropy_of_present(logits, query_labels, one_hot(support_labels, classes, q).sum(0), weights)
 
@@ -114,7 +114,7 @@ def ridge_weights(support: Tensor, support_labels: Tensor, *, classes: int, pena
     Y = one_hot(support_labels, classes, X)
     m, d = X.shape
     I = torch.eye(min(m, d), dtype=X.dtype, device=X.device)  # noqa: E741
-    with torch.autocast(X.device.type, enabled=False):
+    with full_precision(X):
         if m < d:
             W = X.T @ solve(X @ X.T + penalty * I, Y)
         else:

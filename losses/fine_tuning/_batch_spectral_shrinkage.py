@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features
+from losses.checks import at_least_float32, check_features, full_precision
 from losses.options import COUNT, check
 
 
@@ -55,6 +55,6 @@ def batch_spectral_shrinkage(features: Tensor, *, count: int = 1, global_batch: 
             "there are min(n, d) singular values."
         )
     F = x.double()
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         gram = F @ F.T if F.shape[0] < F.shape[1] else F.T @ F
     return torch.linalg.eigvalsh(gram)[:count].sum().to(x.dtype)  # ascending; on a GPU the host waits for it

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from losses.checks import at_least_float32, check_dense_logits, check_labels, check_logits, one_hot
+from losses.checks import at_least_float32, check_dense_logits, check_labels, check_logits, full_precision, one_hot
 from losses.options import COUNT, POSITIVE, check, is_number
 from losses.reduce import mean
 
@@ -88,7 +88,7 @@ def learn_relationship(
         check(POSITIVE, temperature=temperature)
     p = (at_least_float32(source_logits).detach() / temperature).softmax(1)
     Y = one_hot(labels, classes, p)
-    with torch.autocast(p.device.type, enabled=False):
+    with full_precision(p):
         return (Y.T @ p) / Y.sum(0).clamp_min(1)[:, None]
 
 

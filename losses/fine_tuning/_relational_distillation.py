@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_features
+from losses.checks import at_least_float32, check_features, full_precision
 from losses.distances import squared_distances
 from losses.fine_tuning.norm import unit
 
@@ -84,7 +84,7 @@ def distances(x: Tensor) -> Tensor:
 def angles(x: Tensor) -> Tensor:
     """``(n, n, n)`` cosines of the angle at row j (first) between rows i and k."""
     e = unit(x[None, :, :] - x[:, None, :], dim=2)
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         cos = e @ e.transpose(1, 2)
     return cos - torch.diag_embed(cos.diagonal(dim1=1, dim2=2))  # i = k is no angle
 

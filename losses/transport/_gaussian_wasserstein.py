@@ -1,12 +1,10 @@
 """The Wasserstein distance between Gaussians fitted to two clouds."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds, check_rows
+from losses.checks import at_least_float32, check_clouds, check_rows, full_precision
 from losses.transport.first_order import with_gradient
 
 
@@ -56,15 +54,15 @@ def gaussian_wasserstein(source: Tensor, target: Tensor, *, global_batch: bool =
         x, y = gather(x), gather(y)
     check_rows(x, y, "A covariance", "give larger batches")
     n, m = x.shape[0], y.shape[0]
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+    with torch.no_grad(), full_precision(x):
         # the singular values are products of two deviations: float32 loses the small ones
         u, v = x.detach().double(), y.detach().double()
         shift = (u - u[:1]).mean(0) - (v - u[:1]).mean(0)
-        A, B = centred(u) / math.sqrt(n - 1), centred(v) / math.sqrt(m - 1)
+        A, B = centred(u) / (n - 1) ** 0.5, centred(v) / (m - 1) ** 0.5
         singular, gradient_A, gradient_B = nuclear_norm_of_product(A, B)
         value = shift.square().sum() + A.square().sum() + B.square().sum() - 2 * singular
-        gradient_x = 2 * shift / n + 2 * (A - gradient_A) / math.sqrt(n - 1)
-        gradient_y = -2 * shift / m + 2 * (B - gradient_B) / math.sqrt(m - 1)
+        gradient_x = 2 * shift / n + 2 * (A - gradient_A) / (n - 1) ** 0.5
+        gradient_y = -2 * shift / m + 2 * (B - gradient_B) / (m - 1) ** 0.5
     return with_gradient(value.to(x.dtype), (x, gradient_x.to(x.dtype)), (y, gradient_y.to(y.dtype)))
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds, check_labels, check_logits
+from losses.checks import at_least_float32, check_clouds, check_labels, check_logits, full_precision
 from losses.distances import centred
 from losses.options import AT_LEAST_0, COUNT, check
 from losses.transport._exact_transport import exact_plan
@@ -87,7 +87,7 @@ def joint_transport(
     log_p = z.log_softmax(1)
 
     x, y = centred(x, y)
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         squared = (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T).clamp_min(0)
     M = feature_weight * squared - label_weight * log_p.T.index_select(0, source_labels.long())
     a, b = torch.full_like(x[:, 0], 1 / x.shape[0]).detach(), torch.full_like(y[:, 0], 1 / y.shape[0]).detach()
@@ -96,7 +96,7 @@ def joint_transport(
         pairs = feature_weight * (x[i] - y[j]).square().sum(1) - label_weight * log_p[j, source_labels[i].long()]
         return (mass.to(x.dtype) * pairs).sum()
     C = M.detach()  # `no_grad` alone would leave the tangents of forward mode
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+    with torch.no_grad(), full_precision(x):
         epsilon = (0.05 * C.mean()).clamp_min(torch.finfo(C.dtype).tiny)
         gamma, _ = solve(C, a, b, epsilon, annealing=0, steps=steps)
         Q = row_plan(C / epsilon, log_weights(b), gamma)[1]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds
+from losses.checks import at_least_float32, check_clouds, full_precision
 from losses.distances import middle
 from losses.options import COUNT, FROM_0, POSITIVE, check, is_number, or_none
 from losses.transport.entropic import log_weights, own_kernel, row_plan, solve
@@ -98,7 +98,7 @@ def sinkhorn_divergence(
     b, b_counts = row_weights("target_weights", target_weights, y, global_batch)
     if global_batch:
         x, y = gather(x), gather(y)
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+    with torch.no_grad(), full_precision(x):
         held = x.detach(), y.detach(), a, b
         value, gradient_x, gradient_y = _divergence(*held, blur, power, reach, debias, annealing, steps)
         counts = a_counts * b_counts

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losses._gather import gather
-from losses.checks import at_least_float32, check_clouds
+from losses.checks import at_least_float32, check_clouds, full_precision
 from losses.options import AT_LEAST_1, COUNT, FROM_0, check
 from losses.transport.weights import row_weights
 
@@ -137,7 +137,7 @@ def max_sliced_wasserstein(
 def along(theta: Tensor, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, power: float) -> Tensor:
     r"""``(K,)`` values of :math:`W_p^p` between ``(n, d)`` and ``(m, d)`` rows projected on ``(K, d)`` directions."""
     n, m = x.shape[0], y.shape[0]
-    with torch.autocast(x.device.type, enabled=False):  # a caller's autocast would multiply in half precision
+    with full_precision(x):
         (p, order_p), (q, order_q) = (theta @ x.T).sort(1), (theta @ y.T).sort(1)  # each row is sorted where it lies
     if a is None and n == m:
         return _powered(p - q, power).mean(1)

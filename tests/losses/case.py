@@ -74,8 +74,8 @@ class Case:
     constant_value: empty, or the sentence that says why the value never changes although the gradient acts.
     ordered: empty, or the sentence that says why the order of the rows matters.
     selects: empty, or the sentence that says which rows do not enter the value.
-    compiles, batches, forward: empty, or the sentence that says why not ``torch.compile(fullgraph=True)``, not
-        ``vmap``, not ``torch.func.jvp``.
+    compiles, batches, forward, exports: empty, or the sentence that says why not ``torch.compile(fullgraph=True)``, not
+        ``vmap``, not ``torch.func.jvp``, not ``torch.export`` with any number of rows.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Case:
     compiles: str = ""
     batches: str = ""
     forward: str = ""
+    exports: str = ""
 
     def draw(self, n: int = 7, m: int = 5, *, seed: int = 0) -> list[Tensor]:
         g = torch.Generator().manual_seed(seed)

@@ -362,6 +362,44 @@ def test_two_graphs_for_twelve_batch_sizes(case, dynamic):
     assert len(graphs) <= 2
 
 
+class Exported(torch.nn.Module):
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, *inputs):
+        return self.loss(*inputs)
+
+
+FIRST = {case.name.split(" ")[0]: case for case in reversed(CASES)}
+TO_EXPORT = [
+    c
+    for c in CASES
+    if not (c.exports or c.compiles) and (c is FIRST[c.name.split(" ")[0]] or c.name.startswith("mmd "))
+]
+
+
+@pytest.mark.parametrize("case", [c for c in TO_EXPORT if not c.exports and not c.compiles], ids=ids)
+def test_exports_for_any_number_of_rows(case):
+    """Section 5 of the cases: `len` and `math.log` of a number of rows hold the number."""
+    rows = tuple({0: torch.export.Dim.DYNAMIC} if i.rows else None for i in case.inputs)
+    program = torch.export.export(Exported(case.loss), tuple(case.draw(12, 10, seed=27)), dynamic_shapes=(rows,))
+    other = case.draw(20, 16, seed=28)
+    torch.testing.assert_close(program.module()(*other), case.loss(*other), rtol=1e-9, atol=1e-12)
+
+
+@every_loss
+def test_tensors_without_data_give_a_shape_or_an_error(case):
+    """Section 4 of the cases: `torch.autocast` knows no "meta" device."""
+    inputs = [x.to("meta") for x in case.draw(seed=29)]
+    if "on the host" in case.compiles and "sinkhorn" not in case.name:
+        with pytest.raises(RuntimeError, match="Expected tensors with data, got a meta tensor"):
+            case.loss(*inputs)
+        return
+    value = case.loss(*inputs)
+    assert value.shape == () and value.device.type == "meta"
+
+
 @pytest.mark.parametrize("case", [c for c in CASES if not c.batches], ids=ids)
 def test_vmap(case):
     batches = [torch.stack(parts) for parts in zip(case.draw(seed=14), case.draw(seed=15), strict=True)]

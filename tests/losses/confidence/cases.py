@@ -134,7 +134,7 @@ CASES = [
     ),
     Case(
         "pseudo_label threshold for each class",
-        lambda z, t: losses.pseudo_label(z, t, threshold=torch.tensor(PER_CLASS)),
+        lambda z, t: losses.pseudo_label(z, t, threshold=torch.tensor(PER_CLASS, device=z.device)),
         [logits("s"), held(logits("s", scale=0.2))],
         partial(references.pseudo_label, threshold=PER_CLASS),
         derivatives="held",

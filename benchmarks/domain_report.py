@@ -10,6 +10,7 @@ was developed: it has its own line.
 import argparse
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,15 +85,18 @@ def candidates(method: str, runs: Runs) -> list[select.Candidate]:
 def pick(task: Task) -> Pick:
     among = models(task)
     adapted = [c for name, runs in among.items() if name != BASELINE for c in candidates(name, runs)]
-    choice = select.choose(adapted, candidates(BASELINE, among[BASELINE]), others=False)
+    base = candidates(BASELINE, among[BASELINE])
+    choice = select.choose(adapted, base, others=False)
+    if not choice.chosen:  # refused: the user is left with the model without adaptation
+        choice = replace(choice, name="source-only", chosen=base)
     chosen = choice.chosen[0].method
     labels = torch.from_numpy(among[BASELINE][0]["target_labels"])
     averaged = 100 * (choice.probabilities().argmax(1) == labels).double().mean().item()
     scores = {name: accuracy(runs) for name, runs in among.items()}
     best = max(scores, key=lambda name: scores[name].mean())
-    base, top, own = (float(scores[name].mean()) for name in (BASELINE, best, chosen))
+    plain, top, own = (float(scores[name].mean()) for name in (BASELINE, best, chosen))
     upper = float(accuracy(task.methods[UPPER]).mean()) if UPPER in task.methods else numpy.nan
-    return Pick(task, best, chosen, base, upper, top, own, averaged, luck(scores))
+    return Pick(task, best, chosen, plain, upper, top, own, averaged, luck(scores))
 
 
 def luck(scores: dict[str, numpy.ndarray]) -> float:

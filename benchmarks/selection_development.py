@@ -24,6 +24,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -336,6 +337,8 @@ def pick(base: list[Model], models: list[list[Model]]) -> Gain:
     choice = select.choose(
         [m.candidate for of_seed in models for m in of_seed], [m.candidate for m in base], others=False
     )
+    if not choice.chosen:  # refused: the user is left with the model without adaptation
+        choice = replace(choice, name="source-only", chosen=[m.candidate for m in base])
     hits = {"source-only": numpy.mean([m.hits for m in base], 0)}  # of each row, mean over seeds
     for same in zip(*models, strict=True):
         hits[same[0].candidate.name] = numpy.mean([m.hits for m in same], 0)

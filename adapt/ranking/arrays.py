@@ -34,6 +34,12 @@ def logits(name: str, rows: Any) -> Tensor:
     return z
 
 
+def numbers(name: str, values: Any) -> Tensor:
+    """Return ``(n, outputs)`` predictions or labels of a regressor; ``(n,)`` becomes one column."""
+    x = values.detach() if isinstance(values, Tensor) else torch.as_tensor(numpy.asarray(values))
+    return matrix(name, x[:, None] if x.ndim == 1 else x, "outputs")
+
+
 def features(name: str, rows: Any) -> Tensor:
     """Return ``(n, d)`` features."""
     return matrix(name, rows, "d")

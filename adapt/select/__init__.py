@@ -10,6 +10,7 @@ from adapt.select._source_accuracy import source_accuracy
 from adapt.select.agreement import ensemble_agreement, seed_agreement, weighted_vote
 from adapt.select.confidence import batch_nuclear_norm, diversity, entropy, information_maximization
 from adapt.select.density_ratio import dev, effective_rows, importance_weighted, importance_weights
+from adapt.select.numbers import label_distance, reverse_regression
 
 __all__ = [
     "Candidate",
@@ -27,6 +28,8 @@ __all__ = [
     "importance_weighted",
     "importance_weights",
     "information_maximization",
+    "label_distance",
+    "reverse_regression",
     "reverse_validation",
     "seed_agreement",
     "soft_neighbourhood_density",

@@ -12,11 +12,12 @@ from adapt.heads import proportion
 from adapt.ranking import arrays
 from adapt.select._candidate import Candidate
 from adapt.select._collapse import collapse
+from adapt.select._guard import audit_doubts, source_doubts, target_doubts
 from adapt.select.agreement import checked_logits, seed_agreement
 from adapt.select.signals import other_validators, rule_scores, source_hits
 from losses.options import FROM_0, check
 
-SCORE = "shared clusters"
+SCORE, BASE, NONE = "shared clusters", "source-only", "no choice"
 NEEDED_Z = 3.0  # of McNemar: far beyond 95 %, because models share mistakes and the vote may be wrong
 LEAST_VOTERS = 3  # beside source-only: with fewer voters the most confident model decides the vote
 
@@ -26,9 +27,9 @@ class Choice:
     """The chosen configuration, the reasons, and the scores of all configurations.
 
     Attributes:
-        name: of the chosen configuration.
-        chosen: the candidates of the configuration, one for each seed.
-        adapted: False where the choice is source-only.
+        name: of the chosen configuration; ``"no choice"`` where source-only may be no better than chance.
+        chosen: the candidates of the configuration, one for each seed; empty without a choice.
+        adapted: False where the choice is source-only, and without a choice.
         reasons: sentences.
         table: the scores of each configuration, means over the seeds; without ``shared clusters`` where the
             configuration was ruled out.
@@ -53,8 +54,10 @@ class Choice:
                 target rows of the choice.
 
         Raises:
-            ValueError: another number of outputs than of chosen candidates, different shapes.
+            ValueError: no choice; another number of outputs than of chosen candidates, different shapes.
         """
+        if not self.chosen:
+            raise ValueError(f"there is no choice, so no model: {'; '.join(self.reasons)}.")
         given = [m.target.outputs for m in self.chosen] if outputs is None else outputs
         if len(given) != len(self.chosen):
             raise ValueError(f"`outputs` must be one for each of the {len(self.chosen)} in `chosen`, got {len(given)}.")
@@ -81,9 +84,10 @@ def choose(
     source_only: Candidate | Sequence[Candidate],
     *,
     others: bool = True,
+    audit: tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
 ) -> Choice:
-    r"""Choose one of several adapted models without target labels, or the model without adaptation.
+    r"""Choose one of several adapted models without target labels, or the model without adaptation, or nothing.
 
     The rule is fixed and the same for every task:
 
@@ -93,7 +97,8 @@ def choose(
        predictions on the target and the k-means clusters of every run's target features, mean over methods (source-only
        counts as a method) of the mean over the runs of the method.
     3. Let these models vote on every target row: mean softmax, weighted by the score, with equal weight for every
-    method. 4. Among the models that the vote prefers to source-only, take the best score. The vote prefers a model if,
+       method.
+    4. Among the models that the vote prefers to source-only, take the best score. The vote prefers a model if,
        over the rows where model and source-only differ, the vote agrees more often with the model (McNemar's
        :math:`z > 3`). If no model has a better score than source-only, or fewer than 3 candidates are left to vote,
        stay with source-only.
@@ -101,6 +106,11 @@ def choose(
     .. math:: s_k = \frac1K \sum_j \mathrm{AMI}(\hat y_k, c_j), \qquad
         \bar y_i = \arg\max_c \sum_k [s_k]_+\, p_{kic}, \qquad
         \hat k = \arg\max_{k: z_k > 3,\; s_k > s_0} s_k
+
+    5. A guard takes the place of the choice where source-only may be no better than chance: the balanced accuracy on
+       held-out source rows is not above chance; the predictions on the target have shared clusters below 0.05; several
+       seeds of source-only agree on the target as by chance; or, with an `audit`, the balanced accuracy on these rows
+       is not above chance. The result is then ``"no choice"``, with the reasons.
 
     (written for one candidate per method). With several seeds, scores and :math:`z` are computed seed by seed and
     averaged.
@@ -128,6 +138,8 @@ def choose(
         source_only: the model without adaptation; one for each seed of the candidates.
         others: also compute the validators that decide nothing, for the table: some seconds per candidate on thousands
             of rows.
+        audit: numbers of some target rows, and their labels ``(rows, labels)``: 30 rows drawn at random, say. The
+            guard alone sees these labels; they do not rank candidates. None: no target label is seen.
         seed: of the k-means starts, and of the draw of 2,000 target rows for the clusters, where the target has more.
 
     Returns:
@@ -136,9 +148,9 @@ def choose(
     Raises:
         ValueError: no candidate, two with one name and seed, candidates on different rows, a seed without source-only.
 
-    Limits. The best of many models on a few hundred rows is partly luck, and no rule finds luck without labels. Where
-    source-only is no better than chance, every score can improve while the accuracy does not. A shared mistake of all
-    methods is invisible.
+    Limits. The best of many models on a few hundred rows is partly luck, and no rule finds luck without labels. A
+    shared mistake of all methods is invisible: on chest X-rays of another hospital source-only had 32 % balanced
+    accuracy, and every sign without labels was sound. Where the domains may differ in a shortcut, give an `audit`.
     """
     check(FROM_0, seed=seed)
     plain = _by_seed([source_only] if isinstance(source_only, Candidate) else source_only)
@@ -151,35 +163,39 @@ def choose(
             out[name] = why
     kept = {name: members for name, members in configurations.items() if name not in out}
 
-    base = "source-only"
     per_seed = [rule_scores(m, [c[s] for c in kept.values()], seed=seed) for s, m in plain.items()]
-    table = {name: _mean([scores[k] for scores in per_seed]) for k, name in enumerate([base, *kept])}
-    name, reasons = _decision(table, base)
+    table = {name: _mean([scores[k] for scores in per_seed]) for k, name in enumerate([BASE, *kept])}
+    name, reasons = _decision(table)
+    doubts = source_doubts(plain, hits) + target_doubts(list(plain.values()), table[BASE][SCORE])
+    if audit is not None:
+        doubts += audit_doubts(list(plain.values()), *map(torch.as_tensor, audit))
+    if doubts:
+        name, reasons = NONE, [*doubts, "no choice: label some target rows, and compare the models on these rows"]
     if out:
         reasons.append(f"{len(out)} of {len(configurations)} configurations were ruled out before the scoring")
-    for each, members in {base: plain, **configurations}.items():
+    for each, members in {BASE: plain, **configurations}.items():
         _add_other_scores(table.setdefault(each, {}), members, plain, others=others and each not in out)
-    chosen = plain if name == base else configurations[name]
-    return Choice(name, [chosen[s] for s in plain], name != base, reasons, table, out)
+    chosen = {BASE: plain, NONE: {}, **configurations}[name]
+    return Choice(name, [chosen[s] for s in plain if chosen], name not in (BASE, NONE), reasons, table, out)
 
 
-def _decision(table: dict[str, dict[str, float]], base: str) -> tuple[str, list[str]]:
+def _decision(table: dict[str, dict[str, float]]) -> tuple[str, list[str]]:
     """Return the name by point 4 of the rule, and the reasons."""
     kept = len(table) - 1
     if kept < LEAST_VOTERS:
-        return base, [
+        return BASE, [
             f"source-only: {kept} candidates are left and a vote needs {LEAST_VOTERS}; add settings, checkpoints or "
             "methods"
         ]
     score = {name: round(row[SCORE], 9) for name, row in table.items()}  # ties go by name and not by rounding
-    better = [name for name in score if score[name] > score[base]]
+    better = [name for name in score if score[name] > score[BASE]]
     if not better:
-        return base, [f"source-only: {SCORE} of {score[base]:.2f} are the best of all"]
+        return BASE, [f"source-only: {SCORE} of {score[BASE]:.2f} are the best of all"]
     backed = [name for name in better if table[name]["vote z"] > NEEDED_Z]
     name = max(backed or better, key=lambda n: (score[n], n))
     z = table[name]["vote z"]
     reasons = [
-        f"{SCORE}: {score[base]:.2f} for source-only, {score[name]:.2f} for `{name}`",
+        f"{SCORE}: {score[BASE]:.2f} for source-only, {score[name]:.2f} for `{name}`",
         f"the vote sides with `{name}` against source-only: z = {z:.1f}, needed {NEEDED_Z:g}",
     ]
     if not backed:
@@ -187,7 +203,7 @@ def _decision(table: dict[str, dict[str, float]], base: str) -> tuple[str, list[
             f"the vote does not side with `{name}` against source-only: z = {z:.1f}, needed {NEEDED_Z:g}: stay with "
             "source-only"
         )
-        return base, reasons
+        return BASE, reasons
     if passed := sum(score[n] > score[name] for n in better):
         reasons.append(f"configurations with better clusters and without the vote: {passed}")
     return name, reasons
@@ -254,8 +270,8 @@ def _by_name(candidates: Sequence[Candidate], plain: dict[int, Candidate]) -> di
     for c in candidates:
         if c.seed in found[c.name]:
             raise ValueError(f"two candidates are `{c.name}` with seed {c.seed}: give different `settings` or `step`.")
-        if c.name == "source-only":
-            raise ValueError("a candidate may not be called `source-only`: pass it as `source_only`.")
+        if c.name in (BASE, NONE):
+            raise ValueError(f"a candidate may not be called `{c.name}`: pass the unadapted model as `source_only`.")
         if c.seed not in plain:
             raise ValueError(
                 f"`{c.name}` has seed {c.seed}, `source_only` has {sorted(plain)}: add source-only with this seed."

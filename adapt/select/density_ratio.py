@@ -75,11 +75,12 @@ def importance_weighted(source_logits: Any, source_labels: Any, weights: Any, *,
     .. math:: -\frac1n \sum_i w_i\, \ell_i
 
     Args:
-        source_logits: ``(n, classes)``.
-        source_labels: ``(n,)``.
+        source_logits: ``(n, classes)``; for numbers the predictions, ``(n,)`` or ``(n, outputs)``.
+        source_labels: ``(n,)``, or numbers in the shape of the predictions.
         weights: ``(n,)``, for example of :func:`importance_weights`, on inputs or on features that all candidates
             share.
-        loss: ``"error"``, 0 or 1 per row; or ``"cross_entropy"``, which also judges confidence.
+        loss: ``"error"``, 0 or 1 per row; or ``"cross_entropy"``, which also judges confidence. For numbers
+            ``"absolute_error"`` or ``"squared_error"``, means over the outputs of a row, in the units of the labels.
 
     Returns:
         A number, at most 0; higher is better. With all weights 1 and ``"error"``, source accuracy minus 1.
@@ -108,10 +109,10 @@ def dev(source_logits: Any, source_labels: Any, weights: Any, *, loss: str = "er
         \eta = -\frac{\mathrm{Cov}(w \ell, w)}{\mathrm{Var}(w)}
 
     Args:
-        source_logits: ``(n, classes)`` of held-out source rows.
-        source_labels: ``(n,)``.
+        source_logits: ``(n, classes)`` of held-out source rows; for numbers the predictions.
+        source_labels: ``(n,)``, or numbers in the shape of the predictions.
         weights: ``(n,)``, of :func:`importance_weights` on the candidate's own features.
-        loss: ``"error"``, or ``"cross_entropy"`` as in pytorch-adapt.
+        loss: as in :func:`importance_weighted`; ``"cross_entropy"`` in pytorch-adapt.
         normalize: weights divided by their largest and shifted to mean 1, which bounds them: DEVN.
 
     Returns:
@@ -143,13 +144,19 @@ def dev(source_logits: Any, source_labels: Any, weights: Any, *, loss: str = "er
 
 
 def _row_risks(source_logits: Any, source_labels: Any, loss: str) -> Tensor:
-    z = arrays.logits("source_logits", source_logits)
-    y = arrays.labels("source_labels", source_labels, *z.shape)
-    if loss == "error":
-        return (z.argmax(1) != y).double()
-    if loss == "cross_entropy":
-        return F.cross_entropy(z, y, reduction="none")
-    raise ValueError(f'`loss` must be "error" or "cross_entropy", got {loss!r}.')
+    if loss in ("absolute_error", "squared_error"):
+        f, y = arrays.numbers("source_logits", source_logits), arrays.numbers("source_labels", source_labels)
+        arrays.same_rows("source_logits", f, "source_labels", y)
+        arrays.same_columns("source_logits", f, "source_labels", y)
+        return ((f - y).abs() if loss == "absolute_error" else (f - y).square()).mean(1)
+    if loss in ("error", "cross_entropy"):
+        z = arrays.logits("source_logits", source_logits)
+        y = arrays.labels("source_labels", source_labels, *z.shape)
+        return (z.argmax(1) != y).double() if loss == "error" else F.cross_entropy(z, y, reduction="none")
+    raise ValueError(
+        f'`loss` must be "error" or "cross_entropy" for classes, "absolute_error" or "squared_error" for numbers, got '
+        f"{loss!r}."
+    )
 
 
 def _weights(weights: Any) -> Tensor:

@@ -298,3 +298,79 @@ def test_constant_features():
     assert (
         "training has failed" in collapse(logits_of(y, CLASSES), y, target_features=x * math.nan, source_features=x)[0]
     )
+
+
+# ---- the guard ----
+
+
+def at_chance(key, **options):
+    """Source-only with random classes on the target."""
+    return model("plain", 1 / CLASSES, key=key, tight=0.5, **options)
+
+
+def test_no_choice_where_source_only_is_at_chance_on_the_target():
+    choice = choose([model(m, a) for m, a in SOUND], at_chance(0), others=False)
+    assert choice.name == "no choice" and choice.chosen == [] and not choice.adapted
+    assert "nothing in common with the clusters of any run: shared clusters 0.0" in choice.reasons[0]
+    assert "no choice: label some target rows" in choice.reasons[-1] and "no choice" in str(choice).splitlines()[0]
+    assert {"source-only", "mcc weight=0"} <= choice.table.keys(), "the scores are shown all the same"
+    with pytest.raises(ValueError, match="there is no choice, so no model: the predictions of source-only"):
+        choice.probabilities()
+    two = [at_chance(0), at_chance(1, seed=1)]
+    both = choose([model(m, a, seed=s) for m, a in SOUND for s in (0, 1)], two, others=False)
+    assert any("agree on the target as by chance: kappa" in reason for reason in both.reasons)
+
+
+def test_no_choice_where_source_only_has_not_learned_its_source():
+    noise = model("plain", 0.8, source=1 / CLASSES)
+    choice = choose([model(m, a, source=0.3) for m, a in SOUND], noise, others=False)
+    assert (
+        choice.name == "no choice"
+        and "not clearly above chance on the held-out rows of the source itself" in choice.reasons[0]
+    )
+    fine = choose([model(m, a) for m, a in SOUND], model("plain", 0.8, source=0.4), others=False)
+    assert fine.name != "no choice", "twice chance on 200 rows"
+
+
+def test_the_error_of_the_balanced_accuracy_by_hand():
+    from adapt.select._guard import source_doubts
+    from adapt.select.signals import source_hits
+
+    y = torch.tensor([0] * 30 + [1] * 5)
+    for right, clear in ((5, True), (2, False)):
+        z = F.one_hot(torch.tensor([0] * 30 + [1] * right + [0] * (5 - right)), 2).float()
+        z[:6] = z[:6].flip(1)
+        r = [24 / 30, right / 5]
+        smooth = [(24 + 1) / 32, (right + 1) / 7]
+        error = math.sqrt(sum(p * (1 - p) / n for p, n in zip(smooth, (30, 5), strict=True))) / 2
+        assert (sum(r) / 2 - 1.644854 * error > 0.5) == clear
+        plain = {0: Candidate("plain", Predictions(z, z, y), Predictions(z, z, None))}
+        assert (source_doubts(plain, {0: source_hits(plain[0])}) == []) == clear
+
+
+def swapped(target):
+    """A model that takes two of two classes for each other: its predictions fit all clusters."""
+    y = labels(TARGET, classes=2)
+    made = model("plain", 0.9, y=1 - y, tight=0.5)
+    return made, y
+
+
+def test_a_few_target_labels_show_what_no_sign_without_labels_shows():
+    plain, y = swapped(0.9)
+    sure = [model(m, 0.9, y=1 - y, tight=0.5) for m, _ in SOUND]
+    blind = choose(sure, plain, others=False)
+    assert blind.name != "no choice", "below chance, and all scores are sound"
+    rows = torch.arange(0, TARGET, 7)
+    seen = choose(sure, plain, others=False, audit=(rows, y[rows]))
+    assert seen.name == "no choice" and "the target rows with known labels: balanced accuracy 0." in seen.reasons[0]
+    right = choose(sure, plain, others=False, audit=(rows, (1 - y)[rows]))
+    assert right.name == blind.name and right.table == blind.table, "the labels rank nothing"
+    with pytest.raises(ValueError, match="`audit` must be .* from 0 to 299"):
+        choose(sure, plain, others=False, audit=(rows + 100, y[rows]))
+    with pytest.raises(ValueError, match="a candidate may not be called `no choice`"):
+        choose([unnamed("no choice")], plain, others=False)
+
+
+def unnamed(method):
+    made = model(method, 0.9)
+    return Candidate(method, made.source, made.target)

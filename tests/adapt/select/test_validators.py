@@ -229,3 +229,63 @@ def test_global_random_states_are_left_alone():
     select.reverse_validation(x, F.one_hot(y, 3), x, y)
     assert torch.equal(torch.get_rng_state(), torch_before)
     assert (numpy.random.get_state()[1] == numpy_before).all()
+
+
+# ---- numbers ----
+
+
+def test_label_distance_is_the_distance_of_sorted_quantiles():
+    from scipy.stats import wasserstein_distance
+
+    f, y = normal(70, 2).round(decimals=1), 3 * normal(41, 2, seed=1).round(decimals=1) + 1
+    parts = [wasserstein_distance(f[:, k], y[:, k]) / y[:, k].std(correction=0).item() for k in (0, 1)]
+    assert select.label_distance(f, y) == pytest.approx(-sum(parts) / 2, rel=1e-12)
+    assert select.label_distance(1000 * f, 1000 * y) == pytest.approx(-sum(parts) / 2, rel=1e-12)
+    assert select.label_distance(y[:, 0].flip(0), y[:, 0]) == 0, "blind to rows that are exchanged"
+    truth = normal(60, seed=3)
+    predicted = truth + normal(60, seed=4)
+    mae = (predicted - truth).abs().mean() / truth.std(correction=0)
+    assert -select.label_distance(predicted, truth) <= mae
+
+
+def test_reverse_regression_by_hand():
+    t, s = normal(50, 3) * torch.tensor([1.0, 10.0, 0.1]) + 2, normal(30, 3, seed=1)
+    f, y = normal(50, seed=2), normal(30, seed=3) * 5
+    mean, scale = t.mean(0), t.std(0)
+    A = ((t - mean) / scale).numpy()
+    w = numpy.linalg.solve(A.T @ A + 0.1 * 50 * numpy.eye(3), A.T @ (f.numpy() - f.numpy().mean()))
+    found = ((s - mean) / scale).numpy() @ w + f.numpy().mean()
+    expected = -numpy.abs(found - y.numpy()).mean() / y.std(correction=0).item()
+    assert select.reverse_regression(t, f, s, y) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "squared_error"])
+def test_importance_weighted_risks_of_numbers_by_hand(loss):
+    f, y, w = normal(20, 2), normal(20, 2, seed=1), normal(20, seed=2).exp()
+    rows = [
+        sum(abs(a - b) if loss == "absolute_error" else (a - b) ** 2 for a, b in zip(p, q, strict=True)) / 2
+        for p, q in zip(f.tolist(), y.tolist(), strict=True)
+    ]
+    expected = -sum(v * r for v, r in zip(w.tolist(), rows, strict=True)) / 20
+    assert select.importance_weighted(f, y, w, loss=loss) == pytest.approx(expected, rel=1e-12)
+    weighted = w * torch.tensor(rows, dtype=torch.float64)
+    eta = -numpy.cov(weighted, w)[0, 1] / numpy.var(w.numpy(), ddof=1)
+    expected = -(weighted.mean().item() + eta * (w.mean().item() - 1))
+    assert select.dev(f, y, w, loss=loss) == pytest.approx(expected, rel=1e-9)
+    assert select.dev(f[:, 0], y[:, 0], torch.ones(20), loss=loss) < 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: select.label_distance([1.0, 2.0], [3.0, 3.0]), "must vary"),
+        (lambda: select.label_distance([1.0, math.nan], [3.0, 4.0]), "`target_outputs` must be finite"),
+        (lambda: select.label_distance(normal(4, 2), normal(4, 3)), "columns"),
+        (lambda: select.reverse_regression(normal(5, 2), normal(4), normal(3, 2), normal(3)), "same rows"),
+        (lambda: select.dev(normal(3), normal(3), torch.ones(3), loss="mae"), '"absolute_error" or "squared_error"'),
+        (lambda: select.importance_weighted(normal(3, 2), normal(3), torch.ones(3), loss="squared_error"), "columns"),
+    ],
+)
+def test_bad_numbers(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -21,6 +21,8 @@ def check_real(name: str, x: Tensor) -> None:
     """Raise unless `x` is a tensor of real numbers: a conversion would drop the imaginary part without a word."""
     if not isinstance(x, Tensor):
         raise TypeError(f"`{name}` must be a tensor, got {type(x).__name__}; use `torch.as_tensor(...)`.")
+    if x.is_meta:
+        raise ValueError(f"`{name}` must hold values, got a tensor on the device meta; move real values to a device.")
     if x.dtype.is_complex:
         raise ValueError(f"`{name}` must hold real numbers, got {x.dtype}; use `.abs()` or `torch.view_as_real(...)`.")
 
@@ -43,7 +45,7 @@ def check_labels(labels: Tensor, shape: tuple[int, ...], *, name: str = "labels"
     """Raise unless `labels` are whole numbers, with a number for each place of `shape`."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"`{name}` must be a tensor, got {type(labels).__name__}; use `torch.as_tensor(...)`.")
-    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+    if labels.dtype.is_floating_point or labels.dtype.is_complex:
         raise ValueError(f"`{name}` must be whole numbers (class indices), got dtype {labels.dtype}; use `.long()`.")
     if labels.shape != torch.Size(shape):
         raise ValueError(f"`{name}` must hold one class for each row, shape {shape}, got {tuple(labels.shape)}.")

@@ -88,6 +88,10 @@ def run(
     https://doi.org/10.1109/ICCV.2013.274; linear transport: Flamary et al., 2019,
     https://arxiv.org/abs/1905.10155; reweighting: Sugiyama et al., 2012, https://doi.org/10.1017/CBO9781139035613
     """
+    source_features, source_labels, target_features = (
+        torch.from_numpy(x) if isinstance(x, np.ndarray) and x.dtype.kind in "biuf" else x
+        for x in (source_features, source_labels, target_features)
+    )
     check_shapes(source_features, source_labels, target_features)
     n, numbers = len(source_features), source_labels.is_floating_point()
     _import_skada()
@@ -114,6 +118,13 @@ def run(
 
 
 def check_shapes(source_features: Tensor, source_labels: Tensor, target_features: Tensor) -> None:
+    given = {"source_features": source_features, "source_labels": source_labels, "target_features": target_features}
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"`{name}` must be a tensor or an array of numbers, got a {type(value).__name__}: give "
+                "`torch.as_tensor(...)`; `datasets.arrays(inputs, labels)` numbers the classes of texts."
+            )
     if source_features.ndim != 2 or target_features.ndim != 2 or source_features.shape[1] != target_features.shape[1]:
         raise ValueError(
             "`source_features` and `target_features` must be (n, d) and (m, d), got "
@@ -129,6 +140,12 @@ def check_shapes(source_features: Tensor, source_labels: Tensor, target_features
         raise ValueError(
             f"a domain needs at least two rows, got {n} of the source and {m} of the target: give more rows."
         )
+    for name in ("source_features", "target_features"):
+        if (given[name] == given[name][:1]).all():
+            raise ValueError(
+                f"`{name}` must have a column that varies, got equal rows: look at the encoder, which does not tell "
+                "the inputs apart."
+            )
 
 
 def _import_skada() -> None:
@@ -167,7 +184,33 @@ def _steps(name: str, adapter: Any, estimator: Any) -> list[Any]:
                 "choose another `estimator`, or leave the method out."
             )
         final = final.set_fit_request(sample_weight=True)
+    else:
+        final = _plain(final)
     return [final] if adapter is None else [clone(adapter), final]
+
+
+def _plain(estimator: Any) -> Any:
+    """Return an estimator around another, which may be a pipeline or a search: skada routes no data into these."""
+    from sklearn import config_context
+    from sklearn.base import BaseEstimator, clone
+
+    class Plain(BaseEstimator):
+        def __init__(self, estimator):
+            self.estimator = estimator
+
+        def __sklearn_tags__(self):
+            return self.estimator.__sklearn_tags__()
+
+        def fit(self, X, y):
+            with config_context(enable_metadata_routing=False):
+                self.fitted_ = clone(self.estimator).fit(X, y)
+            return self
+
+        def predict(self, X):
+            with config_context(enable_metadata_routing=False):
+                return self.fitted_.predict(X)
+
+    return Plain(estimator)
 
 
 def to_skada(

@@ -110,6 +110,12 @@ def standardize(source: TensorDataset, *others: TensorDataset) -> list[TensorDat
     Raises:
         ValueError: inputs are not ``(n, d)`` with one d, or are infinite.
     """
+    for dataset in (source, *others):
+        if not isinstance(dataset, TensorDataset):
+            raise TypeError(
+                f"`standardize` takes rows in memory, a TensorDataset, got a {type(dataset).__name__}: give "
+                "`TensorDataset(inputs)`, or `TensorDataset(inputs, labels)`."
+            )
     inputs = [dataset.tensors[0] for dataset in (source, *others)]
     for x in inputs:
         if x.ndim != 2 or x.shape[1] != inputs[0].shape[1]:

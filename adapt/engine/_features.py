@@ -12,6 +12,8 @@ from torch.utils.data import TensorDataset
 
 from adapt import store
 from adapt.engine.fingerprint import fingerprint
+from adapt.engine.refused import explained
+from adapt.engine.runtime import checked
 from adapt.evaluating import evaluating
 from adapt.protocols import MapStyle
 from adapt.streams import Batch
@@ -86,7 +88,7 @@ def features(
     if precision not in ("float32", "bf16"):
         raise ValueError(f"`precision` must be 'float32' or 'bf16', got {precision!r}.")
 
-    form = ItemForm(label, collate, input)
+    device, form = checked(device), ItemForm(label, collate, input)
 
     def read() -> Iterator[Batch]:
         for view in range(views):
@@ -123,7 +125,10 @@ def _encode(
     for batch in batches:
         moved = batch.map(lambda x: x.to(device))
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
-            out = encoder(moved.inputs)
+            try:
+                out = encoder(moved.inputs)
+            except RuntimeError as error:
+                raise explained(error, encoder, moved.inputs, ["<dataset>"]) from error
         wide = out if out.dtype == torch.float64 else out.float()
         yield batch, wide.cpu().contiguous()
 

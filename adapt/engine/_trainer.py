@@ -90,10 +90,10 @@ class Trainer:
     def __init__(
         self,
         encoder: nn.Module | Mapping[str, nn.Module],
-        terms: Sequence[Term | Sequence[Term]] | None = None,
+        terms: Term | Sequence[Term | Sequence[Term]] | None = None,
         streams: Mapping[str, Stream] | None = None,
         *,
-        phases: Sequence[Phase] | None = None,
+        phases: Phase | Sequence[Phase] | None = None,
         optimizer: OptimizerFactory = partial(torch.optim.AdamW, lr=1e-3, fused=True),
         encoder_scale: EncoderScale = 1.0,
         schedule: float | Schedule = 1.0,
@@ -126,7 +126,7 @@ class Trainer:
             accumulate, clip, ema, seed, keep, log_every=log_every, watch_every=watch_every, save_every=save_every
         )
         self.phases = door.phases_of(terms, phases)
-        self.streams, self.watch = dict(streams or {}), dict(watch or {})
+        self.streams, self.watch = door.by_name(streams), dict(watch or {})
         door.check_streams(self.streams)
         self.readers = Readers(encoder, self.streams, self.phases)
         door.check_watched(self.watch, self.readers)

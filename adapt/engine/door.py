@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader, IterableDataset
 
 from adapt.engine import runtime
-from adapt.engine.description import plain
+from adapt.engine.description import describe, plain
 from adapt.engine.readers import Readers
 from adapt.engine.schedule import WEIGHT, at
 from adapt.engine.term import Phase, Term, flatten
@@ -46,7 +47,14 @@ def check_factories(optimizer: Any, schedule: Any, encoder_scale: Any) -> None:
             f"got {shown(schedule)}: give `engine.cosine()`, or `lambda progress: ...`. A scheduler of torch belongs "
             "to another loop."
         )
-    check(AT_LEAST_0, "return a factor on the learning rates for each progress in [0, 1]", schedule=at(schedule, 0.0))
+    try:
+        first = at(schedule, 0.0)
+    except TypeError as error:
+        raise TypeError(
+            f"`schedule` must be a function of the progress alone, got `{describe(schedule)}`, which raised {error}: "
+            "give a call of it, such as `engine.cosine()`."
+        ) from error
+    check(AT_LEAST_0, "return a factor on the learning rates for each progress in [0, 1]", schedule=plain(first))
     _check_scale(encoder_scale)
 
 
@@ -76,23 +84,45 @@ def _check_scale(scale: Any) -> None:
         check(WEIGHT, "1 is the rate of the heads, 0 learns nothing", encoder_scale=scale)
 
 
-def phases_of(terms: Sequence[Term | Sequence[Term]] | None, phases: Sequence[Phase] | None) -> list[Phase]:
+def phases_of(terms: Any, phases: Any) -> list[Phase]:
     """Return `phases`, or a single phase with `terms`.
 
     Raises:
         ValueError: both `terms` and `phases` are given, or neither.
     """
-    if phases is not None and terms is None:
-        return list(phases)
-    if terms is None or phases is not None:
-        raise ValueError("give either `terms` or `phases`.")
-    return [Phase(flatten(terms))]
+    if (terms is None) == (phases is None):
+        raise ValueError(f"give either `terms` or `phases`, got {'neither' if terms is None else 'both'}.")
+    if phases is None:
+        return [Phase([terms] if isinstance(terms, Term) else flatten(terms or ()))]
+    found = [phases] if isinstance(phases, Phase) else list(phases)
+    for phase in found:
+        if not isinstance(phase, Phase):
+            raise TypeError(f"`phases` must hold phases, got {shown(phase)}: give `phases=[Phase(terms, ...)]`.")
+        if phase.optimizer is not None:
+            check_optimizer(f"`optimizer` of phase `{phase.name}`", phase.optimizer)
+    return found
+
+
+def by_name(streams: Any) -> dict[str, Any]:
+    """Return the streams of a trainer by name."""
+    if not isinstance(streams, Mapping | None):
+        raise TypeError(
+            f"`streams` must be streams by name, got {shown(streams)}: give `streams={{'source': Stream(...)}}`."
+        )
+    return dict(streams or {})
 
 
 def check_streams(streams: Mapping[str, Any]) -> None:
     """Raise unless every stream offers the members of :class:`adapt.protocols.Source`."""
     for name, stream in streams.items():
-        expect(stream, Source, f"`streams[{name!r}]`", "take `Stream(dataset, batch_size)`")
+        remedy = "take `Stream(dataset, batch_size)`"
+        if isinstance(stream, DataLoader):
+            remedy = "take its data set, `Stream(loader.dataset, loader.batch_size)`"
+        elif isinstance(stream, tuple):
+            remedy = "take `Stream(datasets.arrays(inputs, labels), batch_size)`"
+        elif isinstance(stream, IterableDataset):
+            remedy = "read the rows first, `Stream(list(dataset), batch_size)`"
+        expect(stream, Source, f"`streams[{name!r}]`", remedy)
     for name, stream in streams.items():
         if isinstance(stream, Stream) and stream.rows_of is not None:
             _check_same_rows(name, stream, streams)

@@ -32,7 +32,7 @@ def start(device: str | torch.device | None = None) -> torch.device:
 
     Without a `device`: the GPU of ``LOCAL_RANK``, else the CPU. NCCL on GPUs, gloo on CPUs.
     """
-    gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
+    gpu = torch.cuda.is_available() if device is None else checked(device).type == "cuda"
     local = int(os.environ.get("LOCAL_RANK", 0))
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if gpu else "gloo")
@@ -42,6 +42,25 @@ def start(device: str | torch.device | None = None) -> torch.device:
     chosen = torch.device("cuda", local if chosen.index is None else chosen.index)
     torch.cuda.set_device(chosen)
     return chosen
+
+
+def checked(device: torch.device | str) -> torch.device:
+    """Return the device, after a look at whether it is there.
+
+    Raises:
+        ValueError: a GPU that torch does not find, or an unknown name.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f'`device` must be a device of torch, got {device!r}: give "cpu" or "cuda".') from error
+    count = torch.cuda.device_count() if found.type == "cuda" else 1
+    if (found.index or 0) >= count and found.type == "cuda":
+        raise ValueError(
+            f"`device` must be a device of this machine, got {str(found)!r} where torch finds {count} GPUs: leave "
+            '`device` out, or give "cpu".'
+        )
+    return found
 
 
 def world_size() -> int:

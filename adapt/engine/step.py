@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from adapt.encoders import layer_outputs
 from adapt.engine.passes import Pass
+from adapt.engine.refused import explained
 from adapt.protocols import Encoder, TellsStreamsApart, offers
 from adapt.randomness import keyed_seed
 from adapt.streams import Batch, Episode
@@ -206,11 +207,20 @@ class Step:
         with torch.set_grad_enabled(graph):
             layers = self._layers_of(encoder)
             if not layers:
-                return Pass(names, rows, self.call(encoder, inputs), {})
+                return Pass(names, rows, self._encoded(encoder, inputs, names), {})
             known = encoder.layers if offers(encoder, Encoder) else {}
             with layer_outputs(known, layers) as outputs:
-                features = self.call(encoder, inputs)
+                features = self._encoded(encoder, inputs, names)
         return Pass(names, rows, features, {n: at_least_float32(outputs.get(n)) for n in layers})
+
+    def _encoded(self, encoder: nn.Module, inputs: Any, names: Sequence[str]) -> Any:
+        try:
+            return self.call(encoder, inputs)
+        except RuntimeError as error:
+            found = explained(error, encoder, inputs, names)
+            if found is error:
+                raise
+            raise found from error
 
     def _layers_of(self, encoder: nn.Module) -> Sequence[str]:
         """Return the declared layers; where there are several encoders, the declared layers of this encoder."""

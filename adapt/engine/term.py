@@ -1,16 +1,16 @@
 """Terms of the objective, and phases of terms."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from adapt.engine.description import describe
-from adapt.engine.schedule import WEIGHT, Schedule
+from adapt.engine.description import describe, plain
+from adapt.engine.schedule import WEIGHT, Schedule, at
 from adapt.engine.step import Step, unknown_stream
-from adapt.protocols import Source, offers
-from losses.options import COUNT, check
+from adapt.protocols import Head, Source, offers
+from losses.options import AT_LEAST_0, COUNT, check
 
 
 class Outcome(NamedTuple):
@@ -106,14 +106,14 @@ class Phase:
 
     def __init__(
         self,
-        terms: Sequence[Term | Sequence[Term]],
+        terms: Term | Sequence[Term | Sequence[Term]],
         update: Sequence[nn.Module] | None = None,
         *,
         repeat: int = 1,
         optimizer: Callable[[list[dict]], torch.optim.Optimizer] | None = None,
         name: str = "main",
     ):
-        self.terms, self.update, self.repeat = flatten(terms), update, repeat
+        self.terms, self.update, self.repeat = flatten([terms] if isinstance(terms, Term) else terms), update, repeat
         self.optimizer, self.name = optimizer, name
         if not self.terms:
             raise ValueError(f"phase `{name}` has no terms: give it at least one.")
@@ -127,9 +127,21 @@ class Phase:
 def flatten(terms: Iterable) -> list[Term]:
     """Return a flat list of terms: a method may return a term or several terms."""
     flat: list[Term] = []
+    if not isinstance(terms, list | tuple | Iterator):
+        raise TypeError(f"`terms` must be terms in a list, got a {type(terms).__name__}: {_remedy(terms)}.")
     for term in terms:
         flat += [term] if isinstance(term, Term) else flatten(term)
     return flat
+
+
+def _remedy(found: Any) -> str:
+    if isinstance(found, Phase):
+        return "give `phases=[...]`"
+    if isinstance(found, Mapping):
+        return "give `list(terms.values())`, each term has a name of its own"
+    if offers(found, Head):
+        return 'give `[adapt.supervised(head, on="source")]`'
+    return 'give `[Term("name", function)]`' if callable(found) else "give `[term, ...]`"
 
 
 def check_terms(phases: Sequence[Phase], streams: Mapping[str, Source]) -> list[Term]:
@@ -146,6 +158,9 @@ def check_terms(phases: Sequence[Phase], streams: Mapping[str, Source]) -> list[
     terms = list(dict.fromkeys(term for phase in phases for term in phase.terms))
     check_names([term.name for term in terms])
     for term in terms:
+        first = plain(at(term.weight, 0.0))
+        if not isinstance(first, Tensor):
+            check(AT_LEAST_0, f"so much does term `{term.name}` return at progress 0", weight=first)
         if unknown := set(term.streams or ()).difference(streams):
             raise unknown_stream(min(unknown), streams)
         if offers(term.loss, ChecksStreams):

@@ -3,6 +3,8 @@
 A class of -1 is missing, and a number of NaN. A missing label counts neither in a loss nor in a score.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -24,6 +26,11 @@ def whole_numbers(labels: object, what: str, shape: str, ndim: int) -> Tensor:
         ValueError: labels that are no tensor of integers or booleans with `ndim` axes.
     """
     if not isinstance(labels, Tensor):
+        if isinstance(labels, Mapping):
+            raise ValueError(
+                f"`labels` of {what} must be {shape} integers, got a dict with the keys {sorted(map(str, labels))}: "
+                "give a data set with the label of one key, or in training `multitask.task(name, head, on, label=key)`."
+            )
         kind = type(labels[0]).__name__ if isinstance(labels, list) and labels else ""
         raise ValueError(
             f"`labels` of {what} must be {shape} integers, got a {type(labels).__name__}"
@@ -35,7 +42,12 @@ def whole_numbers(labels: object, what: str, shape: str, ndim: int) -> Tensor:
         if labels.ndim == ndim + 1 and labels.shape[-1] == 1:
             remedy = "; take the only column, `labels[..., 0]`"
         elif labels.ndim == ndim:
-            remedy = "; classes are whole numbers, `labels.long()`, and numbers to predict belong to heads.Regressor"
+            absent = labels.is_floating_point() and bool(labels.isnan().any())
+            remedy = (
+                "; a missing class is -1, `labels.nan_to_num(-1).long()`"
+                if absent
+                else "; classes are whole numbers, `labels.long()`, and numbers to predict belong to heads.Regressor"
+            )
         raise ValueError(
             f"`labels` of {what} must be {shape} integers, got shape {tuple(labels.shape)} of {labels.dtype}{remedy}."
         )

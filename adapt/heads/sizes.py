@@ -24,7 +24,7 @@ def names_of(classes: int | Sequence[str], what: str = "`classes`", *, least: in
     if isinstance(classes, Tensor | numpy.ndarray) and classes.ndim == 0 and is_whole(classes.item(), 0):
         classes = int(classes)  # as in `y.max() + 1`
     if isinstance(classes, str | bool) or not isinstance(classes, Integral | Iterable):
-        raise TypeError(f"{what} must be a number or a list of names, got {classes!r}.")
+        raise TypeError(f"{what} must be a whole number or a list of names, got {classes!r}.")
     names = [str(name) for name in (range(classes) if isinstance(classes, Integral) else classes)]
     if len(names) < least:
         found = classes if isinstance(classes, Integral) else len(names)

@@ -12,6 +12,7 @@ from adapt.engine import Model, Trainer, cosine, features
 from adapt.engine._supervised import supervised
 from adapt.engine.card import card_of_rows
 from adapt.engine.model_data import first_inputs, preparation_of
+from adapt.engine.runtime import checked
 from adapt.heads import Classifier, Regressor
 from adapt.heads.sizes import names_of
 from adapt.heads.weighing import Weight
@@ -93,7 +94,7 @@ def transfer(
         names_of(classes)
     if start not in ("probe", "random"):
         raise ValueError(f'`start` must be "probe" or "random", got {start!r}.')
-    encoder = deepcopy(encoder).to(device)
+    encoder = deepcopy(encoder).to(checked(device))
     if learn == "direct":
         if classes is None or isinstance(classes, int):
             raise ValueError(

@@ -1,13 +1,15 @@
 """A named source of batches of fixed size, in an order that is a function of the step."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from inspect import isfunction
 from itertools import count
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from adapt.protocols import InMemory, MapStyle
 from adapt.randomness import untouched_randomness
@@ -111,16 +113,19 @@ class Stream:
                 "where no worker reads ahead."
             )
         self.prefetch_factor, self.pin_memory = prefetch_factor, pin_memory
+        check_rows(dataset)
         self.rows = len(dataset)
         if self.rows == 0:
             raise ValueError("`dataset` is empty: a stream needs at least one batch of rows.")
         self.batch_size = self._rows_of_a_batch(batch_size)
         with untouched_randomness():  # a dataset may draw
-            _, label_of_first = self.form.split(dataset[0])
+            first = dataset[0]
+            _, label_of_first = self.form.split(first)
         if labels and label_of_first is None:
             raise ValueError(
-                "`dataset` gives inputs without labels; pass `labels=False` for an unlabelled stream, or "
-                '`label="labels"` where an item is a mapping with the label under this key.'
+                f"`dataset` gives inputs without labels{_found(first)}; pass `labels=False` for an unlabelled stream, "
+                '`label="labels"` (and `input=...`) where an item is a mapping with the label under this key, or '
+                "`datasets.arrays(inputs, labels)` for arrays."
             )
 
         if label_of_first is None and isinstance(self.views[0], Jointly):
@@ -252,6 +257,30 @@ class Stream:
     def _in_memory(self, memory: InMemory, indices: Iterator[tuple[int, Tensor]]) -> Iterator[Batch]:
         for _, index in indices:
             yield Batch(memory.take(0, index), memory.take(1, index) if self.labels else None, index)
+
+
+def check_rows(dataset: Any, what: str = "`dataset`") -> None:
+    """Raise a TypeError unless `dataset` has a length and rows by number."""
+    pair = isinstance(dataset, tuple) and all(isinstance(part, Tensor | numpy.ndarray) for part in dataset)
+    if pair and len({len(part) for part in dataset}) == 1 and len(dataset[0]) != len(dataset):
+        raise TypeError(
+            f"{what} must be a data set with one row per item, got a tuple of {len(dataset)} arrays: give "
+            "`datasets.arrays(inputs, labels)`."
+        )
+    if isinstance(dataset, DataLoader):
+        raise TypeError(
+            f"{what} must be a data set, got a DataLoader: give `Stream(loader.dataset, loader.batch_size)`, which "
+            "orders the rows by a key."
+        )
+    if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
+        raise TypeError(
+            f"{what} must be a data set with a length and rows by number, got a {type(dataset).__name__}: read the "
+            "rows first, `Stream(list(dataset), ...)`."
+        )
+
+
+def _found(item: Any) -> str:
+    return f", with the keys {sorted(map(str, item))}" if isinstance(item, Mapping) else ""
 
 
 def _shown(function: Callable) -> str:

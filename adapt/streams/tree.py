@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMappin
 from copy import copy
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
@@ -78,8 +79,7 @@ def stack(rows: Sequence[Any]) -> Any:
     keys than the first item are an error.
 
     Raises:
-        ValueError: mappings of different keys.
-        RuntimeError: tensors of different shapes.
+        ValueError: tensors of different shapes, and items that are neither tensors, arrays, numbers nor texts.
     """
     first = rows[0]
     if isinstance(first, Mapping):
@@ -89,7 +89,25 @@ def stack(rows: Sequence[Any]) -> Any:
         return default_collate([torch.as_tensor(r) for r in rows])
     if isinstance(first, tuple | list):
         return like_sequence(first, [stack(part) for part in zip(*rows, strict=True)], tuple)
-    return default_collate(list(rows))
+    try:
+        return default_collate(list(rows))
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(_remedy(rows)) from error
+
+
+def _remedy(rows: Sequence[Any]) -> str:
+    """Return what to do with items that torch cannot put into a batch."""
+    first = rows[0]
+    if not isinstance(first, Tensor | numpy.ndarray):
+        return (
+            f"an item must hold tensors, arrays, numbers or texts, got a {type(first).__name__}: let the dataset "
+            "return a tensor, for an image by `torchvision.transforms.ToTensor()`, or give the stream `collate=`."
+        )
+    shapes = list(dict.fromkeys(tuple(row.shape) for row in rows))
+    return (
+        f"the items of a batch must have one shape, got {', '.join(map(str, shapes[:3]))}: bring them to one size in "
+        "the dataset, or give the stream `collate=streams.collate.pad()`."
+    )
 
 
 def _check_keys(rows: Sequence[Mapping]) -> None:

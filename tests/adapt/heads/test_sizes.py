@@ -53,7 +53,7 @@ def test_hidden_units_are_counted(name):
 @pytest.mark.parametrize("make", [heads.Classifier, heads.OneVsAll, heads.TokenClassifier, heads.MultiLabel])
 def test_classes_are_a_number_or_names(make):
     for classes in ("cat", True, 2.0, None):
-        with pytest.raises(TypeError, match="must be a number or a list of names"):
+        with pytest.raises(TypeError, match="must be a whole number or a list of names"):
             make(8, classes)
     assert make(8, ("cat", "dog")).names[:2] == ["cat", "dog"] and make(8, 2).names[:2] == ["0", "1"]
 

@@ -125,7 +125,7 @@ def test_randomness_in_a_dataset_is_keyed(augment):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Stream(Made(row), 2), '`label="labels"` where an item is a mapping'),
+        (lambda: Stream(Made(row), 2), '`label="labels"` .*where an item is a mapping'),
         (lambda: Stream(Made(row), 2, label="label"), r"names 'label', and an item of `dataset` has the keys \['ids'"),
         (lambda: Stream(TensorDataset(torch.ones(3, 2)), 2, label="y"), "an item of `dataset` has a tuple"),
         (lambda: Stream(Made(row), 2, label="labels", augment=abs, views=[abs]), "either `augment` or `views`"),

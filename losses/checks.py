@@ -21,8 +21,6 @@ def check_real(name: str, x: Tensor) -> None:
     """Raise unless `x` is a tensor of real numbers: a conversion would drop the imaginary part without a word."""
     if not isinstance(x, Tensor):
         raise TypeError(f"`{name}` must be a tensor, got {type(x).__name__}; use `torch.as_tensor(...)`.")
-    if x.is_meta:
-        raise ValueError(f"`{name}` must hold values, got a tensor on the device meta; move real values to a device.")
     if x.dtype.is_complex:
         raise ValueError(f"`{name}` must hold real numbers, got {x.dtype}; use `.abs()` or `torch.view_as_real(...)`.")
 

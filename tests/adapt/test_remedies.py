@@ -338,9 +338,6 @@ TABLE = {
         lambda: losses.supervised_contrastive(X, Y.float()), ["`labels`", "whole numbers", "float32", "`.long()`"],
         lambda: losses.supervised_contrastive(X, Y.float().long()),
     ),
-    "loss: meta": Row(
-        lambda: losses.mmd(X.to("meta"), X.to("meta")), ["`source`", "values", "meta"], lambda: losses.mmd(X, REAL),
-    ),
     "classical: texts": Row(
         lambda: skada.run(["coral"], X, [str(y) for y in Y.tolist()], REAL),
         ["`source_labels`", "a list", "`datasets.arrays(inputs, labels)`"],

@@ -308,10 +308,12 @@ def test_clouds_of_two_precisions_are_refused(name):
         case.loss(*in_one_argument(case, lambda x: x.float(), case.draw(seed=24)))
 
 
-@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8], ids=str)
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8, torch.bool], ids=str)
 @pytest.mark.parametrize("case", [c for c in CASES if any(i.kind == "labels" for i in c.inputs)], ids=ids)
 def test_labels_of_any_whole_type(case, dtype):
     inputs = case.draw(8, 6, seed=25)
+    if dtype == torch.bool:
+        inputs = [x % 2 if i.kind == "labels" else x for i, x in zip(case.inputs, inputs, strict=True)]
     other = [x.to(dtype) if i.kind == "labels" else x for i, x in zip(case.inputs, inputs, strict=True)]
     torch.testing.assert_close(case.loss(*other), case.loss(*inputs), rtol=0, atol=0)
 

@@ -118,7 +118,7 @@ def test_advent_sees_shares_of_the_entropy_and_turns_its_gradient():
         term(Step(batches, nn.Identity())).backward()
         return head.layer.weight.grad
 
-    torch.testing.assert_close(gradient(-1.0), -gradient(1.0))
+    torch.testing.assert_close(gradient(torch.tensor(-1.0)), -gradient(1.0))  # a number below 0 is refused
     made, head = segmentation(lambda head: [domain.advent(head, hidden=4)])
     assert any("discriminator" in key for key in made.network.state_dict())
 

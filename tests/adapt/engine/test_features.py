@@ -331,7 +331,11 @@ def test_augmented_views_are_keyed(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"views": 2}, "`views` must be 1"), ({"views": 0}, "`views` must be .*at least 1"), ({"precision": "half"}, "`precision`")],
+    [
+        ({"views": 2}, "`views` must be 1"),
+        ({"views": 0}, "`views` must be .*at least 1"),
+        ({"precision": "half"}, "`precision`"),
+    ],
 )
 def test_bad_requests(options, message):
     with pytest.raises(ValueError, match=message):

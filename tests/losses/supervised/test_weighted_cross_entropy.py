@@ -58,7 +58,7 @@ def test_small_integers_are_labels_too():
     ("arguments", "options", "message"),
     [
         ((z, y[:4]), {}, r"shape \(5,\), got \(4,\)"),
-        ((z, y.bool()), {}, "whole numbers"),
+        ((z, y.cfloat()), {}, "whole numbers"),
         ((z[0], y), {}, r"`logits` must be \(n, classes\)"),
         ((z, torch.zeros(5, 4)), {}, r"Soft `labels` must have the logits' shape \(5, 3\), got \(5, 4\)"),
         ((z, y), {"weights": torch.ones(5, 1)}, r"`weights` must hold one number for each row, shape \(5,\)"),

@@ -50,7 +50,7 @@ def test_small_integers_are_domains_and_where_the_weight_is_zero_they_may_be_any
     ("arguments", "options", "message"),
     [
         ((z, d.double()), {}, "`domains` must be whole numbers.*float64"),
-        ((z, d > 0), {}, "`domains` must be whole numbers.*bool"),
+        ((z, d.cfloat()), {}, "`domains` must be whole numbers.*complex64"),
         ((z, d[:8]), {}, "`domains` must hold one class for each row, shape \\(9,\\), got \\(8,\\)"),
         ((z[0], d), {}, "`logits` must be \\(n, classes\\)"),
         ((z, d), {"weights": torch.ones(9, 1)}, "`weights` must hold .* shape \\(9,\\), got \\(9, 1\\)"),

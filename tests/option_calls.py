@@ -286,6 +286,7 @@ PLAIN = {
     "select.class_ami": partial(select.class_ami, X, LOGITS),
     "select.effective_classes": partial(select.effective_classes, LABELS, classes=3),
     "select.importance_weights": partial(select.importance_weights, X, Y),
+    "select.reverse_regression": partial(select.reverse_regression, X, ONE, Y, ONE),
     "select.reverse_validation": partial(select.reverse_validation, X, LOGITS, Y, LABELS),
     "select.soft_neighbourhood_density": partial(select.soft_neighbourhood_density, LOGITS),
     "select.weighted_vote": partial(select.weighted_vote, [LOGITS, OTHER]),

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from adapt.ranking import arrays
+from losses.options import POSITIVE, check
 
 
 def label_distance(target_outputs: Any, source_labels: Any) -> float:
@@ -86,6 +87,7 @@ def reverse_regression(
     arrays.same_rows("target_features", t, "target_outputs", f)
     arrays.same_rows("source_features", s, "source_labels", y)
     arrays.same_columns("source_features", s, "target_features", t)
+    check(POSITIVE, penalty=penalty)
     deviation = y.std(0, correction=0)
     if not deviation.all():
         raise ValueError("`source_labels` must vary, and a column is constant: leave the column out.")

@@ -90,26 +90,36 @@ def _part(dataset: MapStyle, index: Tensor) -> MapStyle:
     return Subset(dataset, index.tolist())  # type: ignore[arg-type]  # a list is a data set too
 
 
-def standardize(source: TensorDataset, *others: TensorDataset) -> list[TensorDataset]:
-    r"""Put all columns on the scale of the source, and missing values at the mean of the source.
+def standardize(source: TensorDataset, *others: TensorDataset, by: str = "source") -> list[TensorDataset]:
+    r"""Put columns, or the channels of images, on one scale, and missing values at the mean.
 
-    .. math:: z_{ij} = (x_{ij} - \mu_j) / \sigma_j \text{ with the source's } \mu_j, \sigma_j,
-              \qquad z_{ij} = 0 \text{ where } x_{ij} \text{ is missing or } \sigma_j = 0
+    .. math:: z_{ij} = (x_{ij} - \mu_j) / \sigma_j, \qquad
+              z_{ij} = 0 \text{ where } x_{ij} \text{ is missing or } \sigma_j = 0
 
-    Mean and population deviation are computed from the present values of the source: nothing is learned from `others`.
-    A column without a present value in the source, or with the same value in all rows of the source, says nothing about
-    the source's labels and becomes 0 everywhere. For one scale per domain, call the function once for each domain.
+    Mean and population deviation are computed from present values, in float64. A column with a single value, or without
+    a present value, says nothing and becomes 0. `docs/standardize.md` says which scale to take, with figures.
 
     Args:
-        source: ``(n, d)`` inputs first, NaN where a value is missing; further tensors are kept.
-        others: alike, with the same d.
+        source: inputs first: columns ``(n, d)``, or images, windows and the like ``(n, channels, ...)``, whose places
+            count as rows. NaN where a value is missing; further tensors are kept.
+        others: alike, with the same number of columns or channels.
+        by: whose :math:`\mu` and :math:`\sigma` are taken.
+
+            - ``"source"``: of the source for all: nothing is learned from `others`, and a shift of the inputs stays.
+            - ``"domain"``: of each data set for itself: the first two moments agree. Needs many rows of the target
+              before the first prediction, and hides a shift of the classes in the moments.
+            - ``"row"``: of each channel of each image for itself, for images and windows alone: brightness and
+              contrast of a camera disappear, also where brightness says something about the class.
 
     Returns:
-        The datasets in the order of the arguments, inputs in float32; computed in float64.
+        The datasets in the order of the arguments, inputs in float32.
 
     Raises:
-        ValueError: inputs are not ``(n, d)`` with one d, or are infinite.
+        TypeError: a dataset that is no ``TensorDataset``.
+        ValueError: another `by`; ``"row"`` for columns; different numbers of columns or channels; infinite inputs.
     """
+    if by not in ("source", "domain", "row"):
+        raise ValueError(f'`by` must be "source", "domain" or "row", got {by!r}.')
     for dataset in (source, *others):
         if not isinstance(dataset, TensorDataset):
             raise TypeError(
@@ -118,22 +128,34 @@ def standardize(source: TensorDataset, *others: TensorDataset) -> list[TensorDat
             )
     inputs = [dataset.tensors[0] for dataset in (source, *others)]
     for x in inputs:
-        if x.ndim != 2 or x.shape[1] != inputs[0].shape[1]:
+        if x.ndim < 2 or x.ndim != inputs[0].ndim or x.shape[1] != inputs[0].shape[1]:
             raise ValueError(
-                f"all inputs must be (n, d) with the d of the source, got {[tuple(x.shape) for x in inputs]}."
+                "all inputs must be (n, d) or (n, channels, ...) with the columns or channels of the source, got "
+                f"{[tuple(x.shape) for x in inputs]}."
+            )
+        if x.ndim == 2 and by == "row":
+            raise ValueError(
+                '`by="row"` is for images and windows, (n, channels, ...), and the inputs are columns (n, d): the '
+                'columns of a row have different units. Take "source" or "domain".'
             )
         if x.isinf().any():
             raise ValueError("the inputs hold infinite values; a missing value is NaN.")
-    x = inputs[0].double()
-    mean = x.nanmean(0)
-    # a column that is constant but for rounding of its mean is constant
-    constant = ~(x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0))
-    deviation = (x - mean).square().nanmean(0).sqrt().masked_fill(constant, torch.inf)
     out = []
     for dataset, x in zip((source, *others), inputs, strict=True):
+        mean, deviation = _moments(inputs[0] if by == "source" else x, by)
         z = ((x.double() - mean) / deviation).nan_to_num(0.0)
         out.append(TensorDataset(z.float(), *dataset.tensors[1:]))
     return out
+
+
+def _moments(x: Tensor, by: str) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each column or channel, or of each channel of each row; infinite where constant."""
+    x = x.double()
+    axes = tuple(range(2, x.ndim)) if by == "row" else (0, *range(2, x.ndim))
+    mean = x.nanmean(axes, keepdim=True)
+    # a column that is constant but for rounding of its mean is constant
+    constant = ~(x.nan_to_num(-torch.inf).amax(axes, True) > x.nan_to_num(torch.inf).amin(axes, True))
+    return mean, (x - mean).square().nanmean(axes, keepdim=True).sqrt().masked_fill(constant, torch.inf)
 
 
 def adaptation_pairs(domains: Mapping[Name, Sized], count: int) -> list[tuple[Name, Name]]:

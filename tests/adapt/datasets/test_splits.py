@@ -84,11 +84,45 @@ def test_scale_and_missing_values_come_from_the_source():
     assert torch.equal(alone.tensors[0], source.tensors[0])
 
 
+def domains(*shape):
+    draw = numpy.random.default_rng(0)
+    s, t = draw.normal(3, 2, (40, *shape)), draw.normal(-5, [[1.0]] if len(shape) == 1 else 9, (30, *shape))
+    s.flat[::17], t.flat[::13] = nan, nan
+    return s, t
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 5, 6), (2, 9)], ids=["columns", "images", "windows"])
+@pytest.mark.parametrize("by", ["source", "domain", "row"])
+def test_one_scale_of_the_source_of_each_domain_or_of_each_row(shape, by):
+    if by == "row" and len(shape) == 1:
+        pytest.skip("refused")
+    s, t = domains(*shape)
+    found = standardize(*(TensorDataset(torch.tensor(x), torch.arange(len(x))) for x in (s, t)), by=by)
+    for x, z in zip((s, t), found, strict=True):
+        other = s if by == "source" else x
+        axes = tuple(range(2, x.ndim)) if by == "row" else (0, *range(2, x.ndim))
+        expected = (x - numpy.nanmean(other, axes, keepdims=True)) / numpy.nanstd(other, axes, keepdims=True)
+        assert numpy.allclose(z.tensors[0], numpy.nan_to_num(expected), atol=1e-5)
+        assert z.tensors[0].dtype == torch.float32 and torch.equal(z.tensors[1], torch.arange(len(x)))
+    bytes_ = torch.randint(255, (20, *shape)).to(torch.uint8)
+    assert standardize(TensorDataset(bytes_), by=by)[0].tensors[0].std() == pytest.approx(1, abs=0.1)
+    constant = standardize(TensorDataset(torch.full((6, *shape), 0.1)), by=by)[0].tensors[0]
+    assert not constant.any()
+
+
 def test_scaling_refuses_what_it_cannot_read():
-    with pytest.raises(ValueError, match=r"\(n, d\) with the d of the source, got \[\(2, 3\), \(2, 4\)\]"):
+    with pytest.raises(ValueError, match=r"\(n, d\) .*columns or channels of the source, got \[\(2, 3\), \(2, 4\)\]"):
         standardize(TensorDataset(torch.ones(2, 3)), TensorDataset(torch.ones(2, 4)))
+    with pytest.raises(ValueError, match=r"got \[\(2, 3, 4\), \(2, 3\)\]"):
+        standardize(TensorDataset(torch.ones(2, 3, 4)), TensorDataset(torch.ones(2, 3)))
     with pytest.raises(ValueError, match=r"\(n, d\)"):
-        standardize(TensorDataset(torch.ones(2, 3, 4)))
+        standardize(TensorDataset(torch.ones(2)))
+    with pytest.raises(ValueError, match="`by` must be .* got 'target'"):
+        standardize(TensorDataset(torch.ones(2, 3)), by="target")
+    with pytest.raises(ValueError, match="columns of a row have different units"):
+        standardize(TensorDataset(torch.ones(2, 3)), by="row")
+    with pytest.raises(TypeError, match="got a Tensor: give `TensorDataset"):
+        standardize(torch.ones(2, 3))
     with pytest.raises(ValueError, match="infinite"):
         standardize(TensorDataset(torch.tensor([[1.0], [torch.inf]])))
 

@@ -17,6 +17,7 @@ for every run, so a run costs a fraction of a second. Exit 1 if a run ends diffe
 import argparse
 import builtins
 import errno
+import faulthandler
 import hashlib
 import json
 import os
@@ -123,6 +124,7 @@ def forked(work: Callable[[], Any], log: Path) -> int:
     code = 1
     try:
         os.setpgid(0, 0)
+        faulthandler.dump_traceback_later(40, file=log.open("a"))
         warnings.simplefilter("ignore")
         code = work() or 0
     except BaseException:
@@ -353,7 +355,7 @@ class Sweep:
                 end = case(name, self.fresh() / "run") or "done"
             except TimeoutError as error:
                 end = "stuck"
-                self.report(name, f"{kind}: {error}")
+                self.report(name, f"{kind}: {error}: {(self.root / 'log').read_text()}")
             ends[end] = ends.get(end, 0) + 1
         told = ", ".join(f"{n} {end}" for end, n in sorted(ends.items()))
         print(f"{kind}: {count} cases ({told}) in {time.monotonic() - start:.0f} s", flush=True)

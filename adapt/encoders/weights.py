@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from adapt import store
+from adapt.encoders._checkpoint import fitted, read_checkpoint
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -86,7 +87,8 @@ def load_weights(module: nn.Module, weights: str | Path | dict[str, Tensor], *, 
 
     Args:
         module: receives the weights.
-        weights: a file for :func:`read_weights`, or tensors by name.
+        weights: a file for :func:`read_weights`, tensors by name, or the folder of a checkpoint of a trainer: then the
+            weights of the encoder, averaged where the run kept an average.
         strict: every parameter and buffer of `module` must be in the file, and the file must hold nothing else.
             ``False`` loads the matching names; the :class:`LoadReport` lists the other names.
 
@@ -98,6 +100,8 @@ def load_weights(module: nn.Module, weights: str | Path | dict[str, Tensor], *, 
     """
     if isinstance(weights, dict):
         return copy_weights(module, weights, strict=strict)
+    if Path(weights).is_dir():
+        return copy_weights(module, fitted(read_checkpoint(Path(weights)), module), f"`{weights}`: ", strict=strict)
     return copy_weights(module, read_weights(weights), f"`{weights}`: ", strict=strict)
 
 

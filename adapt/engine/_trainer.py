@@ -158,6 +158,7 @@ class Trainer:
         self.progress, self.step, self.planned = progress, 0, 0
         self.looping, self.claimed, self.resumed = False, False, False
         self.signals, self.torn = Signals(), False  # torn: inside of a step, or after a step that did not end
+        self.finished = True  # nothing is left to score and to save
         self.stopped: str | None = None  # why the run ended before its plan
         self.told_at: int | None = None  # the last step with scores for the callbacks
         self.record, self.callbacks = History(), list(callbacks)

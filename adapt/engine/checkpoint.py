@@ -4,6 +4,7 @@ import errno
 import re
 import shutil
 import warnings
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from adapt import store
+from adapt.encoders._checkpoint import FORMAT, STATE, WEIGHTS
 from adapt.engine.configuration import differences
 
-FORMAT = "adapt-losses checkpoint 1"
-WEIGHTS, STATE = "weights.safetensors", "state.pt"
 KEYS = (  # of the state
-    "step", "planned", "asked_for", "stopped", "told_at", "callbacks", "configuration", "ranks", "process",
-    "optimizers", "ema",
+    "step", "planned", "asked_for", "finished", "stopped", "told_at", "callbacks", "configuration", "ranks", "process",
+    "optimizers", "ema", "extra",
 )  # fmt: skip
 
 
@@ -37,10 +37,59 @@ class TornCheckpoint(CheckpointError):
 def tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name; a tensor with two names is saved once, under the first name."""
     unique: dict[int, str] = {}
-    values = model.state_dict(keep_vars=True)
+    values = {n: v for n, v in model.state_dict(keep_vars=True).items() if isinstance(v, Tensor)}
     for name, tensor in values.items():
         unique.setdefault(id(tensor), name)
     return {name: values[name].detach() for name in unique.values()}
+
+
+def extras(model: nn.Module) -> dict[str, Any]:
+    """Return the parts of the state of a model that are no tensors, such as those of ``get_extra_state``, by name."""
+    return {name: value for name, value in model.state_dict(keep_vars=True).items() if not isinstance(value, Tensor)}
+
+
+def check_holds(value: Any, name: str) -> None:
+    """Raise unless a checkpoint can hold a part of the state: tensors, numbers, texts, and lists and dicts of such.
+
+    Raises:
+        CheckpointError: with the name of the part.
+    """
+    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
+        return
+    if isinstance(value, Mapping) and type(value) in (dict, OrderedDict, Counter):
+        for key, part in value.items():
+            check_holds(part, f"{name}.{key}" if name else str(key))
+    elif type(value) in (list, tuple, set):
+        for number, part in enumerate(value):
+            check_holds(part, f"{name}[{number}]")
+    elif not isinstance(value, int | float | complex | str | None) and not isinstance(value, torch.dtype):
+        kind = (
+            f"a tensor of {value.dtype}, {value.layout}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        )
+        raise CheckpointError(
+            f"`{name}` of this run is {kind}, and a checkpoint holds dense tensors, numbers, texts, and lists and "
+            "dicts of these: change that part, take it out of the trainer (a frozen encoder gives its features once, "
+            "`adapt.engine.features`), or train without `log=`."
+        )
+
+
+def separate(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors without memory in common, which is what a safetensors file needs; others are copied."""
+    taken: set[int] = set()
+    found = {}
+    for name, tensor in weights.items():
+        own = tensor.detach().contiguous()
+        if own.untyped_storage().data_ptr() in taken or own.untyped_storage().nbytes() != own.numel() * own.itemsize:
+            own = own.clone()
+        taken.add(own.untyped_storage().data_ptr())
+        found[name] = own
+    return found
+
+
+def put(tensor: Tensor, values: Tensor) -> None:
+    """Copy values into a tensor; into an expanded tensor, once for each place in memory."""
+    once = tuple(slice(0, 1) if step == 0 else slice(None) for step in tensor.stride())
+    tensor[once].copy_(values[once])
 
 
 def write(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -58,7 +107,7 @@ def write(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None
 
     try:
         with store.whole_folder(path) as temporary:
-            save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, temporary / WEIGHTS)
+            save_file(separate(weights), temporary / WEIGHTS)
             with (temporary / STATE).open("wb") as file:  # torch tells no reason for a path that cannot be written
                 torch.save(state, file)
             store.seal(temporary, FORMAT)

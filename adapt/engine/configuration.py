@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapt.engine._trainer import Trainer
     from adapt.engine.plan import Plan
 
+CAPTURED = "value in term"  # may be the number of the rank
 GRID = [k / 20 for k in range(21)]  # of the progress
 
 
@@ -40,7 +41,7 @@ def configuration(trainer: "Trainer") -> dict[str, Any]:
             for name, value in vars(module).items()
             if name[0] != "_" and _of_progress(value) is not None
         },
-        "value in term": {term.name: _captured(term.loss) for term in trainer.terms},
+        CAPTURED: {term.name: _captured(term.loss) for term in trainer.terms},
         "module": {path: _text(module) for path, module in trainer.network.named_modules()},
         "learning in phase": {u.phase.name: [parameters[p] for p in u.parameters] for u in trainer.updates},
         "data": {
@@ -120,7 +121,8 @@ def agree(trainer: "Trainer", plan: "Plan") -> None:
     Raises:
         ValueError: with the first values that differ.
     """
-    own = {**(trainer.configured or {}), "steps": plan.until, "planned steps": plan.planned, "steps done": trainer.step}
+    shared = {name: value for name, value in (trainer.configured or {}).items() if name != CAPTURED}
+    own = {**shared, "steps": plan.until, "planned steps": plan.planned, "steps done": trainer.step}
     everyone = runtime.gather_objects(own)
     for rank, other in enumerate(everyone):
         found = list(differences(everyone[0], other, lambda a, b: f"{a} on rank 0, {b} on rank {rank}"))  # noqa: B023

@@ -1,9 +1,15 @@
 """The log folder of a run: new, gone on with, or refused."""
 
+import errno
+import os
+import socket
+import sys
 import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from adapt.engine import checkpoint, runtime, state
 from adapt.engine.plan import Plan
@@ -11,34 +17,95 @@ from adapt.engine.plan import Plan
 if TYPE_CHECKING:
     from adapt.engine._trainer import Trainer
 
+LOCK = ".lock"
+T = TypeVar("T")
 EXIST = ("resume", "new", "error")
 
 
-def take(trainer: "Trainer", plan: Plan) -> None:
-    """Make the log folder the folder of this run, as ``trainer.exist`` says. Every rank looks before any rank writes.
+@contextmanager
+def taken(trainer: "Trainer", plan: Plan) -> Iterator[None]:
+    """Hold the log folder as the folder of this run, as ``trainer.exist`` says.
+
+    Every rank looks before any rank writes.
 
     Raises:
-        FileExistsError: the folder is not empty under ``"error"``; or holds another run than the run that the trainer
-            has resumed.
+        FileExistsError: another process trains into the folder; the folder is not empty under ``"error"``; or the
+            folder holds another run than the run that the trainer has resumed.
         CheckpointError: the run in the folder has another configuration or another plan.
     """
     folder = trainer.folder
     if folder is None:
+        yield
         return
-    if not trainer.claimed and runtime.gather_objects(folder.exists() and any(folder.iterdir()))[0]:
-        if trainer.exist == "error":
-            raise FileExistsError(
-                f"`{folder}` is not empty: choose another folder (`log=...`), or go on with the run in the folder "
-                '(`exist="resume"`), or take the next free number (`exist="new"`). Nothing was changed.'
-            )
-        if trainer.exist == "new":
-            trainer.folder = runtime.gather_objects(_next_free(folder) if trainer.rank == 0 else folder)[0]
-        else:
+    if not trainer.claimed and trainer.exist == "new" and _everywhere(folder.exists() and any(folder.iterdir())):
+        trainer.folder = folder = _everywhere(_next_free(folder) if trainer.rank == 0 else folder)
+        trainer.claimed = True
+    with _locked(folder):
+        if not trainer.claimed and _everywhere(any(path.name != LOCK for path in folder.iterdir())):
+            if trainer.exist == "error":
+                raise FileExistsError(
+                    f"`{folder}` is not empty: choose another folder (`log=...`), or go on with the run in the folder "
+                    '(`exist="resume"`), or take the next free number (`exist="new"`). Nothing was changed.'
+                )
             _go_on(trainer, folder, plan)
-    trainer.claimed = True
-    if trainer.rank == 0:
-        set_aside(trainer.checkpoints, trainer.step)
-    runtime.wait()
+        trainer.claimed = True
+        if trainer.rank == 0:
+            set_aside(trainer.checkpoints, trainer.step)
+        runtime.wait()
+        yield
+
+
+def _everywhere(value: T) -> T:
+    """Return the value of rank 0 on every rank."""
+    return runtime.gather_objects(value)[0]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process, on rank 0. The system lets go of the folder when the process ends.
+
+    Raises:
+        FileExistsError: on every rank, another process trains into the folder.
+    """
+    held = _hold(folder) if runtime.rank() == 0 else None
+    owner = _everywhere(held if isinstance(held, str) else None)
+    if owner is not None:
+        raise FileExistsError(
+            f"another process trains into `{folder}` ({owner}): wait for its end, or choose another folder "
+            "(`log=...`). Nothing was changed."
+        )
+    try:
+        yield
+    finally:
+        if isinstance(held, int):
+            (folder / LOCK).unlink(missing_ok=True)
+            os.close(held)
+
+
+def _hold(folder: Path) -> int | str | None:
+    """Return an open file with a lock on the folder; a text about the owner, where another process has the lock.
+
+    None where the system has no such locks.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not `flock`, which workers of a dead process would hold
+        except OSError as error:
+            owner = os.read(file, 200).decode(errors="replace")
+            os.close(file)
+            return owner or "unknown" if error.errno in (errno.EACCES, errno.EAGAIN) else None
+        if (folder / LOCK).exists() and os.path.samestat(os.fstat(file), os.stat(folder / LOCK)):
+            with suppress(OSError):  # a full disk: the owner has no name
+                os.truncate(file, 0)
+                os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            return file
+        os.close(file)  # the owner has just ended, and removed the file
 
 
 def _go_on(trainer: "Trainer", folder: Path, plan: Plan) -> None:
@@ -58,12 +125,12 @@ def _go_on(trainer: "Trainer", folder: Path, plan: Plan) -> None:
             f"follow the plan. Give the same plan, `fit(..., planned={saved['planned']})`, another folder "
             '(`log=...`, or `exist="new"`), or say `trainer.resume()` to change the plan.'
         )
-    state.load(trainer, where, weights, saved, depth=6)
+    state.load(trainer, where, weights, saved, depth=7)
     if trainer.rank == 0 and saved["process"] == state.PROCESS:
         warnings.warn(
             f"`{folder}` holds the run of an earlier trainer of this process: this trainer takes the weights of that "
             f"run and goes on at step {trainer.step}. Give every run a folder of its own where this is not meant.",
-            stacklevel=5,
+            stacklevel=6,
         )
     if trainer.rank == 0 and trainer.progress:
         print(f"`{folder}`: the run goes on at step {trainer.step} of {trainer.planned}.")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from adapt.engine import checkpoint, state
+from adapt.engine import checkpoint, runtime, state
 from adapt.engine.callbacks import calling
 from adapt.engine.configuration import agree, configuration
-from adapt.engine.folder import take
+from adapt.engine.folder import taken
 from adapt.engine.history import FILE
 from adapt.engine.log import Log
 from adapt.engine.monitor import Speed, as_numbers, term_values
@@ -75,14 +75,18 @@ def run(trainer: "Trainer", plan: Plan, *, shown: bool = False) -> Iterator[Take
     try:
         if trainer.folder is not None or trainer.world > 1:
             trainer.configured = configuration(trainer)
+        if trainer.folder is not None:
+            state.check_can_be_saved(trainer)
         if trainer.world > 1:
             agree(trainer, plan)
-        take(trainer, plan)
-        follows = bool(trainer.asked_for)
-        say_what_changes(plan, trainer.step, trainer.planned, follows_progress=follows, resumed=trainer.resumed)
-        if trainer.step < plan.until and trainer.stopped is None:
-            trainer.planned, trainer.resumed = plan.planned, False
-            yield from _logged(trainer, plan.until, shown)
+        with taken(trainer, plan):
+            follows, left = bool(trainer.asked_for), trainer.step < plan.until and trainer.stopped is None
+            ends = not trainer.finished and (trainer.step == plan.until or trainer.stopped is not None)
+            if not ends:
+                say_what_changes(plan, trainer.step, trainer.planned, follows_progress=follows, resumed=trainer.resumed)
+            if left or ends:
+                trainer.planned, trainer.resumed = plan.planned, False
+                yield from _logged(trainer, plan.until, shown)
     finally:
         trainer.looping, trainer.seen = False, None
 
@@ -95,7 +99,11 @@ def _logged(trainer: "Trainer", until: int, shown: bool) -> Iterator[TakenStep]:
         yield from _steps(trainer, until, log, shown)
         _finish(trainer, log)
     except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, KeyboardInterrupt) and not trainer.signals.ending:
+            log = None  # a second Ctrl-C may have left TensorBoard's thread in a state where `close` waits for ever
         _save_the_last_step(trainer, log, error)
+        if trainer.world > 1 and isinstance(error, Exception):
+            _tell_ranks(trainer, error)
         raise
     finally:
         calling.close(trainer.callbacks)
@@ -148,10 +156,12 @@ def _steps(trainer: "Trainer", until: int, log: Log | None, shown: bool) -> Iter
                 bar.set_postfix(loss=f"{values['loss/total']:.3g}" if "loss/total" in values else "")
                 _tell(trainer, log, number, values, None)
             trainer.step += 1
-            trainer.torn = False
+            trainer.torn = trainer.finished = False
             speed.steps += 1
             bar.update()
-            _save_on_the_way(trainer, log)
+            ends = trainer.step == until or trainer.stopped is not None  # the end saves after the scores
+            if trainer.folder and trainer.step % trainer.save_every == 0 and not ends:
+                _save(trainer, log)
             trainer.signals.check(trainer.step)
             yield TakenStep(number, number / trainer.planned, scalars, seen)
             if trainer.step != number + 1:
@@ -191,16 +201,23 @@ def _tell(
         trainer.torn = torn
 
 
-def _save_on_the_way(trainer: "Trainer", log: Log | None) -> None:
-    if trainer.folder and trainer.step % trainer.save_every == 0:
-        _save(trainer, log)
-
-
 def _save(trainer: "Trainer", log: Log | None) -> None:
     trainer.record.flush()  # what is logged before a checkpoint is on disk with it
     if log:
         log.flush()
     trainer.save()
+
+
+def _tell_ranks(trainer: "Trainer", error: Exception) -> None:
+    """Say on every rank why a rank has ended: the other ranks see a lost connection alone.
+
+    Raises:
+        RuntimeError: another rank ended before this rank.
+    """
+    found = runtime.word_of_others(trainer.step) if isinstance(error, RuntimeError) else None
+    if found is not None:
+        raise RuntimeError(f"{found}. This rank {trainer.rank} ends, too, at step {trainer.step}.") from error
+    runtime.leave_word(trainer.step, f"{type(error).__name__}: {error}")
 
 
 def _save_the_last_step(trainer: "Trainer", log: Log | None, error: BaseException) -> None:
@@ -226,6 +243,7 @@ def _finish(trainer: "Trainer", log: Log | None) -> None:
     """
     ended = trainer.step >= trainer.planned or trainer.stopped is not None
     found = _watch(trainer, log, final=trainer.folder is not None) if ended else {}
+    trainer.finished = True
     if trainer.folder:
         if not _saved(trainer):
             _save(trainer, log)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
@@ -17,10 +18,12 @@ __all__ = [
     "broadcast",
     "gather",
     "gather_objects",
+    "leave_word",
     "rank",
     "seed_dropout",
     "start",
     "wait",
+    "word_of_others",
     "world_size",
 ]
 
@@ -113,6 +116,22 @@ def gather_objects(value: T) -> list[T]:
     found: list[Any] = [None] * world_size()
     dist.all_gather_object(found, value)
     return found
+
+
+def leave_word(step: int, word: str) -> None:
+    """Tell the other ranks why this rank ends, in the store of the process group: they may wait for this rank."""
+    with suppress(RuntimeError, ValueError):  # the store has ended with another rank
+        dist.distributed_c10d._get_default_store().set(f"adapt {step} {rank()}", word)
+
+
+def word_of_others(step: int) -> str | None:
+    """Return which rank has ended at `step`, and why; None where no rank has said so."""
+    with suppress(RuntimeError, ValueError):
+        store = dist.distributed_c10d._get_default_store()
+        for other in range(world_size()):
+            if other != rank() and store.check([f"adapt {step} {other}"]):
+                return f"rank {other} ended: {store.get(f'adapt {step} {other}').decode()}"
+    return None
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:

@@ -44,13 +44,25 @@ def save(trainer: "Trainer", path: str | Path | None) -> Path:
 def _state(trainer: "Trainer") -> dict[str, Any]:
     return {
         "step": trainer.step, "planned": trainer.planned, "asked_for": sorted(trainer.asked_for),
-        "stopped": trainer.stopped, "told_at": trainer.told_at, "callbacks": calling.states(trainer.callbacks),
-        "configuration": configured(trainer), "ranks": trainer.world, "process": PROCESS,
-        "torch": str(torch.__version__),
+        "finished": trainer.finished, "stopped": trainer.stopped, "told_at": trainer.told_at,
+        "callbacks": calling.states(trainer.callbacks), "configuration": configured(trainer), "ranks": trainer.world,
+        "process": PROCESS, "torch": str(torch.__version__),
         "optimizers": [u.optimizer.state_dict() for u in trainer.updates],
         "ema": None if trainer.ema is None else trainer.ema.state_dict(),
+        "extra": checkpoint.extras(trainer.network),
         "model": facts_of_run(trainer),
     }  # fmt: skip
+
+
+def check_can_be_saved(trainer: "Trainer") -> None:
+    """Raise before the first step where a checkpoint could not hold the state of `trainer`. Writes nothing.
+
+    Raises:
+        CheckpointError: with the name of the part.
+    """
+    checkpoint.check_holds(trainer.network.state_dict(keep_vars=True), "")
+    state = plain(_state(trainer))
+    checkpoint.check_holds({name: state[name] for name in ("optimizers", "callbacks", "configuration", "ema")}, "")
 
 
 def found(trainer: "Trainer", path: str | Path | None) -> Found:
@@ -89,7 +101,7 @@ def load(trainer: "Trainer", where: Path, weights: dict[str, Tensor], saved: dic
         update.optimizer.load_state_dict(optimizer)  # first, since an optimizer may refuse
     _put(trainer, weights, saved)
     trainer.step, trainer.planned, trainer.resumed = saved["step"], saved["planned"], True
-    trainer.stopped, trainer.told_at = saved["stopped"], saved["told_at"]
+    trainer.finished, trainer.stopped, trainer.told_at = saved["finished"], saved["stopped"], saved["told_at"]
     calling.load_states(trainer.callbacks, saved["callbacks"])
     trainer.asked_for.update(saved["asked_for"])
     trainer.claimed = trainer.folder is not None and where.parent == trainer.checkpoints
@@ -122,6 +134,8 @@ def load_weights(trainer: "Trainer", path: str | Path) -> None:
 def _put(trainer: "Trainer", weights: dict[str, Tensor], saved: dict[str, Any]) -> None:
     with torch.no_grad():
         for name, tensor in checkpoint.tensors(trainer.network).items():
-            tensor.copy_(weights[name])
+            checkpoint.put(tensor, weights[name])
+    for name, value in saved["extra"].items():
+        trainer.network.get_submodule(name.rpartition(".")[0]).set_extra_state(value)
     if trainer.ema is not None:
         trainer.ema.load_state_dict(saved["ema"])

@@ -84,6 +84,26 @@ def test_a_second_signal_ends_at_once_and_the_run_is_refused_until_resume(tmp_pa
     assert torch.equal(weights(made.fit(8)), whole)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_scores_of_the_end_are_not_lost(tmp_path, times):
+    def make(folder):
+        made, head = trainer(["dann"], log=folder, save_every=2, log_every=1, watch_every=3)
+        made.watch = {"source": (head, cloud(seed=5))}
+        return made
+
+    def rows(made):
+        return [{tag: value for tag, value in row.items() if "speed" not in tag} for row in made.history]
+
+    whole = make(tmp_path / "whole").fit(8)
+    with pytest.raises(KeyboardInterrupt):
+        hit(make(tmp_path / "run"), 7, "count", times=times).fit(8)
+    again = make(tmp_path / "run").resume().fit(8)
+    assert rows(again) == rows(whole) and rows(again)[-1]["step"] == 8
+    before = (tmp_path / "run" / "history.jsonl").read_bytes()
+    make(tmp_path / "run").resume().fit(8)
+    assert (tmp_path / "run" / "history.jsonl").read_bytes() == before
+
+
 def test_phases_that_alternate():
     made = hit(two_phases()[0], 3, "forward")
     with pytest.raises(KeyboardInterrupt):

@@ -102,5 +102,6 @@ def two_phases(*, dtype=torch.float32, network_options=None, **options):
 
 
 def weights(made: Trainer) -> torch.Tensor:
-    values = [v.detach().double().flatten() for v in made.network.state_dict().values()]
+    state = made.network.state_dict().values()
+    values = [v.detach().double().flatten() for v in state if isinstance(v, torch.Tensor)]
     return torch.cat(values)

@@ -1,5 +1,6 @@
 """An encoder that ends at an inner layer."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,8 +25,8 @@ def at_layer(encoder: Encoder, layer: str, *, example: Any, output: str = "poole
 
     Raises:
         TypeError: a module that is no :class:`Encoder`.
-        ValueError: an unknown layer, or a layer that the pass does not reach; an unknown `output`, or an `output` that
-            the layer does not have.
+        ValueError: an unknown layer, a layer that the pass does not reach, or a layer without a row for each input; an
+            unknown `output`, or an `output` that the layer does not have.
 
     Yosinski et al., How transferable are features in deep neural networks?, 2014, https://arxiv.org/abs/1411.1792
     """
@@ -69,7 +70,14 @@ class _AtLayer(nn.Module):
             self.whole(inputs)
         if self.layer not in outputs:
             raise ValueError(f"the pass did not reach layer `{self.layer}`.")
-        return self._shaped(main_tensor(outputs[self.layer]))
+        x = main_tensor(outputs[self.layer])
+        rows = len(next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs)
+        if len(x) != rows:
+            raise ValueError(
+                f"layer `{self.layer}` must return a row for each of {rows} inputs, got {tuple(x.shape)}: take another "
+                "layer, or the whole encoder."
+            )
+        return self._shaped(x)
 
     def _shaped(self, x: Tensor) -> Tensor:
         if self.output == "map" and x.ndim == 4:

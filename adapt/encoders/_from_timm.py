@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from adapt.encoders.encoder import Encoder, has_parameters
+from adapt.encoders.encoder import Encoder, called_names
 from adapt.encoders.weights import load_weights
 
 INSTALL = 'pip install "adapt-losses[vision]"  (or: pip install timm)'
@@ -62,10 +62,8 @@ def _layer_names(model: nn.Module) -> list[str]:
     sequence."""
     names = []
     for name, child in model.named_children():
-        parts = child.named_children() if isinstance(child, nn.Sequential | nn.ModuleList) else ()
-        inner = [f"{name}.{n}" for n, part in parts if has_parameters(part)]
-        if name in ("blocks", "stages", "layers", "features") and inner:
-            names += inner
-        elif has_parameters(child):
-            names.append(name)
+        stages = name in ("blocks", "stages", "layers", "features") and isinstance(child, nn.Sequential)
+        parts = [(f"{name}.{n}", part) for n, part in child.named_children()] if stages else []
+        inner = [found for part in parts for found in called_names(*part)]
+        names += inner or called_names(name, child)
     return names

@@ -75,7 +75,18 @@ def _traced(body: nn.Module, layers: list[str]) -> fx.Graph:
             f"`{(changed or steps[-1:])[0]}` is another step in training, and the split would keep that of evaluation: "
             "make it a module (nn.Dropout for a dropout function) or a part of one of the `layers`."
         )
+    _fill_in_defaults(graph)
     return graph
+
+
+def _fill_in_defaults(graph: fx.Graph) -> None:
+    """Replace optional arguments of the forward (a mask of attention) by their defaults."""
+    for node in list(graph.nodes):
+        if node.op == "placeholder" and node.args:
+            for user in list(node.users):
+                filled = fx.node.map_arg((user.args, user.kwargs), lambda n, of=node: of.args[0] if n is of else n)
+                user.args, user.kwargs = filled  # type: ignore[misc]  # a pair, as given
+            graph.erase_node(node)
 
 
 def _module_of(body: nn.Module, nodes: list[fx.Node], entry: fx.Node | None) -> fx.GraphModule:

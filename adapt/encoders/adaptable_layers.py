@@ -86,6 +86,7 @@ def _methods(kind: type) -> Iterator[Any]:
     for base in kind.__mro__:
         if not base.__module__.startswith("torch."):
             for name, method in vars(base).items():
+                method = inspect.unwrap(method) if inspect.isfunction(method) else method  # a decorator reads nothing
                 if inspect.isfunction(method) and "weight" in method.__code__.co_names and "init" not in name:
                     yield method
 

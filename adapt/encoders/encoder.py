@@ -184,6 +184,14 @@ def expect_encoder(encoder: object) -> Encoder:
     return encoder
 
 
+def called_names(name: str, module: nn.Module) -> list[str]:
+    """Return `name`, or the names of the entries of an ``nn.ModuleList``, which is never called itself; of modules
+    with parameters."""
+    if not isinstance(module, nn.ModuleList):
+        return [name] if has_parameters(module) else []
+    return [inner for number, child in module.named_children() for inner in called_names(f"{name}.{number}", child)]
+
+
 def has_parameters(module: nn.Module) -> bool:
     """Return whether `module` has a parameter, at any depth."""
     return any(True for _ in module.parameters())

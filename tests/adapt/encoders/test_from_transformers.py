@@ -1,7 +1,6 @@
 """Models of transformers and sentence-transformers, small and random."""
 
 import copy
-import types
 
 import pytest
 import torch
@@ -46,18 +45,16 @@ def test_row_18_places_are_counted_in_half_precision(dtype, side):
     class States(nn.Module):
         """The states are numbers that half precision holds: 2 at the last place that the mask shows, else 1."""
 
-        config = types.SimpleNamespace(to_dict=dict)
-
         def forward(self, input_ids, attention_mask):
             states = torch.ones(1, 512, 2, dtype=dtype)
             states[0, 292 if side == "right" else 511] = 2
-            return types.SimpleNamespace(last_hidden_state=states)
+            return {"last_hidden_state": states}
 
     mask = torch.zeros(1, 512, dtype=torch.int64)
     mask[:, slice(293) if side == "right" else slice(219, None)] = 1
     inputs = {"input_ids": mask, "attention_mask": mask}
-    assert _Pooled(States(), "last")(inputs).tolist() == [[2.0, 2.0]]
-    mean = _Pooled(States(), "mean")(inputs)
+    assert _Pooled(States(), "last", 2)(inputs).tolist() == [[2.0, 2.0]]
+    mean = _Pooled(States(), "mean", 2)(inputs)
     assert mean.dtype == dtype and mean[0, 0] == torch.tensor(294 / 293).to(dtype)
 
 

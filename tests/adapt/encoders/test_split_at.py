@@ -104,3 +104,11 @@ def test_a_part_outside_of_the_layers_keeps_its_mode_on_several_ranks():
     torch.testing.assert_close(rest(first(x)), encoder(x))
     rest.train()(first(x))
     assert body[1].num_batches_tracked == 1 and body[1].running_mean.abs().sum() > 0
+
+
+def test_a_vision_transformer_of_timm_with_an_optional_mask():
+    pytest.importorskip("timm", reason="the extra `vision`")
+    encoder = encoders.from_timm("vit_tiny_patch16_224", img_size=32, embed_dim=24, depth=3, num_heads=2).eval()
+    first, rest = encoders.split_at(encoder, "blocks.0")
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(rest(first(x)), encoder(x)) and list(rest.layers) == ["blocks.1", "blocks.2", "norm"]

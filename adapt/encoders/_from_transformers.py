@@ -222,7 +222,7 @@ class _Pooled(nn.Module):
         if "last_hidden_state" not in output:
             raise ValueError(
                 f"a {type(self.model).__name__} must return `last_hidden_state`, got {', '.join(output)}: pass the "
-                "part with it, or wrap the model in a module that returns (n, dim) features, `encoders.wrap(module, dim)`."
+                "part with it, or wrap a module that returns (n, dim) features, `encoders.wrap(module, dim)`."
             )
         states = output["last_hidden_state"]
         if states.ndim == 4 and self.pool in ("first", "last"):

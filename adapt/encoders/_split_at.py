@@ -81,12 +81,12 @@ def _traced(body: nn.Module, layers: list[str]) -> fx.Graph:
 
 def _fill_in_defaults(graph: fx.Graph) -> None:
     """Replace optional arguments of the forward (a mask of attention) by their defaults."""
-    for node in list(graph.nodes):
-        if node.op == "placeholder" and node.args:
-            for user in list(node.users):
-                filled = fx.node.map_arg((user.args, user.kwargs), lambda n, of=node: of.args[0] if n is of else n)
-                user.args, user.kwargs = filled  # type: ignore[misc]  # a pair, as given
-            graph.erase_node(node)
+    defaults = {node: node.args[0] for node in graph.nodes if node.op == "placeholder" and node.args}
+    for node in graph.nodes:
+        node.args = fx.node.map_arg(node.args, lambda n: defaults.get(n, n))
+        node.kwargs = fx.node.map_arg(node.kwargs, lambda n: defaults.get(n, n))
+    for node in defaults:
+        graph.erase_node(node)
 
 
 def _module_of(body: nn.Module, nodes: list[fx.Node], entry: fx.Node | None) -> fx.GraphModule:

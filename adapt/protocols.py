@@ -370,3 +370,10 @@ def classes_of(head: object, asker: str, instead: str = "domain.dann, domain.dan
             f"use {instead}, which look at features alone."
         )
     return head.classes
+
+
+def reads_as(dataset: Any, kind: type[P]) -> TypeGuard[P]:
+    """Whether the items and the length of a dataset are those of `kind`, and not of a subclass."""
+    own: Any = type(dataset)
+    known: Any = kind
+    return isinstance(dataset, kind) and own.__getitem__ is known.__getitem__ and own.__len__ is known.__len__

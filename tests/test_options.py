@@ -7,15 +7,17 @@ working call of the function.
 import inspect
 import re
 from contextlib import suppress
+from functools import partial
 from types import ModuleType
 
 import numpy
 import pytest
+import torch
 
 import adapt
 import losses
 from adapt.engine import callbacks
-from tests.option_calls import CALLS
+from tests.option_calls import CALLS, trainer
 
 NAN, INF = float("nan"), float("inf")
 NO_NUMBER = [NAN, INF, -INF, True, "1", {}]
@@ -204,3 +206,36 @@ def test_what_is_no_value_of_an_option_is_refused(name, option):
         for kind_of_number in (type(right), *as_numpy):
             with suppress(FileNotFoundError):  # readers of files, which look at the options first
                 CALLS[name](**{option: kind_of_number(right)})
+
+
+NUMPY = {
+    "rate": {"optimizer": partial(torch.optim.AdamW, lr=numpy.logspace(-4, -2, 3)[1], betas=(numpy.float64(0.5), 0.9))},
+    "rate in a group": {"optimizer": lambda groups: torch.optim.SGD([{**g, "lr": numpy.float32(0.1)} for g in groups])},
+    "clip": {"clip": numpy.float64(1)},
+    "ema": {"ema": numpy.float32(0.5)},
+    "schedule": {"schedule": numpy.float64(0.5)},
+    "function": {"schedule": lambda progress: numpy.cos(progress)},
+    "scale": {"encoder_scale": numpy.float32(0.5)},
+    "scales": {"encoder_scale": {"0": numpy.float32(0.5), "2": numpy.float64(0.5)}},
+    "accumulate": {"accumulate": numpy.int64(2)},
+    "seed": {"seed": numpy.uint8(3)},
+    "steps": {"save_every": numpy.int64(2), "keep": numpy.int64(1), "log_every": numpy.int32(1)},
+}
+
+
+@pytest.mark.parametrize("name", NUMPY)
+def test_a_run_with_numbers_of_numpy_goes_on(name, tmp_path):
+    """Row 32: the checkpoint can be read, and the run is the run with plain numbers."""
+    whole = trainer(**NUMPY[name]).fit(4)
+    trainer(log=tmp_path, **NUMPY[name]).fit(numpy.int64(2), planned=numpy.int32(4))
+    again = trainer(log=tmp_path, **NUMPY[name]).resume().fit(4)
+    for a, b in zip(again.network.parameters(), whole.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_numbers_of_numpy_draw_as_plain_numbers():
+    """Row 32: the order of rows, and the weights of a run, do not depend on the kind of the seed."""
+    plain, other = trainer(seed=3).fit(2), trainer(seed=numpy.int16(3)).fit(2)
+    for a, b in zip(plain.network.parameters(), other.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert trainer(clip=numpy.float64(0.5)).settings == trainer(clip=0.5).settings

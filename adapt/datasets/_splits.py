@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 
 from adapt.datasets.rows import Rows
-from adapt.protocols import MapStyle
+from adapt.protocols import MapStyle, reads_as
 from adapt.randomness import permutation
 from losses.options import BELOW_1, FROM_0, check, whole
 
@@ -83,9 +83,9 @@ def splits(
 
 def _part(dataset: MapStyle, index: Tensor) -> MapStyle:
     """Return some rows: in memory where the rows lie in memory."""
-    if isinstance(dataset, Rows):
+    if isinstance(dataset, Rows) and reads_as(dataset, TensorDataset):
         return dataset.part(index)
-    if isinstance(dataset, TensorDataset):
+    if reads_as(dataset, TensorDataset):
         return TensorDataset(*(t[index] for t in dataset.tensors))
     return Subset(dataset, index.tolist())  # type: ignore[arg-type]  # a list is a data set too
 
@@ -121,10 +121,10 @@ def standardize(source: TensorDataset, *others: TensorDataset, by: str = "source
     if by not in ("source", "domain", "row"):
         raise ValueError(f'`by` must be "source", "domain" or "row", got {by!r}.')
     for dataset in (source, *others):
-        if not isinstance(dataset, TensorDataset):
+        if not reads_as(dataset, TensorDataset):
             raise TypeError(
-                f"`standardize` takes rows in memory, a TensorDataset, got a {type(dataset).__name__}: give "
-                "`TensorDataset(inputs)`, or `TensorDataset(inputs, labels)`."
+                f"`standardize` takes rows in memory, a TensorDataset without items of its own, got a "
+                f"{type(dataset).__name__}: give `TensorDataset(inputs)`, or `TensorDataset(inputs, labels)`."
             )
     inputs = [dataset.tensors[0] for dataset in (source, *others)]
     for x in inputs:

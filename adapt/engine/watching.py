@@ -8,7 +8,8 @@ from torch import nn
 from adapt.engine.evaluate import Measured, form_of, has_labels, measure, score, unit_of
 from adapt.engine.log import PROJECTED
 from adapt.heads import Score
-from adapt.protocols import MapStyle, Source, TellsOutputs, expect, offers
+from adapt.protocols import Head, MapStyle, Source, TellsOutputs, expect, expect_head, offers
+from adapt.streams.told import labels_told
 
 if TYPE_CHECKING:
     from adapt.engine._trainer import Trainer
@@ -35,16 +36,27 @@ def unlabelled(watch: Mapping[str, Any], streams: Mapping[str, Source]) -> froze
 
     Raises:
         TypeError: a head that cannot describe its outputs without labels.
-        ValueError: a dataset without rows.
+        ValueError: a dataset without rows; labels in memory that the head cannot take.
     """
     found = set()
     for name, (head, dataset, *stream) in watch.items():
-        what = f"`watch[{name!r}]`"
-        if not has_labels(what, dataset, form_of(streams, stream[0] if stream else None)):
+        what, form = f"`watch[{name!r}]`", form_of(streams, stream[0] if stream else None)
+        if has_labels(what, dataset, form):
+            if (labels := labels_told(dataset, form)) is not None:
+                _check(what, expect_head(head), labels)
+        else:
             remedy = "give a dataset with labels, or a head with both methods, as heads.Classifier and heads.Regressor"
             expect(head, TellsOutputs, f"the head of {what}, whose dataset has inputs without labels,", remedy)
             found.add(name)
     return frozenset(found)
+
+
+def _check(what: str, head: Head, labels: Any) -> None:
+    """Raise where the head cannot take the labels of a watched set: before the first step, not after the last."""
+    try:
+        head.check(labels)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 def look(trainer: "Trainer", *, final: bool = False) -> dict[str, Watched]:

@@ -11,7 +11,7 @@ from adapt.engine import Outcome, Step, Term, gather, world_size
 from adapt.engine._supervised import LabelCheck, count_of
 from adapt.engine.schedule import Schedule
 from adapt.heads.labels import MISSING
-from adapt.protocols import HasClasses, LearnsFromLabels, MasksMissing, Source, expect_head, offers
+from adapt.protocols import HasClasses, LearnsFromLabels, MasksMissing, Source, expect_head, offers, reads_as
 from adapt.streams import Batch
 from losses.options import FROM_0, POSITIVE, WHOLE, check, is_whole
 
@@ -252,6 +252,11 @@ def rows_with_label(dataset: TensorDataset, label: int, *, missing: int = -1, cl
     """
     check(FROM_0, label=label)
     check(WHOLE, missing=missing)
+    if not reads_as(dataset, TensorDataset):
+        raise TypeError(
+            f"`dataset` must be a TensorDataset without items of its own, got a {type(dataset).__name__}: give "
+            "`TensorDataset(inputs, labels)`."
+        )
     inputs, labels = dataset.tensors
     y = labels[:, label]
     labelled = labelled_rows(y, missing)

@@ -16,6 +16,7 @@ from adapt.streams.tree import field_names, is_namedtuple, stack
 from adapt.streams.workers import RowError, read_by_workers
 
 Augmentation = Callable[[Any], Any]
+KEYS = 32  # calls after which an augmentation without any difference counts as a preparation
 
 
 class Jointly:
@@ -51,6 +52,32 @@ def jointly(function: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
             f"`function` of `jointly` must be callable with an input and a label, got a {type(function).__name__}."
         )
     return Jointly(function)
+
+
+def expect_random(augment: Augmentation | None, inputs: Any) -> None:
+    """Raise a ValueError where an augmentation changes a tensor and draws nothing: evaluation must change it too.
+
+    A random augmentation differs in the second call, most often; 32 equal calls are no chance.
+    """
+    if augment is None or isinstance(augment, Jointly) or not isinstance(inputs, Tensor):
+        return
+    found = []
+    try:
+        for number in range(KEYS):
+            seed_cpu(keyed_seed(number, "random"))
+            found.append(augment(inputs))
+            if not _equal(found[-1], found[0]) or _equal(found[0], inputs):
+                return
+    except Exception:  # a batch will name the row and the stream
+        return
+    raise ValueError(
+        f"`augment` must be random, got {KEYS} equal results for the first row: a preparation of rows belongs to the "
+        "data set, in training and in evaluation, and `augment` is for training alone."
+    )
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
 
 
 @dataclass(frozen=True)

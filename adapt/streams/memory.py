@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
-from adapt.protocols import InMemory, offers
+from adapt.protocols import InMemory, offers, reads_as
 
 Kinds = Sequence[tuple[torch.Size, torch.dtype]]  # the shape of a row and the dtype of each column
 
@@ -82,9 +82,3 @@ def _made_by_one_class(kind: type) -> bool:
     """Whether one class defines both the items and `take`: a subclass with other items does not."""
     items, take = ([c for c in kind.__mro__ if name in vars(c)][0] for name in ("__getitem__", "take"))
     return items is take
-
-
-def reads_as(dataset: Any, kind: Any) -> bool:
-    """Whether the items and the length of a dataset are those of `kind`, and not of a subclass."""
-    own: Any = type(dataset)
-    return isinstance(dataset, kind) and own.__getitem__ is kind.__getitem__ and own.__len__ is kind.__len__

@@ -15,7 +15,7 @@ from adapt.protocols import InMemory, MapStyle
 from adapt.randomness import untouched_randomness
 from adapt.streams._episodes import Episodes
 from adapt.streams.batch import Batch
-from adapt.streams.items import Augmentation, ItemForm, Jointly, KeyedRows
+from adapt.streams.items import Augmentation, ItemForm, Jointly, KeyedRows, expect_random
 from adapt.streams.memory import columns
 from adapt.streams.sampling import describe_weights, order_of
 from adapt.streams.told import groups_told, labels_told, numbered
@@ -133,6 +133,8 @@ class Stream:
                 "`jointly` changes input and label together, and `dataset` gives inputs without labels: give the "
                 "function alone, `augment=function`."
             )
+        with untouched_randomness():
+            expect_random(self.views[0], self.form.split(first)[0])
         if last not in ("drop", "keep"):
             raise ValueError(f"`last` must be 'drop' or 'keep', got {last!r}.")
         if last == "keep" and self.episodes is not None:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset
 
-from adapt.protocols import MapStyle, TellsGroups, TellsLabels, TellsTargets, TransformsTargets, offers
+from adapt.protocols import MapStyle, TellsGroups, TellsLabels, TellsTargets, TransformsTargets, offers, reads_as
 from adapt.randomness import untouched_randomness
 from adapt.streams.items import ItemForm
-from adapt.streams.memory import columns, reads_as
+from adapt.streams.memory import columns
 from adapt.streams.tree import stack
 
 LABEL = Tensor | int | float | numpy.number | numpy.ndarray

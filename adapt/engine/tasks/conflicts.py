@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+LEAST_STEPS = 10  # with fewer logged steps, the mean of a few noisy cosines decides: our choice
+
 
 class Conflicts(nn.Module):
     """Sums up how the gradients of tasks agree at the features, over the logging steps.
@@ -66,6 +68,8 @@ class Conflicts(nn.Module):
         """Return a sentence on whether balancing was worth the cost, from the logging steps; "" where no task was
         present.
 
+        The sentence says the number of logging steps, and gives no advice from fewer than 10.
+
         A balance of lengths can help where gradients differ in length by a factor of more than 3. A projection can help
         where gradients conflict in more than a third of the pairs and the mean cosine is below -0.1: a projection
         changes weights by about the size of the mean cosine. The three bounds are our choice. The score against the
@@ -73,6 +77,7 @@ class Conflicts(nn.Module):
         """
         if not self.tasks or self.seen.diagonal().sum() == 0:
             return ""
+        steps = int(self.seen.diagonal().max())
         norms = self.norms / self.seen.diagonal().clamp_min(1)
         norms = norms[norms > 0]
         ratio = (norms.max() / norms.min()).item() if len(norms) else math.nan
@@ -80,10 +85,11 @@ class Conflicts(nn.Module):
         pairs = self.seen[other].sum().clamp_min(1)
         rate, cosine = (self.conflicts[other].sum() / pairs).item(), (self.cosines[other].sum() / pairs).item()
         facts = (
-            f"at the features the tasks' gradients differ in length by a factor of {ratio:.2g} and conflict in "
-            f"{rate:.0%} "
-            f"of the pairs (mean cosine {cosine:.2f})"
+            f"in {steps} logged step{'s' * (steps > 1)}, at the features, the tasks' gradients differ in length by a "
+            f"factor of {ratio:.2g} and conflict in {rate:.0%} of the pairs (mean cosine {cosine:.2f})"
         )
+        if steps < LEAST_STEPS:
+            return f"{facts}: too few steps for advice; log more often (`log_every`), or train longer."
         remedies = []
         if ratio > 3:
             remedies.append("a balance of lengths (imtl_g, nash_mtl, uncertainty)")

@@ -144,7 +144,7 @@ def test_dann_turns_the_gradient_and_scales_it_but_not_the_discriminators():
         term(step(encoder)).backward()
         return encoder.body[0].weight.grad, term.loss.discriminator.layers[0].weight.grad
 
-    (up, d_up), (down, d_down) = gradients(-1.0), gradients(0.25)
+    (up, d_up), (down, d_down) = gradients(torch.tensor(-1.0)), gradients(0.25)
     torch.testing.assert_close(down, -0.25 * up, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(d_up, d_down)
 

@@ -370,13 +370,16 @@ def test_verdict():
     b = made.tasks.conflicts
     assert b.verdict() == ""
     b.watch(torch.ones(3), torch.eye(3))
-    assert "nothing to balance" in b.verdict()
-    for _ in range(5):  # always in conflict, and hardly
+    assert b.verdict().startswith("in 1 logged step,") and "too few steps for advice" in b.verdict()  # row 30
+    for _ in range(9):
+        b.watch(torch.ones(3), torch.eye(3))
+    assert b.verdict().startswith("in 10 logged steps,") and "nothing to balance" in b.verdict()
+    for _ in range(50):  # always in conflict, and hardly
         b.watch(torch.ones(3), torch.eye(3) * 1.04 - 0.04)
     assert "conflict in 83% of the pairs (mean cosine -0.03): nothing to balance" in b.verdict()
-    b.watch(torch.ones(3), torch.diag(torch.tensor([1.0, 1.0, 1e4])))
+    b.watch(torch.ones(3), torch.diag(torch.tensor([1.0, 1.0, 1e6])))
     assert "a balance of lengths" in b.verdict()
-    for _ in range(9):
+    for _ in range(90):
         b.watch(torch.ones(3), torch.eye(3) * 2 - 0.5)
     assert "a projection (upgrad)" in b.verdict()
 

@@ -212,6 +212,7 @@ PLAIN = {
     "encoders.WordVectors.ids": lambda **o: VECTORS.ids(["a b"], **o),
     "encoders.callable": lambda **o: encoders.callable(lambda x: x, **o, name="n", fingerprint="1"),
     "encoders.cifar_resnet": encoders.cifar_resnet,
+    "encoders.from_transformers": lambda **o: encoders.from_transformers("nowhere", **o),
     "encoders.interpolate": lambda **o: encoders.interpolate({"w": torch.zeros(1)}, {"w": torch.ones(1)}, **o),
     "encoders.lora": lambda **o: encoders.lora(network(), **o),
     "encoders.mobilenet": encoders.mobilenet,

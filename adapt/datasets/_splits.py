@@ -83,7 +83,7 @@ def splits(
 
 def _part(dataset: MapStyle, index: Tensor) -> MapStyle:
     """Return some rows: in memory where the rows lie in memory."""
-    if isinstance(dataset, Rows) and reads_as(dataset, TensorDataset):
+    if reads_as(dataset, Rows):
         return dataset.part(index)
     if reads_as(dataset, TensorDataset):
         return TensorDataset(*(t[index] for t in dataset.tensors))

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from adapt.encoders._model_folders import check_loaded, check_model_folder, check_sentence_folder, reading_folder
 from adapt.encoders.encoder import Encoder, called_names, has_parameters
-from losses.options import COUNT, check
+from losses.options import COUNT, check, or_none
 
 INSTALL = 'pip install "adapt-losses[text]"  (or: pip install transformers sentence-transformers)'
 POOLS = ("mean", "first", "last", "tokens")
@@ -49,6 +49,7 @@ def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean", dim:
     """
     if pool not in POOLS:
         raise ValueError(f"`pool` must be one of {POOLS}, got {pool!r}.")
+    check(or_none(COUNT), dim=dim)
     network: Any = model
     if not isinstance(model, nn.Module):
         try:

@@ -92,7 +92,8 @@ def test_a_preparation_is_no_augmentation():
     prepared = Prepared(RAW, LABELS)  # the remedy
     encoder, head = encoders.wrap(nn.Identity(), 4), heads.Classifier(4, 3)
     trainer = Trainer(encoder, [adapt.supervised(head, "s")], {"s": Stream(prepared, 6)}, progress=False, device="cpu")
-    assert trainer.evaluate(head, prepared) == trainer.evaluate(head, TensorDataset(CLEAN, LABELS))
+    clean = trainer.evaluate(head, TensorDataset(CLEAN, LABELS))
+    assert trainer.evaluate(head, prepared).value == clean.value
 
 
 def test_labels_of_a_watched_set_are_checked_before_the_first_step():

@@ -1,5 +1,6 @@
 """Image models of timm as encoders."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,21 @@ from adapt.encoders.weights import load_weights
 INSTALL = 'pip install "adapt-losses[vision]"  (or: pip install timm)'
 
 
-def from_timm(name: str, weights: str | Path | None = None, **options: Any) -> Encoder:
+def from_timm(
+    name: str,
+    weights: str | Path | None = None,
+    *,
+    strict: bool = True,
+    rename: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Encoder:
     """Return a timm model without its classifier. The classifier is kept as ``encoder.head``.
 
     Args:
         name: the name in timm: ``"vit_small_patch16_224"``, ``"convnext_tiny.fb_in22k"``, ... (``timm.list_models()``).
         weights: ``None`` for random weights; ``"pretrained"`` for the weights of timm, downloaded by timm from the hub
             unless cached; or the path of a weight file for the whole model.
+        strict, rename: for the weight file, as in :func:`load_weights`.
         options: for ``timm.create_model``, such as ``img_size=96``.
 
     Returns:
@@ -39,7 +48,13 @@ def from_timm(name: str, weights: str | Path | None = None, **options: Any) -> E
         raise ValueError(f"`{name}` is no model of timm; similar names: {', '.join(near) or 'see timm.list_models()'}.")
     model: Any = timm.create_model(name, pretrained=weights == "pretrained", **options)
     if weights is not None and weights != "pretrained":
-        load_weights(model, weights)
+        if not Path(weights).exists() and not Path(weights).suffix:
+            raise FileNotFoundError(
+                f"`weights` must be None, 'pretrained' or the path of a weight file, got {str(weights)!r}, and there "
+                "is no such file: 'pretrained' takes the weights of timm. Other weights of timm have a tag in `name`, "
+                'such as "convnext_tiny.fb_in22k".'
+            )
+        load_weights(model, weights, strict=strict, rename=rename)
     classifier = model.get_classifier()
     head = classifier if isinstance(classifier, nn.Linear) else None
     model.reset_classifier(0)

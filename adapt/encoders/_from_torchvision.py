@@ -1,6 +1,7 @@
 """Image models of torchvision as encoders."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -17,12 +18,13 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
     Args:
         name: the name in torchvision: ``"resnet18"``, ``"vgg16"``, ``"efficientnet_b0"``, ``"convnext_tiny"``,
             ``"vit_b_16"``, ``"swin_t"``, ... (``torchvision.models.list_models()``).
-        weights: ``None`` for random weights; ``"imagenet"`` for the default weights of torchvision, downloaded by
-            torchvision unless cached; or the path of a weight file for the model, with or without a classifier.
+        weights: ``None`` for random weights; ``"imagenet"`` for the default weights of torchvision, or the name of
+            other weights of torchvision (``"IMAGENET1K_V1"``), downloaded by torchvision unless cached; or the path of
+            a weight file for the model, with or without a classifier.
 
     Returns:
-        An :class:`Encoder` with the removed classifier as `head`. With ``"imagenet"`` the encoder has the `preprocess`,
-        `classes` and `source` of these weights.
+        An :class:`Encoder` with the removed classifier as `head`. With weights of torchvision the encoder has the
+        `preprocess`, `classes` and `source` of these weights.
 
     Raises:
         ValueError: a model unknown to torchvision, a model without a linear classifier, or weights that do not fit.
@@ -31,7 +33,7 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
 
     if name not in models.list_models(module=models):
         raise ValueError(f"`{name}` is no torchvision classification model; see torchvision.models.list_models().")
-    preset = models.get_model_weights(name)["DEFAULT"] if weights == "imagenet" else None
+    preset = _preset(models.get_model_weights(name), weights)
     model = models.get_model(name, weights=preset)
     recipe: tuple[str, dict] | None = ("adapt.encoders.load", {"name": name})
     if isinstance(model, models.GoogLeNet | models.Inception3):  # these return a tuple in training otherwise
@@ -53,6 +55,27 @@ def load(name: str, weights: str | Path | None = None) -> Encoder:
         source=preset.url if preset else None if weights is None else str(weights),
         licence="BSD-3-Clause, torchvision; trained on ImageNet, for research" if preset else None,
         recipe=recipe,
+    )
+
+
+def _preset(known: Any, weights: str | Path | None) -> Any:
+    """Return the weights of torchvision with a name, or None for a file.
+
+    Raises:
+        FileNotFoundError: neither the name of weights nor a file.
+    """
+    if weights in ("imagenet", "DEFAULT"):
+        return known["DEFAULT"]
+    if weights is None or Path(weights).exists():
+        return None
+    name = str(weights).rpartition(".")[2]
+    if name in known.__members__:
+        return known[name]
+    if Path(weights).suffix:
+        return None
+    raise FileNotFoundError(
+        f"`weights` must be None, 'imagenet', one of {list(known.__members__)} or the path of a weight file, got "
+        f"{str(weights)!r}, and there is no such file."
     )
 
 

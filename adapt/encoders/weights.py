@@ -82,7 +82,13 @@ class LoadReport:
         return f"{len(self.loaded)} tensors loaded, {len(self.missing)} missing, {len(self.unexpected)} not used"
 
 
-def load_weights(module: nn.Module, weights: str | Path | dict[str, Tensor], *, strict: bool = True) -> LoadReport:
+def load_weights(
+    module: nn.Module,
+    weights: str | Path | dict[str, Tensor],
+    *,
+    strict: bool = True,
+    rename: Mapping[str, str] | None = None,
+) -> LoadReport:
     """Copy weights into `module` by name: all weights, or none after an error.
 
     Args:
@@ -91,18 +97,43 @@ def load_weights(module: nn.Module, weights: str | Path | dict[str, Tensor], *, 
             weights of the encoder, averaged where the run kept an average.
         strict: every parameter and buffer of `module` must be in the file, and the file must hold nothing else.
             ``False`` loads the matching names; the :class:`LoadReport` lists the other names.
+        rename: from beginnings of names in the file to beginnings of names in `module`: ``{"backbone.": ""}`` takes
+            ``backbone.fc.weight`` for ``fc.weight``. The first beginning that fits counts.
 
     A floating-point weight may have another width in the file: the weight is rounded to the width in `module`.
 
     Raises:
-        ValueError: other names (strict), other shapes, or no name in common; values that are not finite; integers,
-            booleans or complex numbers in place of floating-point numbers, and the reverse. `module` is then unchanged.
+        ValueError: other names (strict), other shapes, no name in common, or two names that `rename` makes one; values
+            that are not finite; integers, booleans or complex numbers in place of floating-point numbers, and the
+            reverse. `module` is then unchanged.
     """
     if isinstance(weights, dict):
-        return copy_weights(module, weights, strict=strict)
+        return copy_weights(module, renamed(weights, rename), strict=strict)
+    where = f"`{weights}`: "
     if Path(weights).is_dir():
-        return copy_weights(module, fitted(read_checkpoint(Path(weights)), module), f"`{weights}`: ", strict=strict)
-    return copy_weights(module, read_weights(weights), f"`{weights}`: ", strict=strict)
+        tensors = fitted(renamed(read_checkpoint(Path(weights)), rename), module)
+    else:
+        tensors = renamed(read_weights(weights), rename)
+    return copy_weights(module, tensors, where, strict=strict)
+
+
+def renamed(tensors: dict[str, Tensor], rename: Mapping[str, str] | None) -> dict[str, Tensor]:
+    """Return tensors under the names that the beginnings in `rename` give them."""
+    if not rename:
+        return tensors
+    if unused := [old for old in rename if not any(name.startswith(old) for name in tensors)]:
+        raise ValueError(
+            f"`rename` must hold beginnings of names in the weights, got `{unused[0]}`; the names are "
+            f"{_first_of(list(tensors))}."
+        )
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        old = next((old for old in rename if name.startswith(old)), "")
+        new = rename[old] + name.removeprefix(old) if old in rename else name
+        if new in found:
+            raise ValueError(f"`rename` gives two tensors the name `{new}`: give each a name of its own.")
+        found[new] = tensor
+    return found
 
 
 def copy_weights(
@@ -118,10 +149,30 @@ def copy_weights(
     if not loaded or (strict and (missing or unexpected)):
         raise ValueError(
             f"{where}the weights do not fit the module: missing {_first_of(missing)}; not expected "
-            f"{_first_of(unexpected)}. Pass `strict=False` to load the names that match."
+            f"{_first_of(unexpected)}. {_remedy(own, tensors, loaded)}"
         )
     module.load_state_dict({n: tensors[n] for n in loaded}, strict=False)
     return LoadReport(loaded, missing, unexpected)
+
+
+def _remedy(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], loaded: list[str]) -> str:
+    """Return the line that loads weights of other names: the beginning that must go or come, where there is one."""
+    if loaded:
+        return "Pass `strict=False` to load the names that match."
+    first, names = next(iter(own), ""), list(tensors)
+    for name in names if first else ():
+        longer, shorter = (name, first) if name.endswith(first) else (first, name)
+        part = longer.removesuffix(shorter)  # the beginning of one name, where the other is its end
+        old, new = (part, "") if longer == name else ("", part)
+        if longer.endswith(shorter) and all(n.startswith(old) for n in names):
+            return (
+                "No name is the same; the names fit after "
+                f"`encoders.load_weights(module, weights, rename={{{old!r}: {new!r}}})`."
+            )
+    return (
+        "No name is the same: is it the same architecture? Where it is, give the beginnings of names, "
+        '`encoders.load_weights(module, weights, rename={"old.": "new."})`.'
+    )
 
 
 def linear_of(tensors: Mapping[str, Tensor], features: int, where: str = "") -> nn.Linear:

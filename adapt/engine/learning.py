@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
-from torchvision.ops import StochasticDepth
 
 from adapt.encoders import GlobalBatchNorm
 from adapt.engine.term import Term
@@ -192,9 +191,11 @@ def leaves(loss: Tensor) -> Iterator[nn.Parameter]:
 def _depends_on_mode(part: nn.Module) -> bool:
     if isinstance(part, STATISTICS):
         return part.running_mean is not None
-    if isinstance(part, _DropoutNd | StochasticDepth):
+    if isinstance(part, _DropoutNd):
         return part.p > 0
-    return type(part).__name__ == "DropPath" and vars(part).get("drop_prob") != 0  # of timm and of transformers
+    # of torchvision (`p`), timm and transformers (`drop_prob`), which are not imported for a look
+    names = type(part).__name__ in ("StochasticDepth", "DropPath")
+    return names and vars(part).get("p", vars(part).get("drop_prob")) != 0
 
 
 def _is_frozen(encoder: nn.Module, name: str) -> bool:

@@ -111,8 +111,9 @@ def readers() -> dict[str, Reader]:
     from scipy.io import savemat, wavfile
     from torch import nn
 
-    from adapt import datasets, encoders, store
-    from adapt.engine import checkpoint
+    from adapt import Model, datasets, encoders, engine, heads, store
+    from adapt.engine import checkpoint, model_folder
+    from adapt.engine.recipes import NoRecipe
     from tests.adapt.datasets import small_files, test_boxes, test_languages, test_reviews, test_tables
 
     def written(name: str, content: bytes | str) -> Callable[[Path], list[Path]]:
@@ -189,6 +190,25 @@ def readers() -> dict[str, Reader]:
         run(folder)
         (folder / "seal").touch()
         return [folder / "run" / checkpoint.STATE, folder / "run" / checkpoint.WEIGHTS]
+
+    def model(folder: Path) -> list[Path]:
+        encoder = encoders.small_conv()
+        Model(encoder, heads.Classifier(encoder, ["a", "b", "c"])).save(folder / "model")
+        return below(folder)
+
+    def loaded(folder: Path) -> Any:
+        if (folder / "seal").exists():
+            (folder / "model" / store.MANIFEST).unlink()
+            store.seal(folder / "model", model_folder.FORMAT)
+        return Model.load(folder / "model")
+
+    def resealed_model(folder: Path) -> list[Path]:
+        model(folder)
+        (folder / "seal").touch()
+        return [folder / "model" / model_folder.FACTS, folder / "model" / model_folder.WEIGHTS]
+
+    rows, encoder = torch.utils.data.TensorDataset(torch.ones(3, 3), torch.arange(3)), network().eval()
+    kept = lambda folder: engine.features(encoder, rows, folder=folder / "kept")  # noqa: E731
 
     def transformers(folder: Path) -> list[Path]:
         from tests.adapt.encoders.tiny import bert
@@ -269,6 +289,9 @@ def readers() -> dict[str, Reader]:
         "safetensors": weights("safetensors", save_file),
         "checkpoint": Reader(run, checked, (ValueError, FileNotFoundError)),
         "sealed_checkpoint": Reader(resealed, checked),
+        "model": Reader(model, loaded, lost),
+        "sealed_model": Reader(resealed_model, loaded, (ValueError, NoRecipe)),
+        "features": Reader(made(kept), kept),
         "transformers": Reader(transformers, lambda f: encoders.from_transformers(f / "bert")),
     }
     for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"):

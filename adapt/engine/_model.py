@@ -328,7 +328,8 @@ class Model:
             FileNotFoundError: nothing at `folder`.
             Torn, Foreign: (both ``ValueError``, of ``adapt.store``) a file is missing or was changed; a folder of
                 something else, or of another version.
-            ValueError: an architecture that was not saved and is not given; weights that do not fit.
+            ValueError: an architecture that was not saved and is not given; weights that do not fit; a file that no
+                `Model.save` wrote.
         """
         parts, plain = model_folder.read(Path(folder), device, {"encoder": encoder, "head": head})
         return cls._of_facts(parts, plain, device, preparation, collate)
@@ -371,13 +372,13 @@ class Model:
     def _of_facts(
         cls, parts: Parts, plain: Mapping[str, Any], device: torch.device | str, preparation: Any, collate: Any
     ) -> "Model":
-        made = cls(
-            *parts, device,
-            preparation=make(plain["preparation"]) if preparation is None else preparation,
-            label=plain["label"], input=plain["input"], collate=make(plain["collate"]) if collate is None else collate,
-            precision=plain["precision"], stream=plain["stream"], card=plain["card"],
-        )  # fmt: skip
-        made.inputs = plain["inputs"]
+        with model_folder.readable("the description"):
+            facts = {name: plain[name] for name in ("label", "input", "precision", "stream", "card")}
+            facts["preparation"] = make(plain["preparation"]) if preparation is None else preparation
+            facts["collate"] = make(plain["collate"]) if collate is None else collate
+            inputs = plain["inputs"]
+        made = cls(*parts, device, **facts)
+        made.inputs = inputs
         return made
 
 

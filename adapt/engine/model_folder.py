@@ -1,7 +1,8 @@
 """Folders of models: weights as safetensors, everything else as json, nothing pickled."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from adapt.evaluating import evaluating
 from adapt.protocols import HasClasses, HasProbabilities, Predicts, offers
 
 FORMAT = "adapt-losses model 1"
+NAME = 64  # bytes of a text
 WEIGHTS, FACTS, README = "weights.safetensors", "model.json", "README.md"
 PARTS = ("encoder", "head")
 REMEDY = (
@@ -147,10 +149,10 @@ def read(
         FileNotFoundError: nothing at `folder`.
         Torn: a file is missing or was changed.
         Foreign: no folder of a model, or of another version.
-        ValueError: a part that was saved without its architecture and is not given; weights that do not fit.
+        NoRecipe: a description that names other code than this toolkit, torch and torchvision, or another structure.
+        ValueError: a part that was saved without its architecture and is not given; weights that do not fit; a file
+            that no `Model.save` wrote, and a description of tensors of more than 4 times the files and 64 MiB.
     """
-    from safetensors.torch import load_file
-
     if not folder.exists():
         raise FileNotFoundError(f"expected a folder of a model at `{folder}`, and there is none: check the path.")
     try:
@@ -162,8 +164,31 @@ def read(
             f"{error} `Model.load` expects a folder that `Model.save` wrote; for a checkpoint take "
             "`Model.from_checkpoint`."
         ) from error
+    with readable(folder):
+        return _read(folder, device, given)
+
+
+@contextmanager
+def readable(where: str | Path) -> Iterator[None]:
+    """Raise a ValueError for damage that the seal does not show: a file changed by hand, and sealed again."""
+    try:
+        yield
+    except (ValueError, NoRecipe, OSError, MemoryError):
+        raise
+    except Exception as error:  # each kind of damage has another class
+        raise ValueError(
+            f"`{where}` cannot be read as a model ({type(error).__name__}: {error}): save the model again."
+        ) from error
+
+
+def _read(
+    folder: Path, device: torch.device | str, given: Mapping[str, nn.Module | None]
+) -> tuple[Parts, dict[str, Any]]:
+    from safetensors.torch import load_file
+
     plain, tensors = json.loads((folder / FACTS).read_text()), load_file(folder / WEIGHTS)
-    found = {}
+    found, files = {}, (folder / FACTS, folder / WEIGHTS)
+    budget = store.Budget.of(sum(path.stat().st_size for path in files))
     for part in PARTS:
         facts, module = plain[part], given[part]
         if module is None and "given" in facts:
@@ -175,10 +200,24 @@ def read(
             program = read_program(folder / facts["program"])
             tensors |= {f"{part}.{inside}{n}": t for n, t in program.state_dict.items() for inside in [_inside(module)]}
             module = _program_part(part, facts, program, device) if module is None else module
-        found[part] = make_module(facts) if module is None else module
+        if module is None:
+            budget.allow(NAME * _named_classes(facts), "the names of the classes")
+            with store.LimitedTensors(budget):
+                module = make_module(facts)
+        found[part] = module
     kept = nn.ModuleDict({n: m for n, m in found.items() if not isinstance(_inner(m), Program)})
     load_tensors(kept, {n: t for n, t in tensors.items() if n.split(".")[0] in kept}, str(folder))
     return Parts(*(found[part].to(device).eval() for part in PARTS)), plain
+
+
+def _named_classes(plain: Any) -> int:
+    """Return the largest number of classes in a description: a head makes a name for each class."""
+    if isinstance(plain, list):
+        return max(map(_named_classes, plain), default=0)
+    if not isinstance(plain, dict):
+        return 0
+    own = plain.get("classes")
+    return max(own if isinstance(own, int) else 0, *map(_named_classes, plain.values()), 0)
 
 
 def _inner(module: nn.Module) -> nn.Module:
@@ -204,7 +243,9 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str = 
         ValueError: other names or shapes.
     """
     own = checkpoint.tensors(module)
-    wrong = sorted(own.keys() ^ tensors.keys()) or [n for n in own if own[n].shape != tensors[n].shape]
+    wrong = sorted(own.keys() ^ tensors.keys()) or [
+        n for n in own if own[n].shape != tensors[n].shape or _kind(own[n]) != _kind(tensors[n])
+    ]
     if wrong:
         raise ValueError(
             f"`{where}` and the module must have the same tensors, and they differ in {wrong[:3]}: make the module as "
@@ -214,6 +255,10 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str = 
     holders.update(module.named_parameters(remove_duplicate=False))
     for name, tensor in tensors.items():
         holders[name].data = tensor.detach().clone().to(holders[name].device)
+
+
+def _kind(tensor: Tensor) -> tuple[bool, bool]:
+    return tensor.is_floating_point(), tensor.is_complex()
 
 
 def own_copy(module: nn.Module) -> nn.Module:

@@ -1,5 +1,6 @@
 """Files: written whole or not at all, sealed with hashes, and read within limits of memory."""
 
+from adapt.store.allocations import LimitedTensors
 from adapt.store.limits import Budget, TooLarge, arrays, open_zip, unpacked
 from adapt.store.sealed import (
     MANIFEST,
@@ -18,6 +19,7 @@ __all__ = [
     "Budget",
     "Foreign",
     "ForeignObject",
+    "LimitedTensors",
     "MANIFEST",
     "OtherVersion",
     "TooLarge",

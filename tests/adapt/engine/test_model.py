@@ -15,7 +15,7 @@ from torch.utils.data import Subset, TensorDataset
 
 import adapt
 from adapt import Model, Stream, Term, Trainer, datasets, domain, encoders, engine, heads, inductive, store, supervised
-from adapt.engine import recipes
+from adapt.engine import model_folder, recipes
 from adapt.engine.programs import read_program
 from tests.adapt.engine.tiny import cloud, network, streams, trainer
 
@@ -589,7 +589,7 @@ def test_a_preparation_with_a_function_of_the_user(tmp_path):
     encoder = encoders.small_conv()
     model = Model(encoder, heads.Classifier(encoder, data.names), preparation=data, inputs=data[0][0][None])
     again = Model.load(model.save(tmp_path / "model"))
-    with pytest.raises(TypeError, match=r"brighter` was not saved.*Model.load\(folder, preparation="):
+    with pytest.raises(ValueError, match=r"row 0 .*brighter` was not saved.*Model.load\(folder, preparation="):
         again.predict(data.paths)
     assert "with a function that is not saved" in (tmp_path / "model" / "README.md").read_text()
     known = Model.load(tmp_path / "model", preparation=data)
@@ -630,7 +630,8 @@ def test_a_run_that_treats_streams_differently_has_a_model_of_one_stream():
     encoder, _ = network()
     encoders.task_lora(encoder, ["source", "target"], rank=2)
     head = heads.Classifier(8, 3)
-    made = Trainer(encoder, [supervised(head, on="source")], streams(), progress=False, device="cpu").fit(3)
+    terms = [supervised(head, on="source"), domain.dan()]  # each stream is in a term: each adapter learns
+    made = Trainer(encoder, terms, streams(), progress=False, device="cpu").fit(3)
     x = cloud(9)
     for name in ("source", "target"):
         model = made.model(head, name)
@@ -735,3 +736,28 @@ def test_a_model_that_cannot_be_exported_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="form of the inputs is not known"):
         Model(encoders.Encoder(nn.Identity(), 2), heads.Classifier(2, 2)).export(tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())
+
+
+def hostile(folder, change):
+    """Change the description of a saved model by hand, and seal the folder again."""
+    plain = json.loads((folder / "model.json").read_text())
+    change(plain)
+    (folder / "model.json").write_text(json.dumps(plain))
+    (folder / store.MANIFEST).unlink()
+    store.seal(folder, model_folder.FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda plain: plain["head"]["base"]["arguments"].update(classes=10**12), "needs .* bytes of memory"),
+        (lambda plain: plain.pop("preparation"), "cannot be read as a model"),
+        (lambda plain: plain["encoder"].pop("base"), "cannot be read as a model"),
+    ],
+)
+def test_a_hostile_description_is_refused_before_memory_is_taken(change, message, tmp_path):
+    trained, head = named_trainer()
+    folder = trained.model(head).save(tmp_path / "model")
+    hostile(folder, change)
+    with pytest.raises(ValueError, match=message):
+        Model.load(folder)

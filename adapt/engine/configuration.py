@@ -1,4 +1,4 @@
-"""The configuration of a run by values: what a resumed run, and every rank, must have in common."""
+"""The configuration of a run by values, for the comparison with a resumed run and between ranks."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ GRID = [k / 20 for k in range(21)]  # of the progress
 
 
 def configuration(trainer: "Trainer") -> dict[str, Any]:
-    """Return the configuration as plain values: settings, schedules by what they return, structure, and a few rows.
+    """Return the configuration as plain values: settings, values of schedules on a grid, structure, and a few rows.
 
     Costs milliseconds: see :func:`adapt.engine.rows.look` for the rows.
     """
@@ -53,7 +53,7 @@ def configuration(trainer: "Trainer") -> dict[str, Any]:
 
 
 def by_value(value: Any) -> Any:
-    """Return a number, or the numbers that a function of the progress returns on a grid."""
+    """Return a number, or the values of a function of the progress on a grid."""
     found = _of_progress(value)
     if found is not None:
         return found
@@ -61,7 +61,7 @@ def by_value(value: Any) -> Any:
 
 
 def _of_progress(value: Any) -> dict[str, float] | None:
-    """Return the values of a function of the progress; None for anything else."""
+    """Return the values of a function of the progress on a grid; None for other values."""
     if not callable(value) or isinstance(value, nn.Module | type):
         return None
     try:
@@ -71,7 +71,7 @@ def _of_progress(value: Any) -> dict[str, float] | None:
 
 
 def _captured(function: Any) -> dict[str, Any]:
-    """Return the numbers, texts and functions of the progress that a function has captured."""
+    """Return the captured numbers, texts and functions of the progress of a function."""
     if not isinstance(function, FunctionType):
         return {}
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
@@ -81,15 +81,15 @@ def _captured(function: Any) -> dict[str, Any]:
 
 
 def _text(module: nn.Module) -> str:
-    """Return the kind and the options of a module; BatchNorm over all ranks is the same module as BatchNorm."""
+    """Return the class and the options of a module; BatchNorm over all ranks counts as BatchNorm."""
     kind = "BatchNorm" if isinstance(module, _BatchNorm) else type(module).__name__
     return f"{kind}({module.extra_repr()})"
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], say: Callable[[Any, Any], str]) -> Iterator[str]:
-    """Yield what differs between two configurations, one text for each value.
+    """Yield a text for each difference between two configurations.
 
-    A row that only one of both has does not count: a slow dataset gives fewer rows.
+    A row of a single configuration does not count: a slow dataset gives fewer rows.
     """
     for name in {**one, **other}:
         a, b = one.get(name), other.get(name)
@@ -110,7 +110,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], say: Callable[
 
 
 def _only(names: list[str], others: list[str]) -> str:
-    """Return the names that others lack, the first three of them."""
+    """Return the first three names without an equal among `others`."""
     found = sorted(set(names) - set(others))
     return ", ".join(found[:3]) + f" and {len(found) - 3} more" * (len(found) > 3) if found else "none of these"
 

@@ -56,7 +56,7 @@ def taken(trainer: "Trainer", plan: Plan) -> Iterator[None]:
 
 
 def _everywhere(value: T) -> T:
-    """Return the value of rank 0 on every rank."""
+    """Return the value of rank 0, on all ranks."""
     return runtime.gather_objects(value)[0]
 
 
@@ -83,9 +83,9 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _hold(folder: Path) -> int | str | None:
-    """Return an open file with a lock on the folder; a text about the owner, where another process has the lock.
+    """Return an open file with a lock on the folder; a text about the owner of the lock where a process has the lock.
 
-    None where the system has no such locks.
+    None where the system has no locks.
     """
     if sys.platform == "win32":
         return None
@@ -137,7 +137,7 @@ def _go_on(trainer: "Trainer", folder: Path, plan: Plan) -> None:
 
 
 def _next_free(folder: Path) -> Path:
-    """Make and return ``folder-2``, ``folder-3``, ...: the first that does not exist."""
+    """Make and return ``folder-2``, ``folder-3``, ...: the first free name."""
     number = 2
     while True:
         free = folder.with_name(f"{folder.name}-{number}")

@@ -57,6 +57,10 @@ def groups(rate):
     return optimizer
 
 
+def noise(x):
+    return x + torch.randn_like(x)
+
+
 CHANGES = {
     "schedule": ({"schedule": steps(2.0)}, {"schedule": steps(3.0)}, "schedule at progress 0.45: 2.0 there, 3.0 here"),
     "cosine": ({"schedule": cosine()}, {"schedule": lambda p: 1 - p}, "schedule at progress 0.05"),
@@ -81,7 +85,7 @@ CHANGES = {
     "other target": ({}, {"target": cloud(40, seed=2)}, "data target rows of other values"),
     "rows of files": ({"data": Items(cloud())}, {"data": Items(cloud(seed=9))}, r"data source row \d+ of other values"),
     "labels of files": ({"data": Items(cloud())}, {"data": Items(flipped())}, r"data source row \d+ of other values"),
-    "augmentation": ({"stream": {"augment": jitter}}, {"stream": {"augment": lambda x: 2 * x}}, r"source row \d+ of"),
+    "augmentation": ({"stream": {"augment": jitter}}, {"stream": {"augment": noise}}, r"source row \d+ of"),
     "dropout": ({"net": {"dropout": 0.1}}, {"net": {"dropout": 0.2}}, r"module encoder.body.3: Dropout\(p=0.1"),
     "frozen": ({}, {"frozen": True}, "learning in phase main: encoder.body.0.bias there, none of these here"),
     "classes": ({}, {"terms": [Term("more", lambda s: s["source"].features.sum())]}, "terms: "),

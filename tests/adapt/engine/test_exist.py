@@ -172,6 +172,7 @@ def test_a_folder_without_a_checkpoint_starts_again(tmp_path, another_process):
 
 
 def test_killed_before_the_first_checkpoint_and_run_again(tmp_path):
+    """Row 35: the run starts again."""
     code = (
         "import time\nfrom tests.adapt.engine.test_exist import scheduled\nimport sys\n"
         "made = scheduled(sys.argv[1])\nfor step in made.steps(12):\n    print(step.number, flush=True)\n"
@@ -211,6 +212,7 @@ def test_a_folder_of_torn_checkpoints_starts_again(tmp_path):
 
 
 def test_only_folders_that_the_trainer_names_are_checkpoints(tmp_path):
+    """Row 33."""
     made = plain(tmp_path, keep=1).fit(4)
     shutil.copytree(made.checkpoints / checkpoint.name(4), made.checkpoints / "step-000000004-best")
     (made.checkpoints / "step-999999999").symlink_to(made.checkpoints / checkpoint.name(4))

@@ -166,12 +166,27 @@ def wrap(
             raise ValueError("`dim` is not known: give the feature size, or an `example` batch to read it from.")
         with evaluating(body):
             features = body(example)
+        if not isinstance(features, Tensor):
+            raise ValueError(f"`body` must return (n, dim) features, {no_tensor(features)}")
         if features.ndim != 2:
             raise ValueError(
                 f"`body` must return (n, dim) features, got {tuple(features.shape)}: pool or flatten them."
             )
         dim = features.shape[1]
     return Encoder(body, dim, layers=layers)
+
+
+def no_tensor(output: Any) -> str:
+    """Return what an encoder returned in place of a tensor, and the remedy, as the end of a message."""
+    kind = type(output).__name__
+    if isinstance(output, Mapping) and "last_hidden_state" in output:
+        return f"got a {kind} of transformers: take `encoders.from_transformers(model)`."
+    part = repr(next(iter(output), 0)) if isinstance(output, Mapping) else "0"
+    found = f" with {list(output)}" if isinstance(output, Mapping) else ""
+    return (
+        f"got a {kind}{found}: wrap a module that returns one part, "
+        f"`def forward(self, x): return self.body(x)[{part}]`."
+    )
 
 
 def expect_encoder(encoder: object) -> Encoder:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from adapt import store
+from adapt.encoders.encoder import no_tensor
 from adapt.engine.fingerprint import fingerprint
 from adapt.engine.refused import explained
 from adapt.engine.runtime import checked
@@ -129,6 +130,8 @@ def _encode(
                 out = encoder(moved.inputs)
             except RuntimeError as error:
                 raise explained(error, encoder, moved.inputs, ["<dataset>"]) from error
+        if not isinstance(out, Tensor):
+            raise ValueError(f"`encoder` must return features (n, ...), {no_tensor(out)}")
         wide = out if out.dtype == torch.float64 else out.float()
         yield batch, wide.cpu().contiguous()
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
+from adapt.encoders.encoder import no_tensor
+
 
 class Pass:
     """The result of a single run of the encoder.
@@ -22,7 +24,9 @@ class Pass:
     def __init__(self, views: tuple[str, ...], rows: Sequence[int], features: Tensor, layers: Mapping[str, Any]):
         self.views, self.rows, self.features, self.layers = views, list(rows), features, layers
         total = sum(rows)
-        if not isinstance(features, Tensor) or features.ndim < 2 or len(features) != total:
+        if not isinstance(features, Tensor):
+            raise ValueError(f"the encoder must return features ({total}, ...), {no_tensor(features)}")
+        if features.ndim < 2 or len(features) != total:
             raise ValueError(
                 f"the encoder must return features ({total}, ...) for {total} rows, got {_shape(features)}."
             )

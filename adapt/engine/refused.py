@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adapt.protocols import HasRecipe, offers
 from adapt.streams.tree import tensors
 
 CHANNELS_SECOND = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -51,5 +52,10 @@ def _remedy_of_shape(encoder: nn.Module, found: Tensor) -> str:
             return (
                 f"the first layer takes {first.in_channels} channels; give as many, or an encoder of "
                 f"{found.shape[1]}, such as `encoders.small_conv(channels={found.shape[1]})`"
+            )
+        if offers(encoder, HasRecipe) and encoder.recipe and encoder.recipe[0] == "adapt.encoders.small_conv":
+            return (
+                "small_conv takes images of 25 to 32 pixels; resize them in the dataset, "
+                "`torchvision.transforms.Resize((32, 32))`"
             )
     return ""

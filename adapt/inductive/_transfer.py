@@ -1,11 +1,13 @@
 """From a pretrained encoder to a model of the target, in one line."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any, Literal
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from adapt.encoders import Encoder
 from adapt.engine import Model, Trainer, cosine, features
@@ -104,6 +106,8 @@ def transfer(
     if train is None:
         raise ValueError(f"`train` is needed for the strategy {learn!r}: labelled rows of the target.")
     strategy(encoder, learn, batch_norm=batch_norm)
+    if learn != "probe" and batch_norm == "frozen":
+        _say_that_statistics_are_new(encoder)
     if learn == "probe" or start == "probe":
         rows, labels = features(encoder, train, device=device).tensors
         head = probe(rows, labels, classes, outputs=outputs, weight=weight, score=score, seed=seed).head
@@ -133,6 +137,23 @@ def transfer(
         trainer.fit(steps=epochs * (rows_of_train // batch_size))
         return trainer.model(head)
     return _without_training(encoder, head, train, learn, seed, device)
+
+
+def _say_that_statistics_are_new(encoder: Encoder) -> None:
+    """Warn of BatchNorm layers that are frozen before they have seen a row: the encoder was never trained."""
+    new = [
+        name
+        for name, layer in encoder.named_modules()
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None and layer.running_var is not None
+        if not layer.running_mean.any() and bool((layer.running_var == 1).all())
+    ]
+    if new:
+        warnings.warn(
+            f"{len(new)} BatchNorm layers, the first `{new[0]}`, have the statistics of a new layer, and "
+            '`batch_norm="frozen"` keeps these: the encoder has no pretrained weights. Load weights first, or train '
+            'from scratch, `transfer(..., start="random", batch_norm="follow", encoder_scale=1.0)`.',
+            stacklevel=3,
+        )
 
 
 def _without_training(

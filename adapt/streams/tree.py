@@ -124,7 +124,8 @@ def like_mapping(tree: Mapping, parts: dict) -> Mapping:
     if type(tree) is dict or not isinstance(tree, MutableMapping):
         return parts
     filled = copy(tree)
-    filled.update(parts)
+    for name, part in parts.items():  # an output of transformers refuses `update`
+        filled[name] = part
     return filled
 
 

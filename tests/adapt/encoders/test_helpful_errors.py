@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from adapt import encoders
+import adapt
+from adapt import Stream, Trainer, encoders, engine, heads, inductive
+from adapt.datasets import arrays
 
 X = torch.randn(4, 2)
 
@@ -94,3 +96,81 @@ def test_a_name_of_the_hub_where_a_folder_is_meant():
     pytest.importorskip("transformers", reason="the extra `text`")
     with pytest.raises(FileNotFoundError, match=r"AutoModel.from_pretrained\('bert-base-uncased'\)"):
         encoders.from_transformers("bert-base-uncased")
+
+
+class Returns(nn.Module):
+    """Returns features in another form than a tensor."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.linear, self.kind = nn.Linear(8, 16), kind
+
+    def forward(self, x):
+        out = self.linear(x)
+        if self.kind == "output":
+            outputs = pytest.importorskip("transformers.modeling_outputs", reason="the extra `text`")
+            return outputs.BaseModelOutput(last_hidden_state=out[:, None])
+        return {"tuple": (out, x), "list": [out], "dict": {"out": out}}[self.kind]
+
+
+class First(Returns):
+    def forward(self, x):
+        return super().forward(x)["out" if self.kind == "dict" else 0]
+
+
+ROWS = arrays(torch.randn(24, 8, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3)
+DOORS = {
+    "wrap": lambda body: encoders.wrap(body, example=ROWS.inputs),
+    "features": lambda body: engine.features(encoders.wrap(body, 16), ROWS),
+    "probe": lambda body: inductive.transfer(encoders.wrap(body, 16), ROWS, classes=3),
+    "transfer": lambda body: inductive.transfer(
+        encoders.wrap(body, 16), ROWS, "full", classes=3, epochs=1, start="random"
+    ),
+    "trainer": lambda body: trained(encoders.wrap(body, 16)),
+}
+
+
+def trained(encoder):
+    terms = [adapt.supervised(heads.Classifier(encoder, 3), on="rows")]
+    Trainer(encoder, terms, {"rows": Stream(ROWS, 8)}, device="cpu", progress=False).fit(1)
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("kind", ["tuple", "list", "dict", "output"])
+def test_an_encoder_that_returns_no_tensor(kind, door):
+    names = {
+        "output": "a BaseModelOutput of transformers: take `encoders.from_transformers",
+        "dict": "a dict with .'out'",
+    }
+    with pytest.raises(ValueError, match=f"must return .*features.* got {names.get(kind, f'a {kind}: wrap a module')}"):
+        DOORS[door](Returns(kind))
+    if kind != "output":
+        DOORS[door](First(kind))
+
+
+@pytest.mark.parametrize("pixels", [16, 24, 33, 64])
+def test_small_conv_at_other_sizes(pixels):
+    from torchvision.transforms import Resize
+
+    encoder, x = encoders.small_conv(), torch.rand(6, 3, pixels, pixels)
+    with pytest.raises(
+        ValueError, match=r"\(6, 3, .* small_conv takes images of 25 to 32 pixels.*Resize\(\(32, 32\)\)"
+    ):
+        engine.features(encoder, arrays(x))
+    assert engine.features(encoder, arrays(Resize((32, 32))(x))).tensors[0].shape == (6, 128)
+
+
+@pytest.mark.parametrize("start", ["random", "probe"])
+def test_transfer_of_an_encoder_that_was_never_trained(start, recwarn):
+    rows = arrays(torch.rand(24, 1, 28, 28), torch.arange(24) % 3)
+    options = {"learn": "full", "classes": 3, "epochs": 1, "start": start}
+    with pytest.warns(
+        UserWarning, match=r"3 BatchNorm layers.*`batch_norm=\"frozen\"`.*batch_norm=\"follow\", encoder_scale"
+    ):
+        inductive.transfer(encoders.small_conv(1), rows, **options)
+    recwarn.clear()
+    inductive.transfer(encoders.small_conv(1), rows, batch_norm="follow", encoder_scale=1.0, **options)
+    seen = encoders.small_conv(1)
+    seen(rows.inputs)
+    inductive.transfer(seen, rows, **options)
+    assert not [w for w in recwarn if "BatchNorm" in str(w.message)]

@@ -139,11 +139,11 @@ def test_training_and_tasks_leave_the_same_labels_out(make):
     torch.testing.assert_close(found[0], head.loss(head(x), labels))
 
 
-@pytest.mark.parametrize("missing", [torch.nan, -1])
-def test_the_other_labels_of_a_row_count(missing):
+@pytest.mark.parametrize(("missing", "kind"), [(torch.nan, torch.float32), (-1, torch.int64), (-1, torch.float32)])
+def test_the_other_labels_of_a_row_count(missing, kind):
     """Row 22: many yes-or-no labels, one of four missing."""
     head, x, y = perfect_multi_label()
-    y = y.float() if missing != -1 else y
+    y = y.to(kind)
     y[0, 0] = missing
     there = torch.ones(ROWS, DIM, dtype=torch.bool)
     there[0, 0] = False

@@ -11,6 +11,7 @@ from torch import Tensor
 from adapt.heads import proportion
 from adapt.ranking import arrays
 from adapt.select._candidate import Candidate
+from adapt.select._choose_numbers import choose_numbers
 from adapt.select._collapse import collapse
 from adapt.select._guard import audit_doubts, source_doubts, target_doubts
 from adapt.select.agreement import checked_logits, seed_agreement
@@ -56,12 +57,22 @@ class Choice:
         Raises:
             ValueError: no choice; another number of outputs than of chosen candidates, different shapes.
         """
+        given = self._outputs(outputs)
+        if torch.as_tensor(self.chosen[0].source.labels).is_floating_point():
+            raise ValueError("regressors have no probabilities: `choice.predictions()` is the mean of the predictions.")
+        return torch.stack([z.softmax(1) for z in checked_logits(given)]).mean(0)
+
+    def predictions(self, outputs: Sequence[Any] | None = None) -> Tensor:
+        """Return the mean prediction of the chosen regressors, ``(n,)`` or ``(n, outputs)``; as `probabilities`."""
+        return torch.stack([torch.as_tensor(z).double() for z in self._outputs(outputs)]).mean(0)
+
+    def _outputs(self, outputs: Sequence[Any] | None) -> Sequence[Any]:
         if not self.chosen:
             raise ValueError(f"there is no choice, so no model: {'; '.join(self.reasons)}.")
         given = [m.target.outputs for m in self.chosen] if outputs is None else outputs
         if len(given) != len(self.chosen):
             raise ValueError(f"`outputs` must be one for each of the {len(self.chosen)} in `chosen`, got {len(given)}.")
-        return torch.stack([z.softmax(1) for z in checked_logits(given)]).mean(0)
+        return given
 
     def __str__(self) -> str:
         columns = list(dict.fromkeys(column for row in self.table.values() for column in row))
@@ -85,6 +96,7 @@ def choose(
     *,
     others: bool = True,
     audit: tuple[Tensor, Tensor] | None = None,
+    labels_alike: bool = False,
     seed: int = 0,
 ) -> Choice:
     r"""Choose one of several adapted models without target labels, or the model without adaptation, or nothing.
@@ -115,6 +127,12 @@ def choose(
     (written for one candidate per method). With several seeds, scores and :math:`z` are computed seed by seed and
     averaged.
 
+    Regressors (source labels that are numbers) have no choice without target labels and without `labels_alike`: on 29
+    pairs of tables no criterion told whether adaptation helps (`docs/selection.md`). With an `audit` the choice is the
+    least mean absolute error on these rows, among the configurations whose paired gain over source-only has a one-sided
+    95 % interval above 0, else source-only. The guard is then the mean of the source's labels, which the choice must
+    beat.
+
     Reasons. Clusters of the model's own features alone (ClassAMI) reward a method for sharper clusters, right or wrong.
     Clusters of many runs do not, and stay valid under label shift. The vote follows the majority into shared mistakes,
     so the vote does not rank. But a usual case of harm is a model that left source-only on rows where most other models
@@ -139,7 +157,10 @@ def choose(
         others: also compute the validators that decide nothing, for the table: some seconds per candidate on thousands
             of rows.
         audit: numbers of some target rows, and their labels ``(rows, labels)``: 30 rows drawn at random, say. The
-            guard alone sees these labels; they do not rank candidates. None: no target label is seen.
+            guard alone sees these labels; they do not rank classifiers. Regressors are chosen by these labels: report
+            the error on other rows. None: no target label is seen.
+        labels_alike: for regressors: your word that the labels of both domains are distributed alike. The choice is
+            then the least :func:`label_distance`, where the distance is less than that of source-only by 0.1.
         seed: of the k-means starts, and of the draw of 2,000 target rows for the clusters, where the target has more.
 
     Returns:
@@ -155,8 +176,14 @@ def choose(
     check(FROM_0, seed=seed)
     plain = _by_seed([source_only] if isinstance(source_only, Candidate) else source_only)
     configurations = _by_name(candidates, plain)
+    if torch.as_tensor(next(iter(plain.values())).source.labels).is_floating_point():
+        name, reasons, table, out = choose_numbers(configurations, plain, BASE, NONE, audit, others, labels_alike)
+        runs = {BASE: plain, NONE: {}, **configurations}[name]
+        return Choice(name, [runs[s] for s in plain if runs], name not in (BASE, NONE), reasons, table, out)
+    if labels_alike:
+        raise ValueError("`labels_alike` is for regressors, and these candidates predict classes: leave it out.")
     hits = {s: source_hits(m) for s, m in plain.items()}
-    out: dict[str, str] = {}
+    out = {}
     for name, members in configurations.items():
         why = _ruled_out(members, plain, hits)
         if why:

@@ -235,9 +235,11 @@ class _Pooled(nn.Module):
         elif states.ndim == 2:
             states = states[:, None]
         if states.shape[-1] != self.dim:
+            shape = tuple(output["last_hidden_state"].shape)
+            size = shape[1] if len(shape) == 4 else shape[-1]
             raise ValueError(
-                f"the encoder must give {self.dim} features, got states {tuple(output['last_hidden_state'].shape)}: "
-                f"`encoders.from_transformers(model, dim={states.shape[-1]})`."
+                f"the encoder must give {self.dim} features, got states {shape}: "
+                f"`encoders.from_transformers(model, dim={size})`."
             )
         return states
 

@@ -174,3 +174,24 @@ def test_transfer_of_an_encoder_that_was_never_trained(start, recwarn):
     seen(rows.inputs)
     inductive.transfer(seen, rows, **options)
     assert not [w for w in recwarn if "BatchNorm" in str(w.message)]
+
+
+def test_a_model_of_two_inputs_names_its_parts():
+    transformers = pytest.importorskip("transformers", reason="the extra `text`")
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    image = {**small, "image_size": 32, "patch_size": 8}
+    model = transformers.CLIPModel(
+        transformers.CLIPConfig(text_config={**small, "vocab_size": 50}, vision_config=image)
+    )
+    with pytest.raises(ValueError, match="pass one part, `model.text_model` or `model.vision_model`"):
+        encoders.from_transformers(model)
+    assert encoders.from_transformers(model.vision_model)(torch.randn(2, 3, 32, 32)).shape == (2, 16)
+    resnet = transformers.ResNetModel(
+        transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    )
+    x = torch.randn(2, 3, 32, 32)
+    with pytest.raises(ValueError, match="`encoders.from_transformers\\(model, dim=16\\)`"):
+        encoders.from_transformers(resnet, dim=3)(x)
+    with pytest.raises(ValueError, match='`pool` of a map .* must be "mean" or "tokens", got \'first\''):
+        encoders.from_transformers(resnet, pool="first")(x)
+    assert encoders.from_transformers(resnet, pool="tokens")(x).shape == (2, 16, 16)

@@ -28,6 +28,7 @@ LOSSES_MAY_IMPORT = {
     "numbers",
     "typing",
     "collections",
+    "contextlib",
     "dataclasses",
     "functools",
     "warnings",

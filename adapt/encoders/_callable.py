@@ -61,12 +61,16 @@ def callable(function: Callable[[Any], Any], dim: int, *, name: str, fingerprint
 
 
 class _Hidden:
-    """Keeps a function out of the fingerprint of a module, where an object without ``__dict__`` counts by its class."""
+    """Keeps a function out of the fingerprint of a module, where an object without ``__dict__`` counts by its class.
 
-    __slots__ = ("function",)
+    A compiled encoder calls the function as it is. ``torch.compiler.disable`` imports the compiler, which takes seconds:
+    here, and not as a decorator in the file.
+    """
+
+    __slots__ = ("function", "rows_of")
 
     def __init__(self, function: Callable[[Any], Any]):
-        self.function = function
+        self.function, self.rows_of = function, torch.compiler.disable(_rows_of)
 
 
 class _Called(nn.Module):
@@ -77,27 +81,33 @@ class _Called(nn.Module):
     def extra_repr(self) -> str:
         return f"{self.name!r}, fingerprint={self.mark!r}"
 
-    @torch.compiler.disable  # a compiled encoder calls the function as it is
-    @torch.no_grad()
     def forward(self, inputs: Any) -> Any:
-        rows, device = _rows_and_device(inputs)
-        out = self.hidden.function(_raw(inputs))
-        if isinstance(out, Mapping):
-            for key, part in out.items():
-                self._expect(len(part) == rows, f"{rows} entries of {key!r}", f"{len(part)}")
-            return {
-                key: [_tensor(row, device) for row in part] if isinstance(part, list) else _tensor(part, device)
-                for key, part in out.items()
-            }
-        shapes = {numpy.shape(row) for row in out}
-        self._expect(shapes == {(self.dim,)} and len(out) == rows, f"({rows}, {self.dim})", f"{len(out)} rows {shapes}")
-        return _tensor(out, device)
+        return self.hidden.rows_of(self, inputs)
 
-    def _expect(self, right: bool, expected: str, found: str) -> None:
+    def expect(self, right: bool, expected: str, found: str) -> None:
         if not right:
             raise ValueError(
                 f"`function` of the encoder {self.name!r} must return {expected}, got {found}: one entry per item."
             )
+
+
+@torch.no_grad()
+def _rows_of(called: _Called, inputs: Any) -> Any:
+    """Return what the function of a module makes of a batch, as tensors."""
+    rows, device = _rows_and_device(inputs)
+    out = called.hidden.function(_raw(inputs))
+    if isinstance(out, Mapping):
+        for key, part in out.items():
+            called.expect(len(part) == rows, f"{rows} entries of {key!r}", f"{len(part)}")
+        return {
+            key: [_tensor(row, device) for row in part] if isinstance(part, list) else _tensor(part, device)
+            for key, part in out.items()
+        }
+    shapes = {numpy.shape(row) for row in out}
+    called.expect(
+        shapes == {(called.dim,)} and len(out) == rows, f"({rows}, {called.dim})", f"{len(out)} rows {shapes}"
+    )
+    return _tensor(out, device)
 
 
 def _rows_and_device(inputs: Any) -> tuple[int, torch.device]:

@@ -73,9 +73,9 @@ class Trainer:
         watch_every: steps between two scores.
         callbacks: functions called with logged scalars and scores, see :mod:`adapt.engine.callbacks`.
         log: folder for TensorBoard, history and checkpoints; None writes nothing.
-        exist: where `log` is not empty when training begins: ``"resume"`` goes on with the run of the same
-            configuration and plan in the folder (another run is an error; without a whole checkpoint the run starts
-            again), ``"new"`` takes the next free number, ``runs/first-2``, and ``"error"`` refuses.
+        exist: where `log` is not empty when training begins: ``"resume"`` goes on with the run there, if configuration
+            and plan are the same (without a whole checkpoint the run starts again; another run is an error);
+            ``"new"`` takes the next free number, ``runs/first-2``; ``"error"`` refuses.
         log_every: steps between logged scalars; the trainer reads the device, and waits for the device, only then.
         save_every: steps between checkpoints.
         keep: number of checkpoints kept on disk.
@@ -156,9 +156,9 @@ class Trainer:
         self.log_every, self.watch_every, self.save_every, self.keep = log_every, watch_every, save_every, keep
         self._equal = dict.fromkeys(self.terms, 1 / accumulate)
         self.progress, self.step, self.planned = progress, 0, 0
-        self.looping, self.claimed, self.resumed = False, False, False
-        self.signals, self.torn = Signals(), False  # torn: inside of a step, or after a step that did not end
-        self.finished = True  # nothing is left to score and to save
+        self.looping = self.claimed = self.resumed = False
+        self.signals = Signals()
+        self.torn, self.finished = False, True  # half a step was taken; nothing is left to score and to save
         self.stopped: str | None = None  # why the run ended before its plan
         self.told_at: int | None = None  # the last step with scores for the callbacks
         self.record, self.callbacks = History(), list(callbacks)
@@ -171,8 +171,7 @@ class Trainer:
         self.settings = {
             "encoder_scale": shown(encoder_scale), "precision": precision, "accumulate": accumulate, "clip": clip,
             "ema": ema, "passes": passes, "seed": seed, "balance": self.tasks.name,
-            "schedule": describe(schedule),
-            "callbacks": calling.settings_of(self.callbacks),
+            "schedule": describe(schedule), "callbacks": calling.settings_of(self.callbacks),
             **described(self.terms, self.streams, self.updates),
         }  # fmt: skip
 
@@ -280,27 +279,22 @@ class Trainer:
         self, update: Update, step: Step, share: Shares
     ) -> tuple[Mapping[Term, Tensor], Tensor, dict[str, Tensor | float]]:
         """Return the terms on a micro-batch, the objective, and scalars for the log; gradients go into ``.grad``."""
+        prefix = "" if len(self.phases) == 1 else f"{update.phase.name}/"
         if update.weighs:
             terms, apart = self.tasks.evaluate(step, update, share)
-            scalars = self._monitor(terms, step, [*terms.features, *apart.leaves]) if step.logging else {}
+            scalars = monitor(terms, [*terms.features, *apart.leaves], prefix=prefix) if step.logging else {}
             total, found = self.tasks.backward(terms, apart, update, logging=step.logging)
             scalars |= found
         else:
             terms = evaluate(update.phase, step, share)
-            scalars = self._monitor(terms, step, terms.features) if step.logging else {}
+            scalars = monitor(terms, terms.features, prefix=prefix) if step.logging else {}
             scalars |= self.tasks.watch(terms, update) if step.logging else {}
             total = terms.backward(update.inputs)
         if self.tasks.exact is not None and update.encoder_learns:
             self.tasks.exact.clear()  # of this pass, and of passes repeated by activation checkpoints
         if self.seen is not None:
-            self.seen[self._prefix(terms)] = terms.detached()
-        return terms.losses, total, scalars
-
-    def _monitor(self, terms: Objective, step: Step, features: Sequence[Tensor]) -> dict[str, Tensor | float]:
-        return monitor(terms, features, prefix=self._prefix(terms)) | step.reports
-
-    def _prefix(self, terms: Objective) -> str:
-        return "" if len(self.phases) == 1 else f"{terms.phase}/"
+            self.seen[prefix] = terms.detached()
+        return terms.losses, total, scalars | (step.reports if step.logging else {})
 
     def _to_device(self, batch: Batch) -> Batch:
         return batch if self.device.type == "cpu" else batch.map(lambda x: x.to(self.device, non_blocking=True))
@@ -356,6 +350,15 @@ class Trainer:
         """
         return model_of_run(self._of(head, stream), self.streams, card_of_run(self), preparation)
 
+    def _path(self, head: nn.Module, what: str) -> str:
+        """Return the path of `head` inside the network."""
+        for path, module in self.network.named_modules():
+            if module is head:
+                return path
+        raise ValueError(
+            f"{what} is a {type(head).__name__} that no term of this trainer owns: the trainer does not train the head."
+        )
+
     def _of(self, head: nn.Module, stream: str | None, batch_size: int = 256, workers: int = 0) -> dict[str, Any]:
         """Return encoder and head with the weights of the evaluation, and how rows are read and computed."""
         path, network = self._path(head, "`head`"), self.network if self.ema is None else self.ema.module
@@ -393,14 +396,3 @@ class Trainer:
         """
         state.load(self, *state.found(self, path))
         return self
-
-    # ---- what belongs to the run ----
-
-    def _path(self, head: nn.Module, what: str) -> str:
-        """Return the path of `head` inside the network."""
-        for path, module in self.network.named_modules():
-            if module is head:
-                return path
-        raise ValueError(
-            f"{what} is a {type(head).__name__} that no term of this trainer owns: the trainer does not train the head."
-        )

@@ -1,6 +1,7 @@
 """The configuration of a run by values, for the comparison with a resumed run and between ranks."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -81,9 +82,14 @@ def _captured(function: Any) -> dict[str, Any]:
 
 
 def _text(module: nn.Module) -> str:
-    """Return the class and the options of a module; BatchNorm over all ranks counts as BatchNorm."""
+    """Return the class and the options of a module, the same text in every process: without addresses, sets sorted.
+
+    BatchNorm over all ranks counts as BatchNorm.
+    """
     kind = "BatchNorm" if isinstance(module, _BatchNorm) else type(module).__name__
-    return f"{kind}({module.extra_repr()})"
+    options = re.sub(r" at 0x[0-9a-f]+", "", module.extra_repr())
+    options = re.sub(r"\{([^{}]*)\}", lambda found: f"{{{', '.join(sorted(found[1].split(', ')))}}}", options)
+    return f"{kind}({options})"
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], say: Callable[[Any, Any], str]) -> Iterator[str]:

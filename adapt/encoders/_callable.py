@@ -63,8 +63,8 @@ def callable(function: Callable[[Any], Any], dim: int, *, name: str, fingerprint
 class _Hidden:
     """Keeps a function out of the fingerprint of a module, where an object without ``__dict__`` counts by its class.
 
-    A compiled encoder calls the function as it is. ``torch.compiler.disable`` imports the compiler, which takes seconds:
-    here, and not as a decorator in the file.
+    A compiled encoder calls the function as it is. ``torch.compiler.disable`` imports the compiler, which takes
+    seconds: here, and not as a decorator in the file.
     """
 
     __slots__ = ("function", "rows_of")

@@ -26,7 +26,7 @@ def test_quick_run(tmp_path, monkeypatch, capsys):
         example.main()
     printed = capsys.readouterr().out
     assert printed.count("| single-task |") == printed.count("| UPGrad |") == 2
-    assert printed.count("at the features the tasks' gradients differ in length") == 2
+    assert printed.count("at the features, the tasks' gradients differ in length") == 2
     assert printed.count("| default, without the drawer |") == 1
     assert len(list(tmp_path.glob("speech/*/events.*"))) == 5
 

@@ -26,7 +26,7 @@ def test_quick_run(monkeypatch, capsys):
     example.main()
     printed = capsys.readouterr().out
     assert printed.count("| 16 |") == 1 + len(example.BALANCES) and "single-task: a network a task" in printed
-    assert printed.count("at the features the tasks' gradients differ in length") == 1
+    assert printed.count("at the features, the tasks' gradients differ in length") == 1
 
 
 @pytest.mark.data

@@ -14,6 +14,14 @@ from tests.ranks import run_ranks
 OPTIONS = {"network_options": {"dropout": 0.2, "batch_norm": True}, "ema": 0.9, "accumulate": 2}
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """A process that a shell starts in the background ignores Ctrl-C, and so do its children."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
 def sent(number=signal.SIGINT):
     os.kill(os.getpid(), number)
 

@@ -42,7 +42,7 @@ def test_it_turns_with_the_features_and_grows_with_their_square():
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_a_count_that_there_is_not(count):
-    with pytest.raises(ValueError, match=r"`count` must be .*at least 1 and at most min\(n, m, d\) = 2, got"):
+    with pytest.raises(ValueError, match=r"`count` must be .*at least 1( and at most min\(n, m, d\) = 2)?, got"):
         bsp(torch.ones(2, 5), torch.ones(3, 5), count=count)
     with pytest.raises(ValueError, match="`count` must be .*at least 1"):
         bsp(torch.ones(3, 5), torch.ones(2, 5), count=count)

@@ -77,7 +77,7 @@ def test_calibration_stops_at_its_limits():
     found = losses.calibrate_temperature(right, torch.tensor([1, 0]), limit=10.0)
     torch.testing.assert_close(found.item(), 10.0)
     assert losses.calibrate_temperature(right, torch.tensor([1, 0]), limit=1.5) > 1.4
-    with pytest.raises(ValueError, match="`limit` must be above 1, got 1.0"):
+    with pytest.raises(ValueError, match="`limit` must be a number above 1, got 1.0"):
         losses.calibrate_temperature(right, torch.tensor([1, 0]), limit=1.0)
 
 

@@ -158,7 +158,7 @@ def summary(name, rows):
 
 
 def report():
-    tasks = [torch.load(path, weights_only=False) for path in sorted(FOLDER.glob("*.pt"))]
+    tasks = [torch.load(path) for path in sorted(FOLDER.glob("*.pt"))]
     errors = [
         [{c: (t[0] - t[2]).abs() for c, (_, t) in seed["candidates"].items()} for seed in task["seeds"]]
         for task in tasks
@@ -181,7 +181,7 @@ def report():
     flat = [e for seeds in errors for e in seeds]
     summary("always source-only", [outcome(e, BASE) for e in flat])
     for labels in (10, 20, 30, 50):
-        summary(f"{labels} labels of the target", [audited(e, labels, k) for k, e in enumerate(flat)])
+        summary(f"oracle: {labels} labels of the target", [audited(e, labels, k) for k, e in enumerate(flat)])
     alike = [k for k, e in enumerate(flat) if k // SEEDS in near]
     summary(f"nothing: source-only on the {len(near)} pairs with labels alike", [outcome(flat[k], BASE) for k in alike])
     nearest = [nearest_of(tasks[k // SEEDS]["seeds"][k % SEEDS]) for k in alike]

@@ -37,6 +37,7 @@ class Update:
         scales: for each group of the optimizer, the factor on the learning rate: 1, or a function of the progress.
 
     Raises:
+        TypeError: a factory that returns no optimizer.
         ValueError: nothing learns, or a module outside of the model; a scale for layers unknown to the encoder.
     """
 
@@ -53,7 +54,13 @@ class Update:
         scales: Scales = {}
         if encoder_scale != 1.0:
             groups, scales = groups_of(model["encoder"], self.parameters, encoder_scale)
-        self.optimizer = (phase.optimizer or optimizer)([{"params": p, "name": n} for n, p in groups.items() if p])
+        made = (phase.optimizer or optimizer)([{"params": p, "name": n} for n, p in groups.items() if p])
+        if not isinstance(made, torch.optim.Optimizer):
+            raise TypeError(
+                f"`optimizer` must return an optimizer of torch, got {made!r} for phase `{phase.name}`: give "
+                "`optimizer=lambda groups: AdamW(groups, ...)`."
+            )
+        self.optimizer = made
         self.scales = self._scaled(groups, scales)
 
     def _scaled(self, groups: Groups, scales: Scales) -> list[float | Schedule]:

@@ -13,13 +13,13 @@ def names_of(classes: int | Sequence[str], what: str = "`classes`", *, least: in
     """Return the names of classes or labels: the given names, or the numbers from 0 on as texts.
 
     Args:
-        classes: the number of classes, or their names.
-        what: the argument in backticks, for the message.
+        classes: the number of classes, or the names of the classes.
+        what: name of the argument in backticks, for the message.
         least: the smallest number allowed.
 
     Raises:
-        TypeError: one text, or something else than a number or names.
-        ValueError: fewer than `least`.
+        TypeError: a text, or no number and no list of names.
+        ValueError: fewer classes than `least`.
     """
     if isinstance(classes, Tensor | numpy.ndarray) and classes.ndim == 0 and is_whole(classes.item(), 0):
         classes = int(classes)  # as in `y.max() + 1`

@@ -274,6 +274,10 @@ TABLE = {
         lambda: made(optimizer=SGD), ["`optimizer`", "a SGD", "`partial(torch.optim.SGD, lr=1e-3)`"],
         lambda: run(optimizer=partial(torch.optim.SGD, lr=1e-3)),
     ),
+    "optimizer: a factory that returns nothing": Row(
+        lambda: made(optimizer=lambda groups: None), ["`optimizer`", "got None", "`optimizer=lambda groups: AdamW("],
+        lambda: run(optimizer=lambda groups: torch.optim.AdamW(groups, lr=1e-3)),
+    ),
     "optimizer: a name": Row(
         lambda: made(optimizer="adamw"), ["`optimizer`", "'adamw'", "`partial(torch.optim.AdamW, lr=1e-3)`"],
         lambda: run(optimizer=partial(torch.optim.AdamW, lr=1e-3)),

@@ -226,7 +226,7 @@ def test_another_number_of_ranks_is_said(ranks, folder):
     assert run.fit(4).step == 4
 
 
-def one_rank_raises(rank, world, folder):
+def one_rank_raises(rank, world):
     def loss(step):
         if rank == 1 and step.number == 3:
             raise ValueError("the mask of row 7 is empty")
@@ -235,16 +235,15 @@ def one_rank_raises(rank, world, folder):
     run = made(terms=[Term("masks", loss)])
     try:
         run.fit(8)
-    except Exception as error:
-        (folder / f"rank {rank}").write_text(str(error))
-        raise
+    except Exception as error:  # a rank that raises has the other rank killed, before the other rank can say why
+        return str(error)
+    return "trained"
 
 
-def test_an_exception_on_one_rank_ends_all_ranks_with_its_message(tmp_path):
+def test_an_exception_on_one_rank_ends_all_ranks_with_its_message():
     """Row 29."""
-    with pytest.raises(Exception, match="the mask of row 7 is empty"):
-        run_ranks(one_rank_raises, 2, tmp_path)
-    assert (tmp_path / "rank 1").read_text() == "the mask of row 7 is empty"
-    assert (tmp_path / "rank 0").read_text() == (
-        "rank 1 ended: ValueError: the mask of row 7 is empty. This rank 0 ends, too, at step 3."
-    )
+    word = "the mask of row 7 is empty"
+    assert run_ranks(one_rank_raises, 2) == [
+        f"rank 1 ended: ValueError: {word}. This rank 0 ends, too, at step 3.",
+        word,
+    ]

@@ -116,6 +116,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.datasets.SparseRows", "adapt.encoders.WordVectors.duplicates", "adapt.encoders.WordVectors.malformed",
     "adapt.engine.Step", "adapt.heads.Score", "adapt.inductive.Interpolated", "adapt.inductive.Probe",
     "adapt.ranking.Cost", "adapt.ranking.Row", "adapt.report.Comparison", "adapt.report.accuracy_bars.scores",
+    "adapt.report.Cell", "adapt.report.Interval", "adapt.report.Outcome", "adapt.report.Record",
     "adapt.report.compare", "adapt.report.delta_m", "adapt.report.mean_interval", "adapt.select.Choice",
     "adapt.Stream.batches", "adapt.Stream.indices", "adapt.domain.DomainNorm", "adapt.multitask.FromGramian",
     "adapt.heads.wrap.count", "adapt.Stream.sampling", "adapt.inductive.interpolated_fine_tuning.learn",

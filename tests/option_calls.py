@@ -24,6 +24,7 @@ from adapt import (
     inductive,
     multitask,
     ranking,
+    report,
     select,
     streams,
 )
@@ -280,6 +281,7 @@ PLAIN = {
     "ranking.parc": lambda **o: ranking.parc(SAMPLE, **{"rows": 10} | o),
     "ranking.rank": lambda **o: ranking.rank({"a": X, "b": Y}, LABELS, **{"resamples": 2, "halves": 2} | o),
     "ranking.transrate": partial(ranking.transrate, SAMPLE),
+    "report.cost": report.cost,
     "select.Candidate": lambda **o: select.Candidate("m", SIX, NO_LABELS, **o),
     "select.choose": lambda **o: select.choose(
         [select.Candidate("m", SIX, NO_LABELS)], select.Candidate("s", SIX, NO_LABELS), **o

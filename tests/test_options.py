@@ -121,6 +121,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.Stream.batches", "adapt.Stream.indices", "adapt.domain.DomainNorm", "adapt.multitask.FromGramian",
     "adapt.heads.wrap.count", "adapt.Stream.sampling", "adapt.inductive.interpolated_fine_tuning.learn",
     "adapt.engine.callbacks.Logged", "adapt.engine.callbacks.EarlyStopping.follow", "adapt.engine.callbacks.KeepBest",
+    "adapt.report.Flops", "adapt.report.Parameters", "adapt.report.Spent",
     "adapt.report.feature_map",  # draws
 }  # fmt: skip
 RIGHT = {"adapt.domain.adabn.batch_size": 4, "adapt.ranking.parc.rows": 10, "adapt.ranking.rank.halves": 2}

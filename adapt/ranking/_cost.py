@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from adapt.engine.flops import counting
 from adapt.evaluating import evaluating
 from losses.options import COUNT, check
 
@@ -38,15 +39,13 @@ def cost(encoder: nn.Module, inputs: Any, *, repeats: int = 5) -> Cost:
 
     Returns:
         A :class:`Cost`. ``torch.utils.flop_counter`` counts the operations: two for each multiplication and addition in
-        matrix products, convolutions and attention, nothing for the rest. The time holds for the present machine and
-        number of threads.
+        matrix products, convolutions and attention, nothing for the rest; ``report.flops`` lists what is left out.
+        The time holds for the present machine and number of threads.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     check(COUNT, repeats=repeats)
     times = []
     with evaluating(encoder):
-        with FlopCounterMode(display=False) as counter:
+        with counting() as counter:
             encoder(inputs)
         for _ in range(repeats):
             start = synchronized_time(inputs)
@@ -54,7 +53,7 @@ def cost(encoder: nn.Module, inputs: Any, *, repeats: int = 5) -> Cost:
             times.append(synchronized_time(inputs) - start)
     n = len(inputs)
     parameters = sum(p.numel() for p in encoder.parameters())
-    return Cost(parameters, counter.get_total_flops() / n, 1000 * statistics.median(times) / n)
+    return Cost(parameters, counter.operations / n, 1000 * statistics.median(times) / n)
 
 
 def synchronized_time(inputs: torch.Tensor) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from adapt import protocols
 from adapt.encoders import Encoder, layer_outputs
 from adapt.encoders.pooling import pooled
+from adapt.engine.flops import counting
 from adapt.evaluating import evaluating
 from adapt.protocols import expect
 from adapt.ranking._cost import Cost, synchronized_time
@@ -103,23 +104,20 @@ def features(
 
 def layer_costs(encoder: Encoder, inputs: Tensor, *, repeats: int = 5) -> dict[str, Cost]:
     """Return :func:`adapt.ranking.cost` from the input to the end of each layer."""
-    from torch.utils.flop_counter import FlopCounterMode
-
     met: set[nn.Parameter] = set()
     times: dict[str, list[float]] = {name: [] for name in encoder.layers}
-    counter = FlopCounterMode(display=False)
 
     def arrive(module: nn.Module, *_: Any) -> None:
         met.update(module.parameters(recurse=False))
 
     def count(name: str, _: Any) -> tuple[int, int]:
         met.update(encoder.layers[name].parameters())  # some modules use children's parameters without calling them
-        return sum(p.numel() for p in met), counter.get_total_flops()
+        return sum(p.numel() for p in met), counter.operations
 
     arrivals = [module.register_forward_pre_hook(arrive) for module in encoder.modules()]
     with evaluating(encoder):
         try:
-            with counter, layer_outputs(encoder.layers, keep=count) as counts:
+            with counting() as counter, layer_outputs(encoder.layers, keep=count) as counts:
                 encoder(inputs)
         finally:
             for handle in arrivals:

@@ -1,6 +1,9 @@
-"""Paired comparisons of methods over seeds, figures of a comparison, and the mean improvement over several tasks."""
+"""Paired comparisons of methods over seeds, figures, the mean improvement over tasks, cost and provenance."""
 
+from adapt.engine.flops import Flops, Parameters, flops, parameters
+from adapt.report._cost import Spent, cost
 from adapt.report._delta_m import delta_m
+from adapt.report._provenance import provenance
 from adapt.report.figures import accuracy_bars, feature_map, save
 from adapt.report.interval import Interval
 from adapt.report.paired import Comparison, as_dicts, compare, mean_interval, table
@@ -10,16 +13,23 @@ __all__ = [
     "Cell",
     "Comparison",
     "Data",
+    "Flops",
     "Interval",
     "Outcome",
+    "Parameters",
     "Record",
     "Rows",
+    "Spent",
     "accuracy_bars",
     "as_dicts",
     "compare",
+    "cost",
     "delta_m",
     "feature_map",
+    "flops",
     "mean_interval",
+    "parameters",
+    "provenance",
     "save",
     "table",
 ]

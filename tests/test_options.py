@@ -122,7 +122,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.heads.wrap.count", "adapt.Stream.sampling", "adapt.inductive.interpolated_fine_tuning.learn",
     "adapt.engine.callbacks.Logged", "adapt.engine.callbacks.EarlyStopping.follow", "adapt.engine.callbacks.KeepBest",
     "adapt.report.Flops", "adapt.report.Parameters", "adapt.report.Spent",
-    "adapt.report.feature_map",  # draws
+    "adapt.report.curves", "adapt.report.feature_map", "adapt.report.regret_dots", "adapt.report.score_dots",  # draw
 }  # fmt: skip
 RIGHT = {"adapt.domain.adabn.batch_size": 4, "adapt.ranking.parc.rows": 10, "adapt.ranking.rank.halves": 2}
 RANGE_OF = {name: kind for kind, names in OPTIONS.items() for name in names}

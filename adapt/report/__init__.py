@@ -4,7 +4,7 @@ from adapt.engine.flops import Flops, Parameters, flops, parameters
 from adapt.report._cost import Spent, cost
 from adapt.report._delta_m import delta_m
 from adapt.report._provenance import provenance
-from adapt.report.figures import accuracy_bars, feature_map, save
+from adapt.report.figures import accuracy_bars, confusion, curves, feature_map, regret_dots, save, score_dots
 from adapt.report.interval import Interval
 from adapt.report.paired import Comparison, as_dicts, compare, mean_interval, table
 from adapt.report.records import Cell, Data, Outcome, Record, Rows
@@ -23,13 +23,17 @@ __all__ = [
     "accuracy_bars",
     "as_dicts",
     "compare",
+    "confusion",
     "cost",
+    "curves",
     "delta_m",
     "feature_map",
     "flops",
     "mean_interval",
     "parameters",
     "provenance",
+    "regret_dots",
     "save",
+    "score_dots",
     "table",
 ]

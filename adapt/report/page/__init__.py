@@ -1,0 +1,1 @@
+"""The page of an experiment: as HTML, Markdown, JSON, a picture and TensorBoard."""

@@ -1,0 +1,159 @@
+"""The page of an experiment: complete, escaped, and true to records whose truth is known."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from adapt.report import Record
+from adapt.report.page import _page
+from adapt.report.page._html import html
+from tests.adapt.report import made
+
+HOSTILE = '<script>alert("x")</script> & $\\frac{1}$ | `a` \x00 😀'
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Words(HTMLParser):
+    """The visible words of a page by section, its tags, and what it asks for from outside."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.asked, self.sections, self.here, self.alts = [], [], {}, "", []
+        self.feed(page)
+        assert not self.rawdata, "the page ends inside a tag"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        given = dict(attrs)
+        self.asked += [v for k, v in given.items() if k in ("src", "href") and not v.startswith(("data:", "#"))]
+        if tag == "section":
+            self.here = given["id"]
+        if tag == "img":
+            self.alts.append(given["alt"])
+
+    def handle_data(self, data):
+        if "style" not in self.tags[-1:]:
+            self.sections[self.here] = self.sections.get(self.here, "") + data + " "
+
+
+def words(experiment):
+    return Words(html(_page.document(experiment)))
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return made.planted()
+
+
+def test_the_page_begins_with_the_verdict_and_names_the_planted_harm(planted):
+    said = re.sub(r"\s+", " ", words(planted).sections["verdict"])
+    assert said.lstrip().startswith("Verdict DANN helped; collapsing harmed; ")
+    assert "target only (oracle)" in said and "target only helped" not in said
+    assert list(words(planted).sections)[1] == "verdict"  # after the heading of the page
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(planted):
+    page = words(planted)
+    assert page.asked == [] and not {"script", "iframe", "object"} & set(page.tags)
+    assert page.alts and all(page.alts) and page.tags.count("h1") == 1 and page.tags.count("nav") == 1
+    text = html(_page.document(planted))
+    assert "url(" not in text and "@import" not in text and "http" not in re.sub(r'src="data:[^"]*"', "", text)
+    ids = set(re.findall(r'<section id="([^"]+)"', text))
+    assert ids == set(re.findall(r'href="#([^"]+)"', text)) and "verdict" in ids
+
+
+def test_a_quick_run_says_that_its_numbers_mean_nothing_in_every_form(tmp_path):
+    quick = made.planted(seeds=2, quick=True)
+    assert "numbers mean nothing" in words(quick).sections[""]  # above the first section
+    assert "numbers mean nothing" in _page.table(quick).splitlines()[0]
+    assert "numbers mean nothing" in json.loads(_page.write_json(quick, tmp_path / "a.json").read_text())["notes"][0]
+    assert "numbers mean nothing" in _page.write_page(quick, tmp_path / "a.md").read_text().split("## ")[0]
+    assert "mean nothing" not in html(_page.document(made.planted(seeds=2)))
+
+
+def test_every_name_is_shown_as_text():
+    e = made.planted(seeds=2)
+    new = {m: f"{HOSTILE} {k}" for k, m in enumerate(e.methods)}
+    e.methods, e.baseline, e.oracle = list(new.values()), new[e.baseline], [new[m] for m in e.oracle]
+    e.records = [made.renamed(r, method=new[r.method], task=HOSTILE) for r in e.records]
+    e.records[-1] = Record(e.records[-1].method, HOSTILE, 1, error=HOSTILE)
+    e.tasks, e.folder = [HOSTILE], e.folder / HOSTILE.replace("/", "")
+    e.data = {HOSTILE: made.Data(groups={HOSTILE: [HOSTILE, "_b"] * 120}, names=[HOSTILE, "_", "", "$"])}
+    page = words(e)
+    assert "script" not in page.tags and page.asked == []
+    shown = HOSTILE.replace("\x00", "?")
+    assert shown in page.sections["verdict"] and shown in page.sections["failed"]
+    lines = _page.table(e).splitlines()
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")}) == 1
+
+
+def test_a_lower_error_is_better_and_stays_in_its_unit():
+    rng = np.random.default_rng(0)
+    truth = {"plain": 2000.0, "better": 1500.0, "worse": 2600.0}
+    records = [made.record(m, s, v + rng.normal(0, 30), rng=rng, metric="mean absolute error", higher=False)
+               for s in range(5) for m, v in truth.items()]  # fmt: skip
+    e = made.Fake(records, list(truth), baseline="plain", metric="mean absolute error", higher_is_better=False)
+    said = words(e).sections["verdict"]
+    assert "better helped" in said and "worse harmed" in said and "lower is better" in said
+    assert re.search(r"\b1,\d{3}\b", said) and "%" not in said.replace("95 %", "")
+
+
+def failing(e, method):
+    e.records = [
+        Record(r.method, r.task, r.seed, error="ValueError: no") if r.method == method else r for r in e.records
+    ]
+    return e
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda: made.planted(seeds=1), "One seed has no interval: nothing can be decided."),
+        (lambda: made.only(made.planted(), ["source only"]), "There is no method beside the baseline"),
+        (lambda: made.only(made.planted(), ["source only", "target only"]), "There is no method beside the baseline"),
+        (lambda: failing(made.planted(), "source only"), "No seed of the baseline has a score"),
+        (lambda: failing(made.planted(), "DANN"), "DANN - - - 0 failed"),
+        (lambda: made.many(40, 1), r"and \d+ more helped"),
+        (lambda: made.many(5, 12), "Over 12 targets and 4 methods"),
+    ],
+)
+def test_sparse_and_large_experiments(change, said, tmp_path):
+    e = change()
+    page = words(e)
+    assert re.search(said, re.sub(r"\s+", " ", page.sections["verdict"]))
+    assert not re.search(r"\b(nan|inf|None)\b", " ".join(page.sections.values()))
+    json.loads(_page.write_json(e, tmp_path / "a.json").read_text(), parse_constant=lambda c: pytest.fail(c))
+
+
+def test_the_ending_of_the_path_says_the_form(planted, tmp_path):
+    with pytest.raises(ValueError, match=r"`path` must end in \.html or \.md, got 'a\.pdf'"):
+        _page.write_page(planted, tmp_path / "a.pdf")
+    assert _page.write_page(planted, tmp_path / "deep" / "a.md").read_text().startswith("# made")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium shows the page")
+@pytest.mark.parametrize("width", [375, 1440])
+def test_a_browser_shows_the_page_without_errors_and_without_a_sideways_scroll(width, tmp_path):
+    e = made.many(12, 3, long_names=True)
+    _page.write_page(e, tmp_path / "page.html")
+    frame = (
+        f'<iframe id="f" src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>onload = () => '
+        "{ const page = document.getElementById('f').contentDocument.documentElement; document.title = "
+        "`${page.scrollWidth} ${page.clientWidth} ${[...page.querySelectorAll('img')].every(i => i.naturalWidth > 0)}` "
+        "}</script>"
+    )
+    (tmp_path / "frame.html").write_text(f"<!DOCTYPE html>{frame}")
+    done = subprocess.run(
+        [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--dump-dom",
+         "--enable-logging=stderr", "--virtual-time-budget=5000", f"--user-data-dir={tmp_path / 'user'}",
+         f"--window-size={width + 100},1000", f"file://{tmp_path / 'frame.html'}"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    needed, there, pictures = re.search(r"<title>(.*?)</title>", done.stdout)[1].split()
+    assert int(needed) <= int(there) <= width and pictures == "true"
+    assert "CONSOLE" not in done.stderr

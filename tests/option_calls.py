@@ -3,6 +3,7 @@
 Each entry takes options and calls its function with the smallest arguments that work.
 """
 
+import tempfile
 from functools import partial
 
 import torch
@@ -282,6 +283,9 @@ PLAIN = {
     "ranking.rank": lambda **o: ranking.rank({"a": X, "b": Y}, LABELS, **{"resamples": 2, "halves": 2} | o),
     "ranking.transrate": partial(ranking.transrate, SAMPLE),
     "report.cost": report.cost,
+    "report.experiment": lambda **o: report.experiment(
+        tempfile.mkdtemp(), {"a": lambda cell: 1.0}, progress=False, **{"seeds": 1} | o
+    ),
     "select.Candidate": lambda **o: select.Candidate("m", SIX, NO_LABELS, **o),
     "select.choose": lambda **o: select.choose(
         [select.Candidate("m", SIX, NO_LABELS)], select.Candidate("s", SIX, NO_LABELS), **o

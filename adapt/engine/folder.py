@@ -1,23 +1,19 @@
 """The log folder of a run: new, gone on with, or refused."""
 
-import errno
-import os
-import socket
-import sys
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from adapt import store
 from adapt.engine import checkpoint, runtime, state
 from adapt.engine.plan import Plan
 
 if TYPE_CHECKING:
     from adapt.engine._trainer import Trainer
 
-LOCK = ".lock"
 T = TypeVar("T")
 EXIST = ("resume", "new", "error")
 
@@ -41,7 +37,7 @@ def taken(trainer: "Trainer", plan: Plan) -> Iterator[None]:
         trainer.folder = folder = _everywhere(_next_free(folder) if trainer.rank == 0 else folder)
         trainer.claimed = True
     with _locked(folder):
-        if not trainer.claimed and _everywhere(any(path.name != LOCK for path in folder.iterdir())):
+        if not trainer.claimed and _everywhere(any(path.name != store.LOCK for path in folder.iterdir())):
             if trainer.exist == "error":
                 raise FileExistsError(
                     f"`{folder}` is not empty: choose another folder (`log=...`), or go on with the run in the folder "
@@ -67,45 +63,14 @@ def _locked(folder: Path) -> Iterator[None]:
     Raises:
         FileExistsError: on every rank, another process trains into the folder.
     """
-    held = _hold(folder) if runtime.rank() == 0 else None
-    owner = _everywhere(held if isinstance(held, str) else None)
-    if owner is not None:
-        raise FileExistsError(
-            f"another process trains into `{folder}` ({owner}): wait for its end, or choose another folder "
-            "(`log=...`). Nothing was changed."
-        )
-    try:
+    with store.claim(folder) if runtime.rank() == 0 else nullcontext() as holder:
+        owner = _everywhere(holder)
+        if owner is not None:
+            raise FileExistsError(
+                f"another process trains into `{folder}` ({owner}): wait for its end, or choose another folder "
+                "(`log=...`). Nothing was changed."
+            )
         yield
-    finally:
-        if isinstance(held, int):
-            (folder / LOCK).unlink(missing_ok=True)
-            os.close(held)
-
-
-def _hold(folder: Path) -> int | str | None:
-    """Return an open file with a lock on the folder; a text about the owner of the lock where a process has the lock.
-
-    None where the system has no locks.
-    """
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    while True:
-        file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not `flock`, which workers of a dead process would hold
-        except OSError as error:
-            owner = os.read(file, 200).decode(errors="replace")
-            os.close(file)
-            return owner or "unknown" if error.errno in (errno.EACCES, errno.EAGAIN) else None
-        if (folder / LOCK).exists() and os.path.samestat(os.fstat(file), os.stat(folder / LOCK)):
-            with suppress(OSError):  # a full disk: the owner has no name
-                os.truncate(file, 0)
-                os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
-            return file
-        os.close(file)  # the owner has just ended, and removed the file
 
 
 def _go_on(trainer: "Trainer", folder: Path, plan: Plan) -> None:

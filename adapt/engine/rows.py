@@ -31,8 +31,8 @@ def look(name: str, stream: Stream, seed: int) -> dict[str, Any]:
     memory = columns(stream.dataset) if stream.form == ItemForm() else None
     found = dict[str, Any]()
     if memory is not None:
-        found["rows"] = _mark(memory.take(0, torch.tensor(_spread(stream.rows, IN_MEMORY))))
-        found["labels"] = _mark(memory.take(1, torch.arange(stream.rows))) if stream.labels else None
+        found["rows"] = mark(memory.take(0, torch.tensor(spread(stream.rows, IN_MEMORY))))
+        found["labels"] = mark(memory.take(1, torch.arange(stream.rows))) if stream.labels else None
     if memory is None or stream.views != (None,):
         found |= _read(name, stream, seed)
     return found
@@ -45,7 +45,7 @@ def _read(name: str, stream: Stream, seed: int) -> dict[str, Any]:
     )  # fmt: skip
     until, found = time.perf_counter() + SECONDS, dict[str, Any]()
     with untouched_randomness():
-        for number, row in enumerate(_spread(stream.rows, ROWS)):
+        for number, row in enumerate(spread(stream.rows, ROWS)):
             if number > 1 and time.perf_counter() > until:
                 break
             try:
@@ -58,12 +58,12 @@ def _read(name: str, stream: Stream, seed: int) -> dict[str, Any]:
     return found
 
 
-def _spread(rows: int, count: int) -> list[int]:
+def spread(rows: int, count: int) -> list[int]:
     """Return the first and the last row, and others between, at most `count`."""
     return list(dict.fromkeys(round(k * (rows - 1) / (count - 1)) for k in (0, *range(count - 1, 0, -1))))
 
 
-def _mark(values: Tensor) -> str:
+def mark(values: Tensor) -> str:
     return hashlib.blake2b(values.contiguous().flatten().view(torch.uint8).numpy().data, digest_size=8).hexdigest()
 
 
@@ -76,15 +76,15 @@ def close(one: list[float], other: list[float]) -> bool:
 
 def _numbers(row: tuple[int, Any, list[Any]], stream: Stream) -> list[float]:
     _, item, views = row
-    return [*_of(views), *(_of(stream.form.split(item)[1]) if stream.labels else [])]
+    return [*numbers_of(views), *(numbers_of(stream.form.split(item)[1]) if stream.labels else [])]
 
 
-def _of(value: Any) -> list[float]:
+def numbers_of(value: Any) -> list[float]:
     """Return a few numbers about a tree of tensors, arrays, images, numbers and texts."""
     if isinstance(value, Mapping):
-        return [number for key in value for number in _of(value[key])]
+        return [number for key in value for number in numbers_of(value[key])]
     if isinstance(value, list | tuple):
-        return [number for part in value for number in _of(part)]
+        return [number for part in value for number in numbers_of(part)]
     if isinstance(value, str | bytes):
         return [float(zlib.crc32(value.encode() if isinstance(value, str) else value))]
     if not isinstance(value, Tensor):

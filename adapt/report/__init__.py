@@ -3,6 +3,7 @@
 from adapt.engine.flops import Flops, Parameters, flops, parameters
 from adapt.report._cost import Spent, cost
 from adapt.report._delta_m import delta_m
+from adapt.report._experiment import Experiment, experiment
 from adapt.report._provenance import provenance
 from adapt.report.figures import accuracy_bars, confusion, curves, feature_map, regret_dots, save, score_dots
 from adapt.report.interval import Interval
@@ -14,6 +15,7 @@ __all__ = [
     "Comparison",
     "Data",
     "Flops",
+    "Experiment",
     "Interval",
     "Outcome",
     "Parameters",
@@ -27,6 +29,7 @@ __all__ = [
     "cost",
     "curves",
     "delta_m",
+    "experiment",
     "feature_map",
     "flops",
     "mean_interval",

@@ -99,8 +99,11 @@ class Record:
         error: the error of a failed cell in words; None for a cell that ended well.
         curves: by name, ``[(x, y), ...]``: watched scores and losses over the steps.
         rows: by part, ``"test"``, ``"source"`` and ``"target"``, what the model says of the rows of the task.
-        cost: seconds, processor_seconds, peak_memory, parameters, ...; None for what cannot be measured.
-        provenance: encoder, weights, data, settings, versions, target labels seen.
+        cost: the numbers of :func:`cost` (seconds, peak_memory, ...; None for what cannot be measured), of a model also
+            ``"parameters"``, ``"trainable"`` and ``"flops"``. ``"resumed"``: an earlier process had begun the work, and
+            the numbers are the numbers of the rest.
+        provenance: the facts of :func:`provenance`; ``"names"`` of the classes; ``"seen"``, what read target labels by
+            the word of the user; the seed, and the settings of the experiment.
     """
 
     method: str
@@ -111,8 +114,8 @@ class Record:
     error: str | None = None
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     rows: Mapping[str, Rows] = field(default_factory=dict)
-    cost: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def score(self) -> Score | None:

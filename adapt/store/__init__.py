@@ -1,6 +1,7 @@
-"""Files: written whole or not at all, sealed with hashes, and read within limits of memory."""
+"""Files: written whole or not at all, sealed with hashes, held by one process, and read within limits of memory."""
 
 from adapt.store.allocations import LimitedTensors
+from adapt.store.claim import LOCK, claim
 from adapt.store.limits import Budget, TooLarge, arrays, open_zip, unpacked
 from adapt.store.sealed import (
     MANIFEST,
@@ -19,6 +20,7 @@ __all__ = [
     "Budget",
     "Foreign",
     "ForeignObject",
+    "LOCK",
     "LimitedTensors",
     "MANIFEST",
     "OtherVersion",
@@ -26,6 +28,7 @@ __all__ = [
     "Torn",
     "arrays",
     "check",
+    "claim",
     "fingerprint",
     "load_torch",
     "open_zip",

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 import adapt
 from adapt import Stream, Trainer, encoders, heads
 from adapt.engine import checkpoint, cosine
-from adapt.engine.folder import LOCK
+from adapt.store import LOCK
 from tests.adapt.engine.test_exist import plain, scheduled
 from tests.adapt.engine.tiny import DIM, Items, cloud, network, streams, trainer, weights
 

@@ -1,0 +1,225 @@
+"""Paired experiments: the same seeds, tasks and budgets for every method."""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapt.engine import runtime
+from adapt.report import _choosing
+from adapt.report import _door as door
+from adapt.report._grid import Grid, Place
+from adapt.report.records import Cell, Data, Record
+from adapt.select import Choice
+from losses.options import TRUTH, check
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """The records of a grid, and what can be read from the records.
+
+    Attributes:
+        records: one for each cell; the record of a failed cell has an error and no score.
+        methods, tasks, budgets, seeds: the axes of the grid. Without tasks the one task is ``""``, without budgets the
+            one budget is None.
+        baseline: the method that the others are compared with.
+        oracle: the methods that see target labels.
+        data: by task.
+        settings: as json.
+        quick: whether the numbers mean nothing.
+        folder: of the experiment.
+        metric: the name of the score of the experiment; ``"score"`` where every cell failed.
+        higher_is_better: the direction of the score of the experiment.
+    """
+
+    records: list[Record]
+    methods: list[str]
+    tasks: list[str]
+    budgets: list[int | None]
+    seeds: list[int]
+    baseline: str
+    oracle: list[str]
+    data: dict[str, Data | None]
+    settings: dict[str, Any]
+    quick: bool
+    folder: Path
+    metric: str
+    higher_is_better: bool
+
+    @property
+    def failed(self) -> list[Record]:
+        """The records of the cells that failed, or that are not done."""
+        return [record for record in self.records if record.error is not None]
+
+    def scores(
+        self, task: str | None = None, budget: int | None = None, metric: str | None = None
+    ) -> dict[str, list[float]]:
+        """Return one value for each seed, by method, for :func:`adapt.report.compare`: paired, in the order of `seeds`.
+
+        A seed that failed with one method is left out for all methods, and a method that failed with every seed is left
+        out. A warning tells both.
+
+        Args:
+            task, budget: may be left out where the grid has one.
+            metric: a score by name, or a further value of the score of the experiment, such as ``"macro F1"``. None is
+                the score of the experiment.
+
+        Raises:
+            ValueError: an unknown task, budget or metric; several tasks or budgets and no choice.
+        """
+        cells = self.cells(task, budget)
+        return {method: [_value(record, metric) for record in records.values()] for method, records in cells.items()}
+
+    def cells(self, task: str | None = None, budget: int | None = None) -> dict[str, dict[int, Record]]:
+        """Return the records by method and seed that :meth:`scores` reads, paired; the arguments are the same."""
+        task, budget = _one("task", task, self.tasks), _one("budget", budget, self.budgets)
+        good: dict[str, dict[int, Record]] = {method: {} for method in self.methods}
+        for record in self.records:
+            if (record.task, record.budget) == (task, budget) and record.error is None:
+                good[record.method][record.seed] = record
+        lost = [method for method, records in good.items() if not records]
+        kept = {method: records for method, records in good.items() if records}
+        seeds = [seed for seed in self.seeds if all(seed in records for records in kept.values())]
+        without = [str(seed) for seed in self.seeds if seed not in seeds]
+        if kept and (lost or without):
+            told = [f"the methods {', '.join(lost)}"] * bool(lost) + [f"the seeds {', '.join(without)}"] * bool(without)
+            warnings.warn(f"{' and '.join(told)} failed and are left out: see `failed`.", stacklevel=3)
+        return {method: {seed: records[seed] for seed in seeds} for method, records in kept.items()}
+
+    def choose(self, task: str | None = None, budget: int | None = None, **options: Any) -> Choice:
+        """Return the choice of :func:`adapt.select.choose` among the methods, without target labels.
+
+        The candidates are the methods with kept source and target rows, without the methods in `oracle`; the baseline
+        is the model without adaptation. Methods without kept rows are named in ``out`` of the choice.
+
+        Args:
+            task, budget: as in :meth:`scores`.
+            options: of :func:`adapt.select.choose`.
+
+        Raises:
+            ValueError: a baseline without kept rows, no other method with kept rows.
+        """
+        return _choosing.choose(self.cells(task, budget), self.baseline, self.oracle, options)
+
+    def regret(self, choice: Choice, task: str | None = None, budget: int | None = None) -> "_choosing.Regret":
+        """Return what a choice of :meth:`choose` costs on the test rows, against the method that is best there."""
+        scores = self.scores(task, budget)
+        return _choosing.regret(choice, scores, self.baseline, self.oracle, self.higher_is_better)
+
+    def __repr__(self) -> str:
+        axes = f"{len(self.methods)} methods, {len(self.tasks)} tasks, {len(self.seeds)} seeds"
+        return f"Experiment({str(self.folder)!r}: {axes}, {len(self.records)} cells, {len(self.failed)} failed)"
+
+
+def experiment(
+    folder: str | Path,
+    methods: Mapping[str, Callable[[Cell], Any]],
+    seeds: int | Sequence[int] = 5,
+    baseline: str | None = None,
+    *,
+    data: Data | Mapping[str, Data] | None = None,
+    budgets: Sequence[int] | None = None,
+    settings: Any = None,
+    oracle: Sequence[str] = (),
+    higher_is_better: bool = True,
+    quick: bool = False,
+    wait: bool = True,
+    progress: bool = True,
+) -> Experiment:
+    """Run every method with the same seeds, tasks and budgets, and return the records.
+
+    Each cell of the grid is one call of one function with one :class:`Cell`. A cell that is done is never run again:
+    the same call goes on where a killed call ended, and a trainer with ``log=cell.folder`` goes on with its steps.
+    Several processes may make the same call in the same folder at the same time, and share the cells. Before each cell
+    the global generators are seeded with the seed of the cell, so all methods of one seed start from the same initial
+    weights; afterwards the global random states are the states of before.
+
+    A cell that raises is a record with the error and a file with the traceback; the next call runs the cell again. A
+    later call in the same folder may add methods, seeds, tasks and budgets.
+
+    Args:
+        folder: of the experiment. Each cell has a folder of its own inside.
+        methods: by name, a function from a cell to a number, a :class:`adapt.heads.Score`, a mapping of both by name
+            (the first is the score of the experiment), a :class:`adapt.Model`, ``(trainer, head)``, or an
+            :class:`Outcome`. A model is evaluated on the test rows of the task.
+        seeds: how many, or which.
+        baseline: the method that the others are compared with; the first method where left out.
+        data: the rows of the task, or of several tasks by name. A folder goes on with the same data alone: number of
+            rows, labels in memory, and a few rows are compared.
+        budgets: numbers of labelled rows, for curves over the number of labels. The function reads ``cell.budget``.
+        settings: a mapping or a dataclass of plain values. A folder goes on with the same settings alone.
+        oracle: methods that see target labels: upper bounds, and no candidates of a choice.
+        higher_is_better: of scores that are plain numbers. A score knows the direction.
+        quick: whether the run only tries whether everything works; its numbers mean nothing.
+        wait: for cells that other processes hold, and take a cell over when its process dies. ``False`` returns
+            without these cells.
+        progress: show a bar.
+
+    Raises:
+        ValueError, TypeError: arguments that do not fit together, before anything is written; a folder with other
+            settings, other data, or a quick run beside a run that is none.
+        KeyboardInterrupt, SystemExit: the folder goes on with the next call.
+
+    >>> import tempfile
+    >>> methods = {"plain": lambda cell: 0.5 + cell.seed / 100, "better": lambda cell: 0.6 + cell.seed / 100}
+    >>> result = experiment(tempfile.mkdtemp(), methods, seeds=2, progress=False)
+    >>> result.scores()
+    {'plain': [0.5, 0.51], 'better': [0.6, 0.61]}
+    """
+    check(TRUTH, higher_is_better=higher_is_better, quick=quick, wait=wait, progress=progress)
+    if runtime.world_size() > 1:
+        raise ValueError(f"an experiment runs in plain processes, got {runtime.world_size()} ranks: no torchrun.")
+    grid = Grid(
+        Path(folder), door.methods_of(methods), door.tasks_of(data), door.budgets_of(budgets), door.seeds_of(seeds),
+        door.settings_of(settings), higher_is_better, quick,
+    )  # fmt: skip
+    baseline = next(iter(grid.methods)) if baseline is None else baseline
+    door.check_known("baseline", [baseline], grid.methods)
+    door.check_known("oracle", oracle, grid.methods)
+    grid.open()
+    with _shown(grid, progress) as show:
+        grid.work(wait=wait, show=show)
+    return _result(grid, baseline, list(oracle))
+
+
+def _result(grid: Grid, baseline: str, oracle: list[str]) -> Experiment:
+    records = [grid.record(place) for place in grid.places]
+    score = next((record.score for record in records if record.score is not None), None)
+    metric = next((next(iter(record.scores)) for record in records if record.scores), "score")
+    return Experiment(
+        records, list(grid.methods), list(grid.tasks), list(grid.budgets), list(grid.seeds), baseline, oracle,
+        dict(grid.tasks), grid.settings, grid.quick, grid.folder,
+        metric, grid.higher_is_better if score is None else score.higher_is_better,
+    )  # fmt: skip
+
+
+@contextmanager
+def _shown(grid: Grid, progress: bool) -> Any:
+    """Show a bar over the cells."""
+    from tqdm import tqdm
+
+    with tqdm(total=len(grid.places), unit="cell", desc=grid.folder.name, disable=not progress) as bar:
+
+        def show(done: int, place: Place | None) -> None:
+            bar.n = done
+            bar.set_postfix_str("" if place is None else str(place))
+
+        yield show
+        bar.n = sum(grid.is_done(grid.of(place)) for place in grid.places)
+        bar.set_postfix_str("")
+
+
+def _one(option: str, value: Any, known: Sequence[Any]) -> Any:
+    if value is None and len(known) == 1:
+        return known[0]
+    if value not in known:
+        raise ValueError(f"`{option}` must be one of {', '.join(map(repr, known))}, got {value!r}.")
+    return value
+
+
+def _value(record: Record, metric: str | None) -> float:
+    score = record.scores.get(metric or "", record.score)
+    return math.nan if score is None else score.named(None if metric in record.scores else metric)[0]

@@ -169,6 +169,7 @@ def rows(options):
 
 
 ROWS = TensorDataset(torch.randn(12, 6, generator=seeded()), torch.arange(12) % 3)
+ROWS = torch.randn(12, 6, generator=seeded())
 SAMPLE = ranking.Sample(X.repeat(4, 1) + 0.1 * torch.randn(24, 4, generator=seeded()), LABELS.repeat(4))
 SIX = engine.Predictions(LOGITS, X, LABELS)
 NO_LABELS = SIX._replace(labels=None)
@@ -286,6 +287,8 @@ PLAIN = {
     "report.experiment": lambda **o: report.experiment(
         tempfile.mkdtemp(), {"a": lambda cell: 1.0}, progress=False, **{"seeds": 1} | o
     ),
+    "report.discrepancy": lambda **o: report.discrepancy(ROWS, ROWS, **{"permutations": 2} | o),
+    "report.layers": lambda **o: report.layers(network(), ROWS, ROWS, **{"permutations": 2} | o),
     "select.Candidate": lambda **o: select.Candidate("m", SIX, NO_LABELS, **o),
     "select.choose": lambda **o: select.choose(
         [select.Candidate("m", SIX, NO_LABELS)], select.Candidate("s", SIX, NO_LABELS), **o

@@ -35,6 +35,7 @@ RANGES = {  # values that the range refuses, and a value that it allows
     "from 0": ([*NO_NUMBER, 0.5, -1], 1),
     "count": ([*NO_NUMBER, 1.5, -1, 0], 1),
     "at least 2": ([*NO_NUMBER, 1.5, -1, 0, 1], 2),
+    "ten": ([*NO_NUMBER, 10.5, -1, 0, 9], 10),
     "one or two": ([*NO_NUMBER, 1.5, 0, 3], 1),
     "three": ([*NO_NUMBER, 1.5, -1, 0, 1], 3),
     "depth": ([*NO_NUMBER, 20.5, 8.0, 21, 2, -4], 8),
@@ -48,7 +49,8 @@ OPTIONS = {
               "keep", "epochs", "planned", "batch_size", "views", "most", "length", "stride", "hidden", "rows",
               "randomized", "depth", "rank", "channels", "width", "encoder", "outputs", "labels", "batches",
               "projection", "teacher_dim", "window", "components", "k", "block", "per_class", "repeats", "starts",
-              "shots", "queries", "prefetch_factor", "tasks", "patience", "limit", "seeds", "budgets"],
+              "shots", "queries", "prefetch_factor", "tasks", "patience", "limit", "seeds", "budgets",
+              "permutations"],
     "positive": ["temperature", "student_temperature", "teacher_temperature", "assignment_temperature", "bandwidth",
                  "scales", "blur", "reach", "margin", "radius", "step", "alpha", "penalty", "scale", "xi",
                  "minimum_variance", "clip", "rate", "floor", "bound", "smoothing", "epsilon", "gamma", "step_size",
@@ -106,6 +108,8 @@ OWN = {
     "adapt.multitask.rows_with_label.label": "from 0",
     "adapt.multitask.rows_with_label.missing": "whole",
     "adapt.ranking.parc.rows": "at least 2",
+    "adapt.report.discrepancy.rows": "ten",
+    "adapt.report.layers.rows": "ten",
     "adapt.ranking.n_leep.variance": "above 0",
     "adapt.ranking.gbc.components": "count",
     "adapt.select.weighted_vote.shares": "at least 0",
@@ -122,8 +126,9 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.multitask.FromGramian",
     "adapt.heads.wrap.count", "adapt.Stream.sampling", "adapt.inductive.interpolated_fine_tuning.learn",
     "adapt.engine.callbacks.Logged", "adapt.engine.callbacks.EarlyStopping.follow", "adapt.engine.callbacks.KeepBest",
-    "adapt.report.Flops", "adapt.report.Parameters", "adapt.report.Spent",
     "adapt.report.curves", "adapt.report.feature_map", "adapt.report.regret_dots", "adapt.report.score_dots",  # draw
+    "adapt.report.Discrepancy", "adapt.report.Flops", "adapt.report.LabelShift", "adapt.report.Parameters",
+    "adapt.report.Spent",
 }  # fmt: skip
 RIGHT = {"adapt.domain.adabn.batch_size": 4, "adapt.ranking.parc.rows": 10, "adapt.ranking.rank.halves": 2}
 RANGE_OF = {name: kind for kind, names in OPTIONS.items() for name in names}

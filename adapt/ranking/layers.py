@@ -76,6 +76,15 @@ def features(
         TypeError: as :func:`rank`.
         ValueError: as :func:`rank`.
     """
+    found = layer_features(encoder, inputs, pool=pool, batch_size=batch_size)
+    costs = layer_costs(encoder, inputs[:batch_size].to(device_of(encoder, inputs)))
+    return {name: Pretrained(rows, cost=costs[name]) for name, rows in found.items()}
+
+
+def layer_features(
+    encoder: Encoder, inputs: Tensor, *, pool: Callable[[Any], Tensor] | None = None, batch_size: int = 256
+) -> dict[str, Tensor]:
+    """Return the pooled output of each of the encoder's layers, as :func:`features` without the costs."""
     expect(encoder, protocols.Encoder, "`encoder`", "wrap the module with `encoders.wrap(module, dim, layers=[...])`")
     check(COUNT, batch_size=batch_size)
     if not encoder.layers:
@@ -85,7 +94,7 @@ def features(
     def copied(name: str, output: Any) -> Tensor:  # at once: a ReLU behind the layer may write over the output
         return pool(output).to("cpu", torch.float32, copy=True)
 
-    device = next((p.device for p in encoder.parameters()), inputs.device)
+    device = device_of(encoder, inputs)
     found: dict[str, list[Tensor]] = {name: [] for name in encoder.layers}
     with evaluating(encoder):
         for batch in inputs.split(batch_size):
@@ -98,8 +107,12 @@ def features(
             raise ValueError(
                 f"the forward pass does not reach `{', '.join(missed)}`: leave this name out of the encoder's layers."
             )
-        costs = layer_costs(encoder, inputs[:batch_size].to(device))
-    return {name: Pretrained(torch.cat(batches), cost=costs[name]) for name, batches in found.items()}
+    return {name: torch.cat(batches) for name, batches in found.items()}
+
+
+def device_of(encoder: nn.Module, inputs: Tensor) -> torch.device:
+    """Return the device of the parameters, or of the inputs where there are no parameters."""
+    return next((p.device for p in encoder.parameters()), inputs.device)
 
 
 def layer_costs(encoder: Encoder, inputs: Tensor, *, repeats: int = 5) -> dict[str, Cost]:

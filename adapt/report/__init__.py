@@ -3,7 +3,9 @@
 from adapt.engine.flops import Flops, Parameters, flops, parameters
 from adapt.report._cost import Spent, cost
 from adapt.report._delta_m import delta_m
+from adapt.report._discrepancy import Discrepancy, discrepancy, layers
 from adapt.report._experiment import Experiment, experiment
+from adapt.report._label_shift import LabelShift
 from adapt.report._provenance import provenance
 from adapt.report.figures import accuracy_bars, confusion, curves, feature_map, regret_dots, save, score_dots
 from adapt.report.interval import Interval
@@ -14,9 +16,11 @@ __all__ = [
     "Cell",
     "Comparison",
     "Data",
-    "Flops",
+    "Discrepancy",
     "Experiment",
+    "Flops",
     "Interval",
+    "LabelShift",
     "Outcome",
     "Parameters",
     "Record",
@@ -29,9 +33,11 @@ __all__ = [
     "cost",
     "curves",
     "delta_m",
+    "discrepancy",
     "experiment",
     "feature_map",
     "flops",
+    "layers",
     "mean_interval",
     "parameters",
     "provenance",

@@ -1,6 +1,7 @@
 """End small runs in every way, let them go on, and compare with the run that was never ended, bit for bit.
 
     python -m tests.survive                                  200 kills, 100 Ctrl-C, all writes: about half an hour
+    python -m tests.survive --each-write                     each call that writes, in turn, and nothing else
     python -m tests.survive --kills 7 --interrupts 7 --writes 6 --damages 12 --limits 6      a sample, as in the tests
 
 - kills: SIGKILL at a random moment, to the training process or to its workers too; one run in three is killed twice.
@@ -313,6 +314,7 @@ class Sweep:
         self.writes: dict[str, int] = {}
         self.wrong: list[str] = []
         for name in names:
+            RUNS[name](self.fresh() / "run").fit(STEPS)  # imports happen here, once, and not in every fork
             folder = self.fresh() / "run"
             start = time.monotonic()
             code = ended(forked(stops_at_write(name, folder, 10**9, os._exit), self.root / "log"))
@@ -392,8 +394,16 @@ class Sweep:
         return "not heard" if not heard else "refused until resume" if "True" in heard else "went on"
 
     def write(self, name: str, folder: Path) -> str:
-        at = self.chance.randrange(1, self.writes[name] + 1)
-        dies = self.chance.random() < 0.5
+        return self.write_at(name, folder, self.chance.randrange(1, self.writes[name] + 1), self.chance.random() < 0.5)
+
+    def each_write(self) -> None:
+        """Try all calls that write, one after the other."""
+        for name in self.names:
+            turns = iter([(at, dies) for at in range(1, self.writes[name] + 1) for dies in (True, False)])
+            case = lambda _, folder, name=name, turns=turns: self.write_at(name, folder, *next(turns))  # noqa: E731
+            self.cases(f"each write of {name}", 2 * self.writes[name], case)
+
+    def write_at(self, name: str, folder: Path, at: int, dies: bool) -> str:
         act = (lambda _: os._exit(0)) if dies else full
         code = ended(forked(stops_at_write(name, folder, at, act), self.root / "log"))
         if not dies and (left := left_behind(folder)):
@@ -422,17 +432,21 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help=f"configurations: {', '.join(RUNS)}")
     for kind, count in (("kills", 200), ("interrupts", 100), ("writes", 400), ("limits", 100), ("damages", 100)):
         parser.add_argument(f"--{kind}", type=int, default=count)
+    parser.add_argument("--each-write", action="store_true", help="only this: all calls that write, in turn")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         sweep = Sweep(Path(folder), asked.seed, asked.names or list(RUNS))
         print(f"one run: {', '.join(f'{n} {s:.2f} s, {sweep.writes[n]} writes' for n, s in sweep.seconds.items())}")
-        sweep.cases("kills", asked.kills, sweep.kill)
-        sweep.cases("interrupts", asked.interrupts, sweep.interrupt)
-        sweep.cases("writes", asked.writes, sweep.write)
-        sweep.cases("limits", asked.limits, sweep.limit)
-        sweep.cases("damages", asked.damages, sweep.tear)
+        if asked.each_write:
+            sweep.each_write()
+        else:
+            sweep.cases("kills", asked.kills, sweep.kill)
+            sweep.cases("interrupts", asked.interrupts, sweep.interrupt)
+            sweep.cases("writes", asked.writes, sweep.write)
+            sweep.cases("limits", asked.limits, sweep.limit)
+            sweep.cases("damages", asked.damages, sweep.tear)
     print(f"{len(sweep.wrong)} wrong")
     return bool(sweep.wrong)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from adapt.bridges._optional import optional
 from adapt.engine import Step, Term, gather, world_size
+from adapt.engine.description import in_any_process
 from adapt.engine.schedule import Schedule
 from adapt.streams import Stream
 
@@ -102,6 +103,11 @@ class Hook(nn.Module):
         self.layers = nn.ModuleList(part for part in parts if isinstance(part, nn.Module))
         inner = [value for part in parts if not isinstance(part, nn.Module) for value in vars(part).values()]
         self.functions = [value for value in inner if isfunction(value) or isinstance(value, partial)]
+
+    @property
+    def made_by(self) -> str:
+        """The hook in words; pytorch-adapt makes lists of sets."""
+        return f"Hook({in_any_process(repr(self.hook))})"
 
     def check(self, streams: Mapping[str, Stream]) -> None:
         for stream in (self.streams[d] for d in self.labelled if d in self.streams):

@@ -1,7 +1,6 @@
 """The configuration of a run by values, for the comparison with a resumed run and between ranks."""
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from adapt.engine import rows, runtime
+from adapt.engine.description import in_any_process
 from adapt.streams import Stream
 
 if TYPE_CHECKING:
@@ -82,14 +82,12 @@ def _captured(function: Any) -> dict[str, Any]:
 
 
 def _text(module: nn.Module) -> str:
-    """Return the class and the options of a module, the same text in every process: without addresses, sets sorted.
+    """Return the class and the options of a module, the same text in every process.
 
     BatchNorm over all ranks counts as BatchNorm.
     """
     kind = "BatchNorm" if isinstance(module, _BatchNorm) else type(module).__name__
-    options = re.sub(r" at 0x[0-9a-f]+", "", module.extra_repr())
-    options = re.sub(r"\{([^{}]*)\}", lambda found: f"{{{', '.join(sorted(found[1].split(', ')))}}}", options)
-    return f"{kind}({options})"
+    return f"{kind}({in_any_process(module.extra_repr())})"
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], say: Callable[[Any, Any], str]) -> Iterator[str]:

@@ -3,6 +3,7 @@ run.
 """
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
@@ -79,6 +80,23 @@ def describe(value: Any) -> str:
         return name
     # the repr that python gives to any object shows an address, which no second run has
     return type(value).__qualname__ if type(value).__repr__ is object.__repr__ else repr(value)
+
+
+def in_any_process(text: str) -> str:
+    """Return a text without addresses, and with sets and lists of names sorted.
+
+    The order of a set, and of a list that was made of a set, differs from process to process.
+
+    >>> in_any_process("of={'b', 'a'}, to=['d', 'c'], by=f at 0x7f")
+    "of={'a', 'b'}, to=['c', 'd'], by=f"
+    """
+    text = re.sub(r" at 0x[0-9a-f]+", "", text)
+    return re.sub(r"(\{)([^{}]*)(\})|(\[)('[^][]*')(\])", _sorted, text)
+
+
+def _sorted(found: re.Match[str]) -> str:
+    first, inside, last = (part for part in found.groups() if part is not None)
+    return first + ", ".join(sorted(inside.split(", "))) + last
 
 
 def _listed(values: Iterable[Any], named: Mapping[str, Any]) -> str:

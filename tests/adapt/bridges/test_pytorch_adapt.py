@@ -14,7 +14,7 @@ import adapt
 import losses
 from adapt import Phase, Stream, Term, Trainer, heads
 from adapt.bridges import pytorch_adapt as bridge
-from adapt.engine import runtime
+from adapt.engine import configuration, runtime
 from adapt.randomness import keyed_seed
 from tests.adapt.domain.test_methods import step
 from tests.adapt.engine.tiny import DIM, cloud, network, streams
@@ -340,6 +340,22 @@ def test_two_ranks_equal_one():
             torch.testing.assert_close(first[name][k], value, rtol=1e-9, atol=1e-12)
             assert torch.equal(first[name][k], second[name][k])
         assert any(not torch.equal(start[k], v) for k, v in whole.network.state_dict().items())
+
+
+def test_another_process_gives_the_same_configuration():
+    """pytorch-adapt makes lists of sets: the order of the names differs from process to process."""
+
+    def of(turned):
+        models = made()
+        term = bridge.hook(hooks.DANNHook(NAMES), models)
+        lists = [p.apply_to for p in bridge._parts_of(term.loss.hook) if isinstance(getattr(p, "apply_to", None), list)]
+        assert any(len(names) > 1 for names in lists)
+        for names in lists:
+            names.sort(reverse=turned)
+        trainer = Trainer(models["G"], [term], streams(), optimizer=sgd, progress=False, device="cpu")
+        return trainer.settings, configuration.configuration(trainer)
+
+    assert of(True) == of(False)
 
 
 # ---- the other directions ----

@@ -336,7 +336,17 @@ def test_touches_no_random_state_and_no_input(case):
     assert all(torch.equal(x, copy) for x, copy in zip(inputs, copies, strict=True))
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if not c.compiles], ids=ids)
+FIRST = {case.name.split(" ")[0]: case for case in reversed(CASES)}
+
+
+def few(cases, kept):
+    """Mark the other cases `slow`."""
+    return [c if kept(c) else pytest.param(c, marks=pytest.mark.slow, id=c.name) for c in cases]
+
+
+@pytest.mark.parametrize(
+    "case", few([c for c in CASES if not c.compiles], lambda c: c is FIRST[c.name.split(" ")[0]]), ids=ids
+)
 def test_compiles_without_a_break(case):
     inputs = case.draw(seed=13)
     torch.compiler.reset()
@@ -351,7 +361,7 @@ REPRESENTATIVE = ["nt_xent", "mmd", "mmd biased", "joint_mmd", "triplet", "entro
 
 
 @pytest.mark.parametrize("dynamic", [None, True])
-@pytest.mark.parametrize("case", [BY_NAME[name] for name in REPRESENTATIVE], ids=ids)
+@pytest.mark.parametrize("case", few([c for c in CASES if not c.compiles], lambda c: c.name in REPRESENTATIVE), ids=ids)
 def test_two_graphs_for_twelve_batch_sizes(case, dynamic):
     """Section 5 of the cases: of nt_xent and mmd the ninth size was an error."""
     graphs = []
@@ -373,7 +383,6 @@ class Exported(torch.nn.Module):
         return self.loss(*inputs)
 
 
-FIRST = {case.name.split(" ")[0]: case for case in reversed(CASES)}
 TO_EXPORT = [
     c
     for c in CASES
@@ -381,7 +390,7 @@ TO_EXPORT = [
 ]
 
 
-@pytest.mark.parametrize("case", [c for c in TO_EXPORT if not c.exports and not c.compiles], ids=ids)
+@pytest.mark.parametrize("case", few(TO_EXPORT, lambda c: c.name in REPRESENTATIVE), ids=ids)
 def test_exports_for_any_number_of_rows(case):
     """Section 5 of the cases: `len` and `math.log` of a number of rows hold the number."""
     rows = tuple({0: torch.export.Dim.DYNAMIC} if i.rows else None for i in case.inputs)

@@ -289,6 +289,10 @@ PLAIN = {
     ),
     "report.discrepancy": lambda **o: report.discrepancy(ROWS, ROWS, **{"permutations": 2} | o),
     "report.layers": lambda **o: report.layers(network(), ROWS, ROWS, **{"permutations": 2} | o),
+    "report.benefit": partial(report.benefit, [[1, 2], [1, 3]], [[0, 1], [0, 2]], [1, 2]),
+    "report.calibration": partial(report.calibration, [[0.9, 0.1]] * 4, [0, 0, 0, 1]),
+    "report.critical_difference": partial(report.critical_difference, {"a": [1, 2], "b": [2, 1]}),
+    "report.groups": partial(report.groups, [0] * 20, [0] * 20, [0, 1] * 10),
     "select.Candidate": lambda **o: select.Candidate("m", SIX, NO_LABELS, **o),
     "select.choose": lambda **o: select.choose(
         [select.Candidate("m", SIX, NO_LABELS)], select.Candidate("s", SIX, NO_LABELS), **o

@@ -113,6 +113,9 @@ OWN = {
     "adapt.ranking.n_leep.variance": "above 0",
     "adapt.ranking.gbc.components": "count",
     "adapt.select.weighted_vote.shares": "at least 0",
+    "adapt.report.benefit.threshold": "number",
+    "adapt.report.calibration.bins": "count",
+    "adapt.report.critical_difference.level": "between",
     "adapt.select.Candidate.step": "from 0",
 }
 NO_OPTIONS = {  # results and data, which no caller chooses; readers of files have tests beside their files
@@ -129,6 +132,10 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.report.curves", "adapt.report.feature_map", "adapt.report.regret_dots", "adapt.report.score_dots",  # draw
     "adapt.report.Discrepancy", "adapt.report.Flops", "adapt.report.LabelShift", "adapt.report.Parameters",
     "adapt.report.Spent",
+    "adapt.report.Benefit", "adapt.report.Bin", "adapt.report.Calibration", "adapt.report.CriticalDifference",
+    "adapt.report.Group", "adapt.report.benefit.transfer", "adapt.report.benefit.scratch",
+    "adapt.report.benefit.budgets", "adapt.report.calibration.probabilities", "adapt.report.calibration.labels",
+    "adapt.report.critical_difference.scores",
 }  # fmt: skip
 RIGHT = {"adapt.domain.adabn.batch_size": 4, "adapt.ranking.parc.rows": 10, "adapt.ranking.rank.halves": 2}
 RANGE_OF = {name: kind for kind, names in OPTIONS.items() for name in names}

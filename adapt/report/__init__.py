@@ -1,10 +1,14 @@
-"""Paired comparisons of methods over seeds, figures, the mean improvement over tasks, cost and provenance."""
+"""Experiments that tell the truth: verdicts, benefit, harm, calibration, cost, provenance, and figures."""
 
 from adapt.engine.flops import Flops, Parameters, flops, parameters
+from adapt.report._benefit import Benefit, benefit
+from adapt.report._calibration import Bin, Calibration, calibration
 from adapt.report._cost import Spent, cost
+from adapt.report._critical_difference import CriticalDifference, critical_difference
 from adapt.report._delta_m import delta_m
 from adapt.report._discrepancy import Discrepancy, discrepancy, layers
 from adapt.report._experiment import Experiment, experiment
+from adapt.report._groups import Group, Groups, groups, per_class
 from adapt.report._label_shift import LabelShift
 from adapt.report._provenance import provenance
 from adapt.report.figures import accuracy_bars, confusion, curves, feature_map, regret_dots, save, score_dots
@@ -13,12 +17,18 @@ from adapt.report.paired import Comparison, as_dicts, compare, mean_interval, ta
 from adapt.report.records import Cell, Data, Outcome, Record, Rows
 
 __all__ = [
+    "Benefit",
+    "Bin",
+    "Calibration",
     "Cell",
     "Comparison",
+    "CriticalDifference",
     "Data",
     "Discrepancy",
     "Experiment",
     "Flops",
+    "Group",
+    "Groups",
     "Interval",
     "LabelShift",
     "Outcome",
@@ -28,18 +38,23 @@ __all__ = [
     "Spent",
     "accuracy_bars",
     "as_dicts",
+    "benefit",
+    "calibration",
     "compare",
     "confusion",
     "cost",
+    "critical_difference",
     "curves",
     "delta_m",
     "discrepancy",
     "experiment",
     "feature_map",
     "flops",
+    "groups",
     "layers",
     "mean_interval",
     "parameters",
+    "per_class",
     "provenance",
     "regret_dots",
     "save",

@@ -98,4 +98,4 @@ class View:
 
 def verdict(row: Comparison) -> str:
     """Return helped, harmed or undecided."""
-    return {True: "helped", False: "harmed", None: "undecided"}[row.better]
+    return row.verdict

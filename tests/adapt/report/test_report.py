@@ -22,8 +22,47 @@ def test_intervals_are_students_on_the_paired_differences():
 
 def test_the_table_says_what_helped_and_what_harmed():
     lines = report.table(report.compare(SCORES, "base"), "base").splitlines()[2:]
-    assert [line.split("|")[-2].strip() for line in lines] == ["baseline", "helps", "harms", "no evidence"]
+    assert [line.split("|")[-2].strip() for line in lines] == ["baseline", "helped", "harmed", "undecided"]
     assert "+10.7" in lines[1] and "55.0" in lines[0]
+
+
+def test_the_verdict_is_corrected_for_all_comparisons_of_the_call():
+    rng = np.random.default_rng(0)
+    tasks = {t: {m: rng.normal(0.6 + 0.01 * i, 0.02, 5).tolist() for i, m in enumerate("xyz")} for t in ("one", "two")}
+    rows = report.compare(tasks, "x")
+    assert [(r.task, r.method) for r in rows] == [(t, m) for t in tasks for m in "xyz"]
+    p = [stats.ttest_rel(tasks[t][m], tasks[t]["x"]).pvalue for t in tasks for m in "yz"]
+    tested = [r for r in rows if r.verdict != "baseline"]
+    assert [r.p for r in tested] == pytest.approx(p)
+    order = sorted(range(4), key=p.__getitem__)
+    expected = {i: min(1, max((4 - j) * p[order[j]] for j in range(k + 1))) for k, i in enumerate(order)}
+    assert [r.adjusted for r in tested] == pytest.approx([expected[i] for i in range(4)])
+    alone = report.compare({"a": [0.5, 0.6, 0.55], "b": [0.6, 0.72, 0.64]}, "a")[1]
+    many = {"a": [0.5, 0.6, 0.55], "b": [0.6, 0.72, 0.64]} | {f"{i}": [0.5, 0.6, 0.5] for i in range(9)}
+    among = report.compare(many, "a")[1]
+    assert alone.verdict == "helped" and among.verdict == "undecided" and among.p == alone.p
+    table = report.table(rows, "x").splitlines()
+    assert table[0].startswith("| task | method |") and table[2].startswith("| one | x | ")
+
+
+def power_of_two_sided_t(effect, n, level):
+    edge, shift = stats.t.ppf(1 - level / 2, n - 1), effect * np.sqrt(n)
+    return stats.nct.sf(edge, n - 1, shift) + stats.nct.cdf(-edge, n - 1, shift)
+
+
+def test_seeds_that_would_decide_and_the_difference_that_these_decide():
+    scores = {"base": [0.5, 0.6, 0.55, 0.52], "new": [0.51, 0.64, 0.56, 0.52], "other": [0.6, 0.7, 0.6, 0.7]}
+    row = report.compare(scores, "base")[1]
+    d = np.subtract(scores["new"], scores["base"])
+    effect, level = d.mean() / d.std(ddof=1), 0.05 / 2
+    enough = [power_of_two_sided_t(effect, n, level) >= 0.8 for n in (row.seeds_needed - 1, row.seeds_needed)]
+    assert row.verdict == "undecided" and enough == [False, True]
+    assert power_of_two_sided_t(row.detectable / d.std(ddof=1), 4, level) == pytest.approx(0.8, abs=1e-6)
+    assert f"undecided ({row.seeds_needed} seeds would decide)" in report.table([row], "base")
+    equal = report.compare({"base": [0.5, 0.6], "new": [0.5, 0.6]}, "base")[1]
+    assert (equal.p, equal.verdict, equal.seeds_needed, equal.detectable) == (1, "undecided", None, 0)
+    steady = report.compare({"base": [0.5, 0.5], "new": [0.75, 0.75]}, "base")[1]
+    assert steady.p == 0 and steady.verdict == "helped"
 
 
 def test_scores_are_compared_by_the_value_that_the_user_names():
@@ -34,7 +73,7 @@ def test_scores_are_compared_by_the_value_that_the_user_names():
     rows = report.compare(scores, "base")
     lines = report.table(rows, "base", metric="mean absolute error", percent=False).splitlines()
     assert "| mean absolute error | difference to base |" in lines[0] and "| 1.1 | -0.995 |" in lines[3]
-    assert rows[1].better and "helps" in lines[3] and report.compare(scores, "up")[0].better is False
+    assert "helped" in lines[3] and report.compare(scores, "up")[0].verdict == "harmed"
     assert report.compare(scores, "base", score="R2")[1].difference == pytest.approx(0.405)
     plain = report.compare({"base": [2.0, 2.2], "up": [1.0, 1.21]}, "base", higher_is_better=False)
     assert plain == rows
@@ -44,7 +83,7 @@ def test_scores_are_compared_by_the_value_that_the_user_names():
 
 def test_one_seed_has_no_interval():
     rows = report.compare({"a": [0.5], "b": [0.9]}, "a")
-    assert "one seed: none" in report.table(rows, "a") and "no evidence" in report.table(rows, "a")
+    assert "one seed: none" in report.table(rows, "a") and "undecided" in report.table(rows, "a")
     assert json.loads(json.dumps(report.as_dicts(rows)))[1]["low"] is None
 
 

@@ -1,0 +1,181 @@
+"""Groups: values against fairlearn, tests and intervals against slow references."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from adapt import report
+from adapt.report._extremes import apart, closer, largest_gap, lowest, variances
+
+
+def rows(n=600, seed=0, names=("a", "b", "c"), harmed="c"):
+    """Binary labels, predictions that are worse in one group, and predictions before."""
+    rng = np.random.default_rng(seed)
+    g, y = rng.choice(names, n), rng.integers(0, 2, n)
+    before = np.where(rng.random(n) < 0.8, y, 1 - y)
+    p = np.where(rng.random(n) < np.where(g == harmed, 0.6, 0.95), y, 1 - y)
+    return p, y, g, before
+
+
+def test_values_are_fairlearns():
+    metrics = pytest.importorskip("fairlearn.metrics", reason="fairlearn, the extra `report`, is not installed")
+    accuracy = pytest.importorskip("sklearn.metrics").accuracy_score
+    for seed in range(5):
+        p, y, g, _ = rows(seed=seed)
+        found = report.groups(p, y, g)
+        theirs = metrics.MetricFrame(metrics=accuracy, y_true=y, y_pred=p, sensitive_features=g)
+        assert {r.name: r.score.value for r in found.rows} == pytest.approx(theirs.by_group.to_dict(), abs=1e-12)
+        assert found.gap.value == pytest.approx(theirs.difference(), abs=1e-12)
+        assert found.worst_score.value == pytest.approx(theirs.group_min(), abs=1e-12)
+        odds = metrics.equalized_odds_difference(y, p, sensitive_features=g)
+        assert found.equalized_odds.value == pytest.approx(odds, abs=1e-12)
+        flipped = report.groups(p, y, g, positive=0).equalized_odds.value
+        expected = metrics.equalized_odds_difference(1 - y, 1 - p, sensitive_features=g)
+        assert flipped == pytest.approx(expected, abs=1e-12)
+
+
+def test_values_by_hand():
+    p, y, g, _ = rows()
+    rates = {True: [], False: []}
+    for name in "abc":
+        for truth in rates:
+            chosen = [p[i] for i in range(len(p)) if g[i] == name and (y[i] == 1) == truth]
+            rates[truth].append(sum(chosen) / len(chosen))
+    found = report.groups(p, y, g)
+    assert found.equalized_odds.value == pytest.approx(max(max(r) - min(r) for r in rates.values()))
+    assert found.worst == "c" and found.left_out == found.odds_left_out == []
+
+
+def test_the_change_of_a_group_is_mcnemars():
+    p, y, g, before = rows()
+    found = report.groups(p, y, g, before=before)
+    tests = {}
+    for row in found.rows:
+        pairs = [(p[i] == y[i], before[i] == y[i]) for i in range(len(p)) if g[i] == row.name]
+        n, up, down = len(pairs), pairs.count((True, False)), pairs.count((False, True))
+        m, k = up + down, min(up, down)
+        tests[row.name] = min(1.0, 2 * sum(math.comb(m, i) for i in range(k + 1)) / 2**m)
+        assert row.p == pytest.approx(tests[row.name]) and row.n == n
+        assert row.change.value == pytest.approx((up - down) / n)
+        assert row.before == pytest.approx(sum(then for _, then in pairs) / n)
+        added = [1] * (up + 1) + [-1] * (down + 1) + [0] * (n - m)
+        middle, half = np.mean(added), 1.959964 * np.std(added) / math.sqrt(n + 2)
+        assert row.change[1:] == pytest.approx((middle - half, middle + half))
+    order = sorted(tests, key=tests.get)
+    steps = [min(1, (3 - i) * tests[name]) for i, name in enumerate(order)]
+    adjusted = {name: max(steps[: i + 1]) for i, name in enumerate(order)}
+    assert {r.name: r.adjusted for r in found.rows} == pytest.approx(adjusted)
+    assert {r.name: r.verdict for r in found.rows} == {"a": "helped", "b": "helped", "c": "harmed"}
+
+
+def test_classes_are_groups_of_the_true_class():
+    p, y, _, before = rows()
+    found = report.per_class(p, y, before, names=["no", "yes"])
+    expected = report.groups(p, y, y, before=before).rows
+    assert [r.name for r in found] == ["no", "yes"]
+    assert [r.change for r in found] == [r.change for r in expected]
+    assert [r.score.value for r in found] == pytest.approx([(p[y == k] == k).mean() for k in (0, 1)])
+
+
+def test_small_groups_are_said_to_be_small():
+    p, y, g, before = rows()
+    g = np.where(np.arange(len(g)) < 6, "tiny", g)
+    p[:6] = 1 - y[:6]
+    found = report.groups(p, y, g, before=before)
+    tiny = next(r for r in found.rows if r.name == "tiny")
+    assert tiny.too_small and tiny.verdict == "too small" and found.left_out == found.odds_left_out == ["tiny"]
+    assert found.worst == "c" and found.rows[0].adjusted <= 3 * found.rows[0].p
+    alone = report.groups(p[:6], y[:6], g[:6])
+    assert alone.worst is None and alone.gap is None and alone.equalized_odds is None
+    one_sided = report.groups(p, np.where(g == "a", 0, y), g)
+    assert one_sided.odds_left_out == ["a", "tiny"] and one_sided.left_out == ["tiny"]
+
+
+def test_missing_labels_do_not_count():
+    p, y, g, before = rows()
+    hidden = np.where(np.arange(len(y)) < 400, y, -1)
+    assert report.groups(p, hidden, g, before=before) == report.groups(p[:400], y[:400], g[:400], before=before[:400])
+
+
+def test_more_than_two_classes_have_no_equalized_odds_without_a_positive_class():
+    p, y, g, _ = rows()
+    y = np.where(np.arange(len(y)) % 5 == 0, 2, y)
+    assert report.groups(p, y, g).equalized_odds is None
+    assert report.groups(p, y, g, positive=1).equalized_odds.value > 0
+
+
+def test_shares_move_no_further_than_they_must():
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        counts = rng.integers(20, 200, (2, 4))
+        hits = rng.binomial(counts, rng.uniform(0.3, 0.7, (2, 4)))
+        shares, variance = hits / counts, variances(hits, counts)
+        gap = np.ptp(shares, axis=1).max()
+        nearer = closer(shares, variance, gap / 2)
+        assert np.ptp(nearer, axis=1).max() == pytest.approx(gap / 2)
+        for row, v, found in zip(shares, variance, nearer, strict=True):
+            # every window of this width is tried
+            costs = [((row.clip(a, a + gap / 2) - row) ** 2 / v).sum() for a in np.linspace(0, 1, 5001)]
+            assert ((found - row) ** 2 / v).sum() == pytest.approx(min(costs), abs=1e-2)
+        further = apart(shares, variance, gap + 0.1)
+        assert np.ptp(further, axis=1).max() == pytest.approx(gap + 0.1)
+
+        def cost_of(pair, target=gap + 0.1, shares=shares, variance=variance):
+            r, i, j = pair
+
+            def cost(low):
+                wanted = shares[r].clip(low, low + target)
+                wanted[i], wanted[j] = low + target, low
+                return ((wanted - shares[r]) ** 2 / variance[r]).sum()
+
+            return optimize.minimize_scalar(cost, bounds=(0, 1 - target), method="bounded").fun
+
+        pairs = [(r, i, j) for r in range(2) for i in range(4) for j in range(4) if i != j]
+        found = ((further - shares) ** 2 / variance).sum()
+        assert found == pytest.approx(min(map(cost_of, pairs)), rel=0.05)
+
+
+def test_the_ends_of_the_interval_just_keep_the_data():
+    """At an end, shares with that gap show a gap as far away as the data in one of 40 simulations."""
+    hits, counts = np.array([[80, 60, 70], [20, 35, 30]]), np.array([[100, 100, 100], [90, 110, 100]])
+    found = largest_gap(hits, counts, 0)
+    rng, shares, variance = np.random.default_rng(3), hits / counts, variances(hits, counts)
+    for end, side, rates in (
+        (found.low, 1, closer(shares, variance, found.low)), (found.high, -1, apart(shares, variance, found.high)),
+    ):  # fmt: skip
+        drawn = np.array([[(rng.random((20_000, n)) < r).mean(1) for n, r in zip(*pair, strict=True)]
+                          for pair in zip(counts, rates, strict=True)])  # fmt: skip
+        gaps = (drawn.max(1) - drawn.min(1)).max(0)
+        beyond = side * (gaps - found.value)
+        assert (beyond > 1e-9).mean() + 0.5 * (abs(beyond) < 1e-9).mean() == pytest.approx(0.025, abs=0.008), end
+
+
+def test_the_lowest_share():
+    hits, counts = np.array([50, 80, 85]), np.array([100, 100, 100])
+    alone = stats.beta.ppf([0.025, 0.975], [50.5, 50.5], [50.5, 50.5])  # far from the others: a share like any other
+    assert lowest(hits, counts, 0)[1:] == pytest.approx(alone, abs=0.01)
+    tied = lowest(np.array([50, 50, 50, 50]), counts[[0, 0, 0, 0]], 0)
+    assert tied.high > 0.6 and tied.value == 0.5, "the lowest of four is too low by chance"
+
+
+def test_no_gap_is_not_refused_and_a_gap_is():
+    p, y, g, _ = rows()
+    assert report.groups(p, y, g).equalized_odds.low > 0.1 and report.groups(p, y, g).gap.low > 0.1
+    p, y, g, _ = rows(harmed=None)
+    fair = report.groups(p, y, g)
+    assert fair.equalized_odds.low == fair.gap.low == 0 and fair.equalized_odds.value > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (([1], [1, 0], ["a", "b"]), {}, "one entry for each row, got shapes"),
+        (([1], [-1], ["a"]), {}, "at least one label"),
+        (([1, 0], [1, 0], ["a", "b"]), {"positive": 7}, "`positive` must be one of the labels 0, 1, got 7"),
+    ],
+)
+def test_doors(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        report.groups(*arguments, **options)

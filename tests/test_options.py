@@ -131,11 +131,11 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.engine.callbacks.Logged", "adapt.engine.callbacks.EarlyStopping.follow", "adapt.engine.callbacks.KeepBest",
     "adapt.report.curves", "adapt.report.feature_map", "adapt.report.regret_dots", "adapt.report.score_dots",  # draw
     "adapt.report.Discrepancy", "adapt.report.Flops", "adapt.report.LabelShift", "adapt.report.Parameters",
-    "adapt.report.Spent",
     "adapt.report.Benefit", "adapt.report.Bin", "adapt.report.Calibration", "adapt.report.CriticalDifference",
     "adapt.report.Group", "adapt.report.benefit.transfer", "adapt.report.benefit.scratch",
     "adapt.report.benefit.budgets", "adapt.report.calibration.probabilities", "adapt.report.calibration.labels",
     "adapt.report.critical_difference.scores",
+    "adapt.report.Spent", "adapt.report.TrainedEnough", "adapt.report.adversary", "adapt.report.trained_enough",
 }  # fmt: skip
 RIGHT = {"adapt.domain.adabn.batch_size": 4, "adapt.ranking.parc.rows": 10, "adapt.ranking.rank.halves": 2}
 RANGE_OF = {name: kind for kind, names in OPTIONS.items() for name in names}

@@ -1,6 +1,7 @@
 """Experiments that tell the truth: verdicts, benefit, harm, calibration, cost, provenance, and figures."""
 
 from adapt.engine.flops import Flops, Parameters, flops, parameters
+from adapt.report._adversary import adversary
 from adapt.report._benefit import Benefit, benefit
 from adapt.report._calibration import Bin, Calibration, calibration
 from adapt.report._cost import Spent, cost
@@ -11,6 +12,7 @@ from adapt.report._experiment import Experiment, experiment
 from adapt.report._groups import Group, Groups, groups, per_class
 from adapt.report._label_shift import LabelShift
 from adapt.report._provenance import provenance
+from adapt.report._trained_enough import TrainedEnough, trained_enough
 from adapt.report.figures import accuracy_bars, confusion, curves, feature_map, regret_dots, save, score_dots
 from adapt.report.interval import Interval
 from adapt.report.paired import Comparison, as_dicts, compare, mean_interval, table
@@ -36,7 +38,9 @@ __all__ = [
     "Record",
     "Rows",
     "Spent",
+    "TrainedEnough",
     "accuracy_bars",
+    "adversary",
     "as_dicts",
     "benefit",
     "calibration",
@@ -60,4 +64,5 @@ __all__ = [
     "save",
     "score_dots",
     "table",
+    "trained_enough",
 ]

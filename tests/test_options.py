@@ -135,7 +135,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.report.Group", "adapt.report.benefit.transfer", "adapt.report.benefit.scratch",
     "adapt.report.benefit.budgets", "adapt.report.calibration.probabilities", "adapt.report.calibration.labels",
     "adapt.report.critical_difference.scores",
-    "adapt.report.Spent", "adapt.report.TrainedEnough", "adapt.report.adversary", "adapt.report.trained_enough",
+    "adapt.report.Spent", "adapt.report.adversary", "adapt.report.trained_enough",
 }  # fmt: skip
 RIGHT = {"adapt.domain.adabn.batch_size": 4, "adapt.ranking.parc.rows": 10, "adapt.ranking.rank.halves": 2}
 RANGE_OF = {name: kind for kind, names in OPTIONS.items() for name in names}

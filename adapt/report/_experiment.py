@@ -12,9 +12,10 @@ from adapt.engine import runtime
 from adapt.report import _choosing
 from adapt.report import _door as door
 from adapt.report._grid import Grid, Place
+from adapt.report._workers import share
 from adapt.report.records import Cell, Data, Record
 from adapt.select import Choice
-from losses.options import TRUTH, check
+from losses.options import FROM_0, TRUTH, check
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +127,7 @@ def experiment(
     oracle: Sequence[str] = (),
     higher_is_better: bool = True,
     quick: bool = False,
+    workers: int = 0,
     wait: bool = True,
     progress: bool = True,
 ) -> Experiment:
@@ -154,6 +156,9 @@ def experiment(
         oracle: methods that see target labels: upper bounds, and no candidates of a choice.
         higher_is_better: of scores that are plain numbers. A score knows the direction.
         quick: whether the run only tries whether everything works; its numbers mean nothing.
+        workers: processes that share the cells, with one thread of torch each unless ``OMP_NUM_THREADS`` says another
+            number; 0 runs the cells in this process. Functions and data are sent to the workers, lambdas too. A killed
+            worker is replaced; a cell that has killed five workers counts as failed.
         wait: for cells that other processes hold, and take a cell over when its process dies. ``False`` returns
             without these cells.
         progress: show a bar.
@@ -170,6 +175,7 @@ def experiment(
     {'plain': [0.5, 0.51], 'better': [0.6, 0.61]}
     """
     check(TRUTH, higher_is_better=higher_is_better, quick=quick, wait=wait, progress=progress)
+    check(FROM_0, workers=workers)
     if runtime.world_size() > 1:
         raise ValueError(f"an experiment runs in plain processes, got {runtime.world_size()} ranks: no torchrun.")
     grid = Grid(
@@ -181,7 +187,10 @@ def experiment(
     door.check_known("oracle", oracle, grid.methods)
     grid.open()
     with _shown(grid, progress) as show:
-        grid.work(wait=wait, show=show)
+        if workers:
+            share(grid, workers, wait=wait, show=show)
+        else:
+            grid.work(wait=wait, show=show)
     return _result(grid, baseline, list(oracle))
 
 
@@ -208,8 +217,6 @@ def _shown(grid: Grid, progress: bool) -> Any:
             bar.set_postfix_str("" if place is None else str(place))
 
         yield show
-        bar.n = sum(grid.is_done(grid.of(place)) for place in grid.places)
-        bar.set_postfix_str("")
 
 
 def _one(option: str, value: Any, known: Sequence[Any]) -> Any:

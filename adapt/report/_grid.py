@@ -126,7 +126,7 @@ class Grid:
 
     # ---- the cells ----
 
-    def work(self, *, wait: bool, show: Callable[[int, Place], Any] = lambda done, place: None) -> None:
+    def work(self, *, wait: bool, show: Callable[[int, Place | None], Any] = lambda done, place: None) -> None:
         """Do the cells, and come back to the cells that other processes hold.
 
         Args:
@@ -141,6 +141,7 @@ class Grid:
                 show(len(places) - len(left) + number - len(held), place)
                 if not self.do(place):
                     held.append(place)
+            show(len(places) - len(held), None)
             if not wait:
                 return
             if held:
@@ -200,9 +201,12 @@ class Grid:
             ValueError: the folder of the cell holds the record of another cell.
         """
         folder = self.of(place)
-        if not self.is_done(folder):
+        try:
+            found, stamp = _record_files.read(folder / "record")
+        except ValueError:
+            stamp = None
+        if stamp is None or stamp in self.failed:
             return Record(*place, error="the cell is not done: another process holds it. Call again, or `wait=True`.")
-        found = _record_files.read(folder / "record")
         if (found.method, found.task, found.seed, found.budget) != place:
             raise ValueError(f"`{folder}` must hold the record of {place}, got another: choose another folder.")
         return found

@@ -67,15 +67,15 @@ def write(folder: Path, record: Record, trace: str = "") -> None:
         store.seal(temporary, FORM, {"failed": record.error is not None, "stamp": uuid.uuid4().hex})
 
 
-def read(folder: Path) -> Record:
-    """Return the record of a cell.
+def read(folder: Path) -> tuple[Record, str]:
+    """Return the record of a cell, and its stamp.
 
     Raises:
         Torn, Foreign: (both ``ValueError``, of ``adapt.store``) a file is missing or was changed; a folder of something
             else.
     """
-    store.check(folder, FORM, [NUMBERS, ROWS])
+    stamp = store.check(folder, FORM, [NUMBERS, ROWS])["stamp"]
     plain = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
     plain["scores"] = {name: Score(**score) for name, score in plain["scores"].items()}
     plain["curves"] = {name: [(x, y) for x, y in points] for name, points in plain["curves"].items()}
-    return Record(**plain, rows=KeptRows(folder / ROWS))
+    return Record(**plain, rows=KeptRows(folder / ROWS)), stamp

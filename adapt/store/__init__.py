@@ -1,7 +1,7 @@
 """Files: written whole or not at all, sealed with hashes, held by one process, and read within limits of memory."""
 
 from adapt.store.allocations import LimitedTensors
-from adapt.store.claim import LOCK, claim
+from adapt.store.claim import LOCK, claim, holder
 from adapt.store.limits import Budget, TooLarge, arrays, open_zip, unpacked
 from adapt.store.sealed import (
     MANIFEST,
@@ -30,6 +30,7 @@ __all__ = [
     "check",
     "claim",
     "fingerprint",
+    "holder",
     "load_torch",
     "open_zip",
     "seal",

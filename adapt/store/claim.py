@@ -30,6 +30,14 @@ def claim(folder: str | Path) -> Iterator[str | None]:
             os.close(held)
 
 
+def holder(folder: str | Path) -> str:
+    """Return who holds a folder, or held the folder and was killed, in words; empty where nobody did."""
+    try:
+        return (Path(folder) / LOCK).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def _hold(folder: Path) -> int | str | None:
     """Return an open file with a lock on the folder; a text about the owner of the lock where a process has the lock.
 

@@ -165,6 +165,7 @@ def test_what_is_no_score_is_a_failed_cell(tmp_path, returned, told):
         ({"data": report.Data(test=TEST, groups={"sex": ["f"]})}, r"`groups\['sex'\]` of `data` .* rows, got 1"),
         ({"settings": {"a": torch.ones(2)}}, "`settings` must be a mapping or a dataclass of numbers"),
         ({"settings": 3}, "`settings` must be a mapping or a dataclass of numbers, texts and lists, got a int"),
+        ({"workers": -1}, "`workers` must be a whole number of at least 0"),
         ({"wait": 1}, "`wait` must be True or False"),
     ],
 )  # fmt: skip

@@ -169,7 +169,7 @@ def rows(options):
 
 
 ROWS = TensorDataset(torch.randn(12, 6, generator=seeded()), torch.arange(12) % 3)
-ROWS = torch.randn(12, 6, generator=seeded())
+FEATURES = torch.randn(12, 6, generator=seeded())
 SAMPLE = ranking.Sample(X.repeat(4, 1) + 0.1 * torch.randn(24, 4, generator=seeded()), LABELS.repeat(4))
 SIX = engine.Predictions(LOGITS, X, LABELS)
 NO_LABELS = SIX._replace(labels=None)
@@ -287,8 +287,8 @@ PLAIN = {
     "report.experiment": lambda **o: report.experiment(
         tempfile.mkdtemp(), {"a": lambda cell: 1.0}, progress=False, **{"seeds": 1} | o
     ),
-    "report.discrepancy": lambda **o: report.discrepancy(ROWS, ROWS, **{"permutations": 2} | o),
-    "report.layers": lambda **o: report.layers(network(), ROWS, ROWS, **{"permutations": 2} | o),
+    "report.discrepancy": lambda **o: report.discrepancy(FEATURES, FEATURES, **{"permutations": 2} | o),
+    "report.layers": lambda **o: report.layers(network(), FEATURES, FEATURES, **{"permutations": 2} | o),
     "report.benefit": partial(report.benefit, [[1, 2], [1, 3]], [[0, 1], [0, 2]], [1, 2]),
     "report.calibration": partial(report.calibration, [[0.9, 0.1]] * 4, [0, 0, 0, 1]),
     "report.critical_difference": partial(report.critical_difference, {"a": [1, 2], "b": [2, 1]}),

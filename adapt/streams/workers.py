@@ -1,5 +1,6 @@
 """Batches read by worker processes. A worker that dies, and a row that raises, are named."""
 
+import os
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
+from torch.multiprocessing import get_sharing_strategy
 from torch.utils.data import DataLoader, Dataset
 
 from adapt.streams.batch import Batch
@@ -59,7 +61,7 @@ def read_by_workers(
         num_workers=workers,
         collate_fn=collate,
         generator=torch.Generator(),  # else the loader draws a seed from the global generator
-        worker_init_fn=leave_signals_to_training,
+        worker_init_fn=begin,
         pin_memory=pin,
         prefetch_factor=prefetch_factor,
     )
@@ -116,10 +118,20 @@ def _handle(handler: Any) -> None:
         signal.signal(signal.SIGCHLD, handler)
 
 
-def leave_signals_to_training(_: int) -> None:
-    """Let a worker ignore Ctrl-C and the first SIGTERM, which a terminal sends to all processes of a run.
+def begin(_: int) -> None:
+    """Let a worker ignore Ctrl-C and the first SIGTERM, and try whether the worker can send a batch.
 
-    The training process ends the step, and then its workers. A second SIGTERM ends a worker.
+    A terminal sends both signals to all processes of a run. The training process ends the step, and then its workers. A
+    second SIGTERM ends a worker.
+
+    Torch sends batches in a thread, and an error there, such as a full disk, is lost: training would wait for ever. An
+    error here is raised in the training process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL) and None)
+    if sys.platform != "win32" and get_sharing_strategy() == "file_descriptor":
+        from multiprocessing.reduction import DupFd  # not on Windows
+
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.close(DupFd(nothing).detach())  # makes the folder and the socket that batches need
+        os.close(nothing)

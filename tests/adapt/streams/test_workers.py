@@ -1,7 +1,10 @@
 """Row 43: a worker process that dies and a row that raises are named, with the stream."""
 
+import errno
+import multiprocessing
 import os
 import signal
+import tempfile
 
 import pytest
 
@@ -62,3 +65,15 @@ def test_a_worker_that_dies_is_named_and_the_run_goes_on(act):
     assert not made.torn
     made.streams["target"] = Stream(Items(rows), 8, labels=False)
     assert (weights(made.fit(6)) == weights(trainer(["dann"])[0].fit(6))).all()
+
+
+def test_a_worker_that_cannot_send_a_batch_is_an_error_and_no_endless_wait(monkeypatch):
+    """Row 42: torch loses the error of a full disk in the thread of the worker that sends batches."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.delitem(multiprocessing.current_process()._config, "tempdir", raising=False)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)  # the forked worker asks for the folder of its socket
+    with pytest.raises(OSError, match="No space left on device"):
+        next(Stream(Items(cloud()), 12, workers=1).batches("photos", 0))

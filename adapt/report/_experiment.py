@@ -110,9 +110,55 @@ class Experiment:
         scores = self.scores(task, budget)
         return _choosing.regret(choice, scores, self.baseline, self.oracle, self.higher_is_better)
 
+    def page(self, path: str | Path | None = None) -> Path:
+        """Write one page that says what helped, what harmed and at what cost; return the path.
+
+        Args:
+            path: ``.html`` for one file without scripts that needs no network, ``.md`` for Markdown without pictures.
+                None: ``report.html`` in the folder of the experiment.
+
+        Raises:
+            ValueError: another ending.
+        """
+        return _pages().write_page(self, path)
+
+    def table(self) -> str:
+        """Return the main table of the page as Markdown."""
+        return _pages().table(self)
+
+    def figure(self, path: str | Path | None = None) -> Path:
+        """Write the scores with intervals, and the features before and after, as one PNG; return the path.
+
+        Args:
+            path: None is ``report.png`` in the folder of the experiment.
+
+        Raises:
+            ValueError: no seed of the baseline has a score.
+        """
+        return _pages().write_figure(self, path)
+
+    def json(self, path: str | Path | None = None) -> Path:
+        """Write all facts of the page as JSON; return the path. None is ``report.json`` in the folder."""
+        return _pages().write_json(self, path)
+
+    def tensorboard(self, folder: str | Path | None = None) -> Path:
+        """Write the page and the mean curve of each method for TensorBoard; return the folder.
+
+        Args:
+            folder: None is ``tensorboard`` in the folder of the experiment. A second call replaces the first.
+        """
+        return _pages().write_tensorboard(self, folder)
+
     def __repr__(self) -> str:
         axes = f"{len(self.methods)} methods, {len(self.tasks)} tasks, {len(self.seeds)} seeds"
         return f"Experiment({str(self.folder)!r}: {axes}, {len(self.records)} cells, {len(self.failed)} failed)"
+
+
+def _pages() -> Any:
+    """Return the module of the page, which imports matplotlib: importing adapt leaves matplotlib out."""
+    from adapt.report.page import _page
+
+    return _page
 
 
 def experiment(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy
 
 from adapt import store
+from adapt.report._calibration import Calibration
+from adapt.report._critical_difference import CriticalDifference
 from adapt.report.paired import mean_interval
 from losses.options import FROM_0, check
 
@@ -155,6 +157,49 @@ def confusion(axes: Any, labels: Any, predictions: Any, *, names: Sequence[str] 
     axes.set_title(shown_name(title, 40), fontsize=10)
 
 
+def reliability(axes: Any, calibrations: Mapping[str, Calibration]) -> None:
+    """Draw the accuracy over the confidence, with Wilson's interval for each bin, and the line of a right confidence.
+
+    Args:
+        calibrations: by method, from :func:`adapt.report.calibration`. A larger mark has more rows.
+    """
+    axes.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=":", zorder=0)
+    for number, (method, found) in enumerate(calibrations.items()):
+        shown = style(number)
+        x = [100 * b.confidence for b in found.bins]
+        low, value, high = (100 * numpy.array([getattr(b.accuracy, end) for b in found.bins])
+                            for end in ("low", "value", "high"))  # fmt: skip
+        axes.plot(x, value, label=shown_name(method), markersize=0, **shown)
+        axes.vlines(x, low, high, color=shown["color"], linewidth=1, alpha=0.5)
+        sizes = [12 + 90 * b.n / found.n for b in found.bins]
+        axes.scatter(x, value, s=sizes, marker=shown["marker"], color=shown["color"])
+    axes.set(xlim=(0, 102), ylim=(-2, 102), xlabel="confidence %", ylabel="accuracy %")
+    _plain(axes)
+    _legend(axes)
+
+
+def rank_diagram(axes: Any, found: CriticalDifference) -> None:
+    """Draw the mean rank of each method, and a bar over the methods that are not told apart (Demšar, 2006).
+
+    Args:
+        found: from :func:`adapt.report.critical_difference`.
+    """
+    ranks = list(found.ranks.items())
+    for row, (_, rank) in enumerate(ranks):
+        axes.plot([1, rank], [row, row], color="#d0d0d0", linewidth=1, zorder=0)
+        axes.plot(rank, row, "o", color=COLOURS[0], markersize=7)
+        axes.text(rank, row - 0.22, f"{rank:.2g}", fontsize=7, ha="center", va="bottom")
+    places = {method: row for row, (method, _) in enumerate(ranks)}
+    for clique in found.cliques:
+        at = numpy.mean([found.ranks[m] for m in clique])
+        axes.plot([at, at], [places[clique[0]], places[clique[-1]]], color=COLOURS[1], linewidth=3, alpha=0.6, zorder=1)
+    axes.set_yticks(range(len(ranks)), [shown_name(m, 24) for m, _ in ranks])
+    axes.set_ylim(len(ranks) - 0.5, -0.8)
+    axes.set_xlim(0.8, len(ranks) + 0.2)
+    axes.set_xlabel(f"mean rank over {found.tasks} targets (1 is best); critical difference {found.distance:.2f}")
+    _plain(axes)
+
+
 def regret_dots(
     axes: Any, targets: Mapping[str, Mapping[str, float]], *, label: str = "accuracy", percent: bool = True
 ) -> None:
@@ -225,5 +270,5 @@ def _legend(axes: Any) -> None:
     lines = [line for line in axes.get_lines() if not line.get_label().startswith("_child")]
     if len(lines) > 1:  # handles are given: matplotlib leaves names out that begin with an underscore
         names = [line.get_label() for line in lines]
-        axes.legend(lines, names, fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16),
+        axes.legend(lines, names, fontsize=8.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16),
                     ncols=1 if max(map(len, names)) > 20 else 2)  # fmt: skip

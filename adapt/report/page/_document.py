@@ -21,9 +21,9 @@ class Heading:
 
 @dataclass(frozen=True)
 class Items:
-    """A list of sentences."""
+    """A list of sentences. Of a pair, the first text is the subject and stands out."""
 
-    sentences: Sequence[str]
+    sentences: Sequence[str | tuple[str, str]]
 
 
 @dataclass(frozen=True)

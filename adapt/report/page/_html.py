@@ -35,21 +35,22 @@ nav a{text-decoration:none}
 nav li{margin:0;padding:.15rem 0}
 .scroll{overflow-x:auto;margin:.8rem 0;max-width:100%}
 .scroll:focus-visible{outline:2px solid #0072b2}
-table{border-collapse:collapse;font-size:.9rem;line-height:1.35}
-caption{text-align:left;color:#555;padding:0 0 .35rem;caption-side:top}
-th,td{padding:.32rem .7rem;border-bottom:1px solid #e2e2e2;text-align:right;vertical-align:top;
+table{border-collapse:separate;border-spacing:0;font-size:14px;line-height:20px}
+.caption{font-size:.9rem;color:#555;margin:1rem 0 .2rem;line-height:1.4}
+.caption+.scroll{margin-top:0}
+th,td{padding:5px 11px;border-bottom:1px solid #e2e2e2;text-align:right;vertical-align:top;
  overflow-wrap:normal;font-variant-numeric:tabular-nums}
 th{border-bottom:2px solid #888;font-weight:600;vertical-align:bottom;max-width:9.5rem}
 td{white-space:nowrap}
 .w{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:6.5rem;max-width:24rem}
-th:first-child,td:first-child{padding-left:.2rem;position:sticky;left:0;background:#fff;max-width:11rem;min-width:5.5rem}
+th:first-child,td:first-child{padding-left:3px;position:sticky;left:0;background:#fff;max-width:11rem;min-width:6.5rem}
 .helped{color:#00543f;font-weight:600}
 .harmed{color:#a33b00;font-weight:700}
 .undecided{color:#555}
 .pictures{display:flex;flex-wrap:wrap;gap:1.2rem;align-items:flex-start;margin:.8rem 0}
 figure{margin:0;max-width:100%}
 figure img{max-width:100%;height:auto;display:block}
-figcaption{font-size:.85rem;color:#555;max-width:32rem}
+figcaption{font-size:.85rem;color:#555;margin-top:.3rem}
 @media(min-width:1000px){
 .page{display:grid;grid-template-columns:11rem minmax(0,1fr);column-gap:2.5rem;padding:1.5rem 2rem}
 header,.first,.rest{grid-column:2}
@@ -106,14 +107,22 @@ def _block(block: Block) -> str:
         case Heading():
             return f"<h3>{text(block.text)}</h3>"
         case Items():
-            return f"<ul>{''.join(f'<li>{text(s)}</li>' for s in block.sentences)}</ul>"
+            return f"<ul>{''.join(f'<li>{_sentence(s)}</li>' for s in block.sentences)}</ul>"
         case Table():
             return _table(block)
         case Picture():
             caption = f"<figcaption>{text(block.caption)}</figcaption>" if block.caption else ""
-            return f'<figure><img alt="{text(block.alt)}" {source(block.figure)}>{caption}</figure>'
+            width = round(96 * block.figure.get_figwidth())
+            picture = f'<img alt="{text(block.alt)}" width="{width}" src="{source(block.figure)}">'
+            return f'<figure style="width:{width}px">{picture}{caption}</figure>'
         case _:
             return f"<p>{text(block)}</p>"
+
+
+def _sentence(sentence: str | tuple[str, str]) -> str:
+    if isinstance(sentence, str):
+        return text(sentence)
+    return f"<strong>{text(sentence[0])}</strong>{text(sentence[1])}"
 
 
 def _table(table: Table) -> str:
@@ -128,11 +137,11 @@ def _table(table: Table) -> str:
             found.append(f"<{tag}{kind}{scope}>{text(cell)}</{tag}>")
         return f"<tr>{''.join(found)}</tr>"
 
-    caption = f"<caption>{text(table.caption)}</caption>" if table.caption else ""
+    caption = f'<p class="caption">{text(table.caption)}</p>\n' if table.caption else ""
     body = "\n".join(row(cells, "td") for cells in table.rows)
     name = text(table.caption or f"table of {table.columns[0]}")
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table>{caption}\n'
+        f'{caption}<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table>\n'
         f"<thead>{row(table.columns, 'th')}</thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
@@ -150,9 +159,8 @@ def drawn(figure: Any, form: str) -> bytes:
 
 
 def source(figure: Any) -> str:
-    """Return the attributes ``src`` and ``width`` of a picture inside the file."""
+    """Return the address of a picture that is the picture."""
     form, drawing = "svg+xml", drawn(figure, "svg")
     if len(drawing) > LARGEST_DRAWING:
         form, drawing = "png", drawn(figure, "png")
-    inside = base64.b64encode(drawing).decode()
-    return f'width="{96 * figure.get_figwidth():.0f}" src="data:image/{form};base64,{inside}"'
+    return f"data:image/{form};base64,{base64.b64encode(drawing).decode()}"

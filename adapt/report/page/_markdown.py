@@ -29,7 +29,8 @@ def block(part: Block) -> str:
         case Heading():
             return f"### {text(part.text)}"
         case Items():
-            return "\n".join(f"- {text(sentence)}" for sentence in part.sentences)
+            pairs = [("", s) if isinstance(s, str) else (f"**{text(s[0])}**", s[1]) for s in part.sentences]
+            return "\n".join(f"- {subject}{text(rest)}" for subject, rest in pairs)
         case Table():
             return _table(part)
         case Picture():

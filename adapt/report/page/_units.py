@@ -66,11 +66,20 @@ def number(value: float | None, sign: str = "") -> str:
     return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"
 
 
+def chance(p: float) -> str:
+    """Return a p-value.
+
+    >>> chance(0.0123), chance(1e-9)
+    ('0.012', '<0.001')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def ratio(found: Interval) -> str:
     """Return a ratio with its interval; an end that the data do not show is left open.
 
     >>> ratio(Interval(2.0, 1.5, math.inf)), ratio(Interval(math.inf, 2.0, math.inf))
-    ('2.0 (1.5 and more)', 'more than 2.0')
+    ('2.0 (1.5 and more)', 'more than 2')
     """
     value, low, high = found
     if not math.isfinite(value):

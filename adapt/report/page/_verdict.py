@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy
 from matplotlib.figure import Figure
 
-from adapt.report.figures import score_dots
+from adapt.report._critical_difference import critical_difference
+from adapt.report.figures import rank_diagram, score_dots
 from adapt.report.page._document import Block, Heading, Items, Note, Picture, Section, Table
-from adapt.report.page._units import NONE, several
-from adapt.report.page._view import Target, View, verdict
+from adapt.report.page._units import NONE, chance, several
+from adapt.report.page._view import Target, View
 from adapt.report.paired import Comparison, as_dicts
 
 MOST_TARGETS = 6  # with a sentence and a picture for each; more targets stand in one table
+FEWEST_RANKED = 5  # targets of a critical-difference diagram; fewer ranks say nothing
 MOST_METHODS = 12  # of one verdict that a sentence names with numbers
+
+HOLM = "The verdict reads p of the paired t test, after Holm's correction over all rows without the oracles."
 
 
 def verdict_section(view: View) -> Section:
@@ -26,7 +31,7 @@ def verdict_section(view: View) -> Section:
         blocks += [_summary(view), _matrix(view)]
     if view.targets:
         blocks.append(main_table(view))
-        blocks += [_dots(view, target) for target in view.targets[:MOST_TARGETS]]
+        blocks += [_dots(view, target) for target in view.targets[:MOST_TARGETS]] + _ranks(view)
     facts = {
         "baseline": view.baseline,
         "oracle": view.oracle,
@@ -41,56 +46,60 @@ def main_table(view: View) -> Table:
     """Return the table of all methods on all targets."""
     units = view.units
     difference = f"difference to {view.baseline}{units.comma_points}"
-    columns = ["target", "method", units.heading, difference, "95 % interval", "seeds", "verdict"]
+    columns = ["target", "method", units.heading, difference, "95 % interval", "p (Holm)", "seeds", "verdict"]
     rows = [
         [target.name, *_row(view, method, {row.method: row for row in target.comparisons})]
         for target in view.targets
         for method in view.experiment.methods
     ]
     better = "higher" if units.higher_is_better else "lower"
-    return view.table(columns, rows, words=2, caption=f"Means over paired seeds; {better} is better.")
+    return view.table(columns, rows, words=2, caption=f"Means over paired seeds; {better} is better. {HOLM}")
 
 
 def _row(view: View, method: str, rows: Mapping[str, Comparison]) -> list[str]:
-    name = f"{method} (oracle)" if method in view.oracle else method
+    name = view.shown(method)
     if method not in rows:
-        return [name, NONE, NONE, NONE, "0", "failed"]
+        return [name, NONE, NONE, NONE, NONE, "0", "failed"]
     units, row = view.units, rows[method]
     if method == view.baseline:
-        return [name, units.value(row.mean), "", "", str(row.seeds), "baseline"]
+        return [name, units.value(row.mean), "", "", "", str(row.seeds), "baseline"]
     interval = units.interval(row.low, row.high)
-    return [name, units.value(row.mean), units.change(row.difference), interval, str(row.seeds), _word(view, row)]
+    p = NONE if row.seeds == 1 or method in view.oracle else chance(row.adjusted)
+    return [name, units.value(row.mean), units.change(row.difference), interval, p, str(row.seeds), _word(view, row)]
 
 
 def _sentences(view: View, target: Target) -> list[Block]:
     found = view.verdicts(target)
     if not any(found.values()):
         return ["There is no method beside the baseline: nothing can be compared."]
-    lines: list[Block] = [f"{_lead(found)}, against the baseline, {view.baseline}."]
+    lines: list[Block] = [_lead(view, found)]
     if target.seeds == 1:
-        lines.append("One seed has no interval: nothing can be decided. Five seeds are a start.")
-    details = [_detail(view, word, row) for word, rows in found.items() for row in rows[:MOST_METHODS]]
-    best = [row for row in target.comparisons if row.method in view.oracle]
-    if best:
-        bounds = several(f"{r.method} {view.units.value(r.mean)}" for r in best)
-        details.append(f"For comparison, with labels of the target ({view.units.heading}): {bounds}.")
-    return [*lines, Items(details)] if target.seeds > 1 else lines
+        return [*lines, "One seed has no interval: nothing can be decided. Five seeds are a start."]
+    details = [(row.method, _detail(view, row)) for rows in found.values() for row in rows[:MOST_METHODS]]
+    details += [(row.method, f" saw labels of the target, and is no method to choose: {view.units.value(row.mean)}"
+                             f"{' %' * view.units.percent}.")
+                for row in target.comparisons if row.method in view.oracle]  # fmt: skip
+    return [*lines, Items(details)]
 
 
-def _lead(found: dict[str, list[Comparison]]) -> str:
-    """Return helped, harmed and undecided methods in one sentence."""
-    names = {word: several((row.method for row in rows), MOST_METHODS) for word, rows in found.items()}
-    parts = [f"{names['helped']} helped" if names["helped"] else "No method helped"]
-    parts.append(f"{names['harmed']} harmed" if names["harmed"] else "no method harmed")
-    if found["undecided"]:
-        parts.append(f"{names['undecided']} {'is' if len(found['undecided']) == 1 else 'are'} undecided")
-    return "; ".join(parts)
+def _lead(view: View, found: dict[str, list[Comparison]]) -> str:
+    """Return helped, harmed and undecided methods in short sentences."""
+    names = {word: several((row.method for row in rows), MOST_METHODS) or "none" for word, rows in found.items()}
+    said = " ".join(f"{word.capitalize()}: {given}." for word, given in names.items())
+    return f"Against the baseline, {view.baseline}: {said[0].lower()}{said[1:]}"
 
 
-def _detail(view: View, word: str, row: Comparison) -> str:
+def _detail(view: View, row: Comparison) -> str:
+    """Return what follows the name of a method."""
     units = view.units
     change = f"{units.change(row.difference)}{units.points} (95 % interval {units.interval(row.low, row.high)})"
-    return f"{row.method} {'is undecided' if word == 'undecided' else word}: {change}."
+    if row.verdict != "undecided":
+        return f" {row.verdict}: {change}."
+    more = f" {row.seeds_needed:,} seeds would decide a difference of this size." if row.seeds_needed else ""
+    found = "" if row.detectable is None else (
+        f" {row.seeds} seeds find a difference of {units.value(row.detectable)}{units.points}."
+    )  # fmt: skip
+    return f" is undecided: {change}.{more}{found}"
 
 
 def _summary(view: View) -> str:
@@ -115,7 +124,7 @@ def _matrix(view: View) -> Table:
 
 
 def _dots(view: View, target: Target) -> Picture:
-    figure = Figure(figsize=(5.4, 1.1 + 0.3 * len(target.scores)), layout="constrained")
+    figure = Figure(figsize=(4.8, 1.1 + 0.3 * len(target.scores)), layout="constrained")
     score_dots(figure.subplots(), target.scores, baseline=view.baseline, oracle=view.oracle,
                label=view.units.metric, percent=view.units.percent)  # fmt: skip
     where = "" if view.one else f" on {target.name}"
@@ -126,6 +135,21 @@ def _dots(view: View, target: Target) -> Picture:
         f"Mean and 95 % interval{where}; a small dot is a seed; the dotted line is the baseline. The axis need not "
         "start at 0.",
     )
+
+
+def _ranks(view: View) -> list[Block]:
+    """Return the critical-difference diagram of the methods with a score on every target, where there are several."""
+    means = {m: [float(numpy.mean(t.scores[m])) for t in view.targets if t.scores[m]] for m in view.candidates}
+    whole = {m: values for m, values in means.items() if len(values) == len(view.targets)}
+    if len(view.targets) < FEWEST_RANKED or len(whole) < 3:
+        return []
+    found = critical_difference(whole, higher_is_better=view.units.higher_is_better)
+    figure = Figure(figsize=(4.8, 1.3 + 0.32 * len(whole)), layout="constrained")
+    rank_diagram(figure.subplots(), found)
+    order = several((f"{m} {rank:.2g}" for m, rank in found.ranks.items()), 40)
+    said = f"Friedman's test that all methods are alike: p = {chance(found.friedman_p)}."
+    caption = f"Mean ranks over the targets. A bar joins methods that are not told apart (Nemenyi). {said}"
+    return [Picture(figure, f"Mean ranks over {found.tasks} targets: {order}.", caption)]
 
 
 def _facts(view: View, target: Target) -> dict[str, Any]:
@@ -139,4 +163,4 @@ def _facts(view: View, target: Target) -> dict[str, Any]:
 
 
 def _word(view: View, row: Comparison) -> str:
-    return "baseline" if row.method == view.baseline else "oracle" if row.method in view.oracle else verdict(row)
+    return "baseline" if row.method == view.baseline else "oracle" if row.method in view.oracle else row.verdict

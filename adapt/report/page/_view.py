@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
+from adapt.report._experiment import Experiment
 from adapt.report.page._document import Table
 from adapt.report.page._units import Units, units_of
 from adapt.report.paired import Comparison, compare
@@ -30,7 +30,7 @@ class Target:
 class View:
     """What all sections share. Nothing is computed twice."""
 
-    def __init__(self, experiment: Any):
+    def __init__(self, experiment: Experiment):
         self.experiment = experiment
         self.baseline: str = experiment.baseline
         self.oracle: list[str] = [m for m in experiment.methods if m in experiment.oracle]
@@ -42,19 +42,34 @@ class View:
     @cached_property
     def targets(self) -> list[Target]:
         """Every task at every budget that has scores of the baseline."""
-        found = []
+        given = {}
         for task in self.experiment.tasks:
             for budget in self.budgets:
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", message=".*are left out")  # the page has a section for failures
-                    given = self.experiment.scores(task=task, budget=budget)
-                scores = {m: list(given.get(m, ())) for m in self.experiment.methods}
-                if not scores[self.baseline]:
-                    continue
-                paired = {m: v for m, v in scores.items() if len(v) == len(scores[self.baseline])}
-                rows = compare(paired, self.baseline, higher_is_better=self.experiment.higher_is_better)
-                found.append(Target(task, budget, self.named(task, budget), scores, rows))
-        return found
+                    scores = self.experiment.scores(task=task, budget=budget)
+                if scores.get(self.baseline):
+                    given[task, budget] = scores
+        shown = {self.named(*place): {m: v for m, v in scores.items() if m not in self.oracle}
+                 for place, scores in given.items()}  # fmt: skip
+        better = self.experiment.higher_is_better
+        rows = compare(shown, self.baseline, higher_is_better=better) if shown else []
+        return [
+            Target(*place, name := self.named(*place), {m: list(scores.get(m, ())) for m in self.experiment.methods},
+                   [row for row in rows if row.task == name] + self._oracles(scores))
+            for place, scores in given.items()
+        ]  # fmt: skip
+
+    def _oracles(self, scores: Mapping[str, Sequence[float]]) -> list[Comparison]:
+        """Return the comparisons of the oracles, outside of the correction for many comparisons."""
+        pair = {m: v for m, v in scores.items() if m in (self.baseline, *self.oracle)}
+        rows = compare(pair, self.baseline, higher_is_better=self.experiment.higher_is_better)
+        return [row for row in rows if row.method in self.oracle]
+
+    @cached_property
+    def ends(self) -> list[Target]:
+        """The targets at the largest budget: sections that look at rows look at these."""
+        return [t for t in self.targets if t.budget in (None, max(b or 0 for b in self.budgets))]
 
     @cached_property
     def units(self) -> Units:
@@ -79,13 +94,28 @@ class View:
         rows = "" if budget is None else f"{budget} labelled rows"
         return ", ".join(part for part in (task, rows) if part) or "the target"
 
+    def shown(self, method: str) -> str:
+        """Return the name of a method for a table: an oracle is marked."""
+        return f"{method} (oracle)" if method in self.oracle else method
+
     def verdicts(self, target: Target) -> dict[str, list[Comparison]]:
         """Return the comparisons of the methods that see no target label, by verdict."""
         found: dict[str, list[Comparison]] = {"helped": [], "harmed": [], "undecided": []}
         for row in target.comparisons:
             if row.method != self.baseline and row.method not in self.oracle:
-                found[verdict(row)].append(row)
+                found[row.verdict].append(row)
         return found
+
+    def by_mean(self, target: Target) -> list[str]:
+        """Return the baseline, then the methods from the best mean, then the oracles."""
+        rows = [row for found in self.verdicts(target).values() for row in found]
+        sign = -1 if self.experiment.higher_is_better else 1
+        return [self.baseline, *(row.method for row in sorted(rows, key=lambda row: sign * row.mean)), *self.oracle]
+
+    def best(self, target: Target) -> str | None:
+        """Return the method with the best mean on a target, beside the baseline and the oracles."""
+        names = self.by_mean(target)[1:]
+        return names[0] if names and names[0] not in self.oracle else None
 
     def kept(self, target: Target, method: str) -> list[Record]:
         """Return the records of a method on a target that ended well, by seed."""
@@ -95,7 +125,8 @@ class View:
             key=lambda r: r.seed,
         )  # fmt: skip
 
-
-def verdict(row: Comparison) -> str:
-    """Return helped, harmed or undecided."""
-    return row.verdict
+    def pair(self, target: Target, method: str) -> tuple[Record, Record] | None:
+        """Return the records of the baseline and of a method with one seed, the first seed that both have."""
+        before, after = ({r.seed: r for r in self.kept(target, m)} for m in (self.baseline, method))
+        seeds = sorted(before.keys() & after.keys())
+        return (before[seeds[0]], after[seeds[0]]) if seeds else None

@@ -1,45 +1,22 @@
 """Experiments made by hand: the truth is known, so a page must name it."""
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from adapt.heads import Score
-from adapt.report import Data, Record, Rows
+from adapt.report import Data, Experiment, Record, Rows
 
 CLASSES = 4
 
 
-@dataclass
-class Fake:
+def experiment(records, methods, **more):
     """An experiment of hand-made records."""
-
-    records: list
-    methods: list
-    tasks: list = field(default_factory=lambda: [""])
-    budgets: list = field(default_factory=lambda: [None])
-    seeds: list = field(default_factory=lambda: [0, 1, 2, 3, 4])
-    baseline: str = "source only"
-    oracle: list = field(default_factory=list)
-    data: dict = field(default_factory=lambda: {"": None})
-    settings: dict = field(default_factory=dict)
-    quick: bool = False
-    folder: Path = Path("runs/made")
-    metric: str = "accuracy"
-    higher_is_better: bool = True
-
-    def scores(self, task=None, budget=None, metric=None):
-        found = {
-            m: {
-                r.seed: r.score.value
-                for r in self.records
-                if (r.method, r.task, r.budget) == (m, task, budget) and r.score
-            }
-            for m in self.methods
-        }
-        good = set.intersection(*[set(v) for v in found.values() if v]) if any(found.values()) else set()
-        return {m: [v[s] for s in sorted(good)] for m, v in found.items() if v}
+    given = dict(tasks=[""], budgets=[None], seeds=sorted({r.seed for r in records}), baseline=methods[0], oracle=[],
+                 data={"": None}, settings={}, quick=False, folder=Path("runs/made"), metric="accuracy",
+                 higher_is_better=True)  # fmt: skip
+    return Experiment(records, methods, **given | more)
 
 
 def rows(rng, accuracy, *, n=240, confidence=0.9, features=None, bad_group=None, groups=None):
@@ -57,11 +34,12 @@ def rows(rng, accuracy, *, n=240, confidence=0.9, features=None, bad_group=None,
 
 def record(method, seed, value, *, task="", budget=None, rng, metric="accuracy", higher=True, harm=None, groups=None,
            confidence=None, shift=0.0, seconds=10.0, steps=600,
-           seen="no"):  # fmt: skip
+           seen="no", kept=True):  # fmt: skip
     if higher:
         test = rows(rng, value, confidence=confidence or value, bad_group=harm, groups=groups, features=shift)
         found = float((test.outputs.argmax(1) == test.labels).mean())
-        parts = {"test": test, "target": test._replace(labels=None), "source": rows(rng, 0.97, confidence=0.97)}
+        source = rows(rng, 0.97, confidence=0.97)
+        parts = {"test": test, "target": test._replace(labels=None), "source": source} if kept else {}
     else:
         found, parts = value, {}
     at = np.arange(0, steps + 1, 50)
@@ -79,7 +57,7 @@ def record(method, seed, value, *, task="", budget=None, rng, metric="accuracy",
     )  # fmt: skip
 
 
-def planted(seeds=5, quick=False):
+def planted(seeds=5, quick=False, kept=True):
     """One target, groups, a method that helps, one that harms, one that harms a group, one that is overconfident."""
     rng = np.random.default_rng(0)
     group = np.array(["day", "night"])[(np.arange(240) // CLASSES) % 2]
@@ -92,22 +70,21 @@ def planted(seeds=5, quick=False):
         "target only": dict(value=0.95, seen="yes"),
     }
     records = [
-        record(m, s, rng=rng, seconds=10 + 5 * k, **how)
+        record(m, s, rng=rng, seconds=10 + 5 * k, kept=kept, **how)
         for s in range(seeds)
         for k, (m, how) in enumerate(truth.items())
     ]
-    return Fake(records, list(truth), seeds=list(range(seeds)), oracle=["target only"], quick=quick,
+    return experiment(records, list(truth), oracle=["target only"], quick=quick,
                 data={"": Data(groups={"light": group}, names=["circle", "square", "star", "cross"])})  # fmt: skip
 
 
 def renamed(r, **new):
-    return Record(**{**vars(r), **new})
+    return replace(r, **new)
 
 
 def only(e, methods):
-    e.records = [r for r in e.records if r.method in methods]
-    e.methods, e.oracle = methods, [m for m in e.oracle if m in methods]
-    return e
+    oracle = [m for m in e.oracle if m in methods]
+    return replace(e, records=[r for r in e.records if r.method in methods], methods=methods, oracle=oracle)
 
 
 def many(methods, tasks, *, seeds=3, long_names=False):
@@ -117,7 +94,7 @@ def many(methods, tasks, *, seeds=3, long_names=False):
     names = ["source only", *(f"method-{k:02d}{tail}" for k in range(1, methods))]
     places = [f"target-{k:02d}{'_without_a_place_to_break' * long_names}" for k in range(tasks)] if tasks > 1 else [""]
     records = [
-        record(m, s, 0.3 if k == methods - 1 else min(0.6 + 0.01 * k, 0.95), task=t, rng=rng)
+        record(m, s, 0.3 if k == methods - 1 else min(0.6 + 0.01 * k, 0.95), task=t, rng=rng, kept=False)
         for s in range(seeds) for t in places for k, m in enumerate(names)
     ]  # fmt: skip
-    return Fake(records, names, tasks=places, seeds=list(range(seeds)), data=dict.fromkeys(places))
+    return experiment(records, names, tasks=places, data=dict.fromkeys(places))

@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ class Words(HTMLParser):
     def __init__(self, page):
         super().__init__()
         self.tags, self.asked, self.sections, self.here, self.alts = [], [], {}, "", []
+        self.text = page
         self.feed(page)
         assert not self.rawdata, "the page ends inside a tag"
 
@@ -50,45 +53,81 @@ def planted():
     return made.planted()
 
 
-def test_the_page_begins_with_the_verdict_and_names_the_planted_harm(planted):
-    said = re.sub(r"\s+", " ", words(planted).sections["verdict"])
-    assert said.lstrip().startswith("Verdict DANN helped; collapsing harmed; ")
-    assert "target only (oracle)" in said and "target only helped" not in said
-    assert list(words(planted).sections)[1] == "verdict"  # after the heading of the page
+@pytest.fixture(scope="module")
+def page(planted):
+    return words(planted)
 
 
-def test_the_page_is_one_file_that_asks_for_nothing(planted):
-    page = words(planted)
+def test_the_page_begins_with_the_verdict(page):
+    said = re.sub(r"\s+", " ", page.sections["verdict"]).strip()
+    lead = (
+        "Verdict Against the baseline, source only: helped: DANN. Harmed: collapsing. Undecided: day only and sure of"
+    )
+    assert said.startswith(lead) and list(page.sections)[1] == "verdict"  # after the heading of the page
+    assert "target only saw labels of the target" in said and "target only (oracle)" in said
+
+
+def test_the_page_names_the_planted_harm(page):
+    said = re.sub(r"\s+", " ", page.sections["harm"])
+    named = said[: said.index("Below, one model")]
+    assert re.search(r"collapsing harmed: -2\d\.\d points", named)
+    assert "day only harmed the group night (light)" in named and "day only harmed the group day" not in named
+    assert "sure of itself is miscalibrated, overconfident" in named
+    for innocent in ("DANN", "source only", "target only"):
+        assert innocent not in named
+
+
+def test_a_transfer_without_harm_is_not_accused():
+    e = made.only(made.planted(), ["source only", "DANN"])
+    assert "No harm was found in what was measured." in words(e).sections["harm"]
+
+
+def test_the_choice_and_the_distance_are_told(page):
+    choice = re.sub(r"\s+", " ", page.sections["choice"])
+    assert "Chosen: DANN." in choice and "Regret of the choice: 0.0 points." in choice
+    assert "A-distance" in page.sections["discrepancy"] and len(page.alts) >= 8
+    assert "Was a target label seen in training? yes: target only." in re.sub(r"\s+", " ", page.sections["provenance"])
+
+
+def test_a_section_without_data_says_what_to_give():
+    said = words(made.planted(seeds=2, kept=False)).sections
+    assert "give `budgets=(10, 20, 40, 80, ...)`" in said["benefit"]
+    for section in ("discrepancy", "harm", "choice"):
+        assert "data=report.Data(test=..." in said[section], section
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(page):
     assert page.asked == [] and not {"script", "iframe", "object"} & set(page.tags)
     assert page.alts and all(page.alts) and page.tags.count("h1") == 1 and page.tags.count("nav") == 1
-    text = html(_page.document(planted))
+    text = page.text
     assert "url(" not in text and "@import" not in text and "http" not in re.sub(r'src="data:[^"]*"', "", text)
     ids = set(re.findall(r'<section id="([^"]+)"', text))
     assert ids == set(re.findall(r'href="#([^"]+)"', text)) and "verdict" in ids
 
 
 def test_a_quick_run_says_that_its_numbers_mean_nothing_in_every_form(tmp_path):
-    quick = made.planted(seeds=2, quick=True)
+    quick = made.planted(seeds=2, quick=True, kept=False)
     assert "numbers mean nothing" in words(quick).sections[""]  # above the first section
-    assert "numbers mean nothing" in _page.table(quick).splitlines()[0]
-    assert "numbers mean nothing" in json.loads(_page.write_json(quick, tmp_path / "a.json").read_text())["notes"][0]
-    assert "numbers mean nothing" in _page.write_page(quick, tmp_path / "a.md").read_text().split("## ")[0]
-    assert "mean nothing" not in html(_page.document(made.planted(seeds=2)))
+    assert "numbers mean nothing" in quick.table().splitlines()[0]
+    assert "numbers mean nothing" in json.loads(quick.json(tmp_path / "a.json").read_text())["notes"][0]
+    assert "numbers mean nothing" in quick.page(tmp_path / "a.md").read_text().split("## ")[0]
+    assert "mean nothing" not in html(_page.document(made.planted(seeds=2, kept=False)))
 
 
 def test_every_name_is_shown_as_text():
-    e = made.planted(seeds=2)
+    e = made.only(made.planted(seeds=2), ["source only", "DANN", "target only"])
     new = {m: f"{HOSTILE} {k}" for k, m in enumerate(e.methods)}
-    e.methods, e.baseline, e.oracle = list(new.values()), new[e.baseline], [new[m] for m in e.oracle]
-    e.records = [made.renamed(r, method=new[r.method], task=HOSTILE) for r in e.records]
-    e.records[-1] = Record(e.records[-1].method, HOSTILE, 1, error=HOSTILE)
-    e.tasks, e.folder = [HOSTILE], e.folder / HOSTILE.replace("/", "")
-    e.data = {HOSTILE: made.Data(groups={HOSTILE: [HOSTILE, "_b"] * 120}, names=[HOSTILE, "_", "", "$"])}
+    records = [made.renamed(r, method=new[r.method], task=HOSTILE) for r in e.records]
+    records[-1] = Record(records[-1].method, HOSTILE, 1, error=HOSTILE)
+    e = made.experiment(
+        records, list(new.values()), tasks=[HOSTILE], oracle=[new[m] for m in e.oracle], folder=Path("runs/<b>&"),
+        data={HOSTILE: made.Data(groups={HOSTILE: [HOSTILE, "_b"] * 120}, names=[HOSTILE, "_", "", "$"])},
+    )  # fmt: skip
     page = words(e)
     assert "script" not in page.tags and page.asked == []
     shown = HOSTILE.replace("\x00", "?")
     assert shown in page.sections["verdict"] and shown in page.sections["failed"]
-    lines = _page.table(e).splitlines()
+    lines = e.table().splitlines()
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")}) == 1
 
 
@@ -97,28 +136,26 @@ def test_a_lower_error_is_better_and_stays_in_its_unit():
     truth = {"plain": 2000.0, "better": 1500.0, "worse": 2600.0}
     records = [made.record(m, s, v + rng.normal(0, 30), rng=rng, metric="mean absolute error", higher=False)
                for s in range(5) for m, v in truth.items()]  # fmt: skip
-    e = made.Fake(records, list(truth), baseline="plain", metric="mean absolute error", higher_is_better=False)
-    said = words(e).sections["verdict"]
+    e = made.experiment(records, list(truth), metric="mean absolute error", higher_is_better=False)
+    said = re.sub(r"\s+", " ", words(e).sections["verdict"])
     assert "better helped" in said and "worse harmed" in said and "lower is better" in said
     assert re.search(r"\b1,\d{3}\b", said) and "%" not in said.replace("95 %", "")
 
 
 def failing(e, method):
-    e.records = [
-        Record(r.method, r.task, r.seed, error="ValueError: no") if r.method == method else r for r in e.records
-    ]
-    return e
+    lost = {r.seed: Record(method, "", r.seed, error="ValueError: no") for r in e.records}
+    return replace(e, records=[lost[r.seed] if r.method == method else r for r in e.records])
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda: made.planted(seeds=1), "One seed has no interval: nothing can be decided."),
-        (lambda: made.only(made.planted(), ["source only"]), "There is no method beside the baseline"),
-        (lambda: made.only(made.planted(), ["source only", "target only"]), "There is no method beside the baseline"),
-        (lambda: failing(made.planted(), "source only"), "No seed of the baseline has a score"),
-        (lambda: failing(made.planted(), "DANN"), "DANN - - - 0 failed"),
-        (lambda: made.many(40, 1), r"and \d+ more are undecided"),
+        (lambda: made.planted(seeds=1, kept=False), "One seed has no interval: nothing can be decided."),
+        (lambda: made.only(made.planted(kept=False), ["source only"]), "There is no method beside the baseline"),
+        (lambda: made.only(made.planted(kept=False), ["source only", "target only"]), "There is no method beside"),
+        (lambda: failing(made.planted(kept=False), "source only"), "No seed of the baseline has a score"),
+        (lambda: failing(made.planted(kept=False), "DANN"), "DANN - - - - 0 failed"),
+        (lambda: made.many(40, 1), r"and \d+ more"),
         (lambda: made.many(5, 12), "Over 12 targets and 4 methods"),
     ],
 )
@@ -127,20 +164,21 @@ def test_sparse_and_large_experiments(change, said, tmp_path):
     page = words(e)
     assert re.search(said, re.sub(r"\s+", " ", page.sections["verdict"]))
     assert not re.search(r"\b(nan|inf|None)\b", " ".join(page.sections.values()))
-    json.loads(_page.write_json(e, tmp_path / "a.json").read_text(), parse_constant=lambda c: pytest.fail(c))
+    json.loads(e.json(tmp_path / "a.json").read_text(), parse_constant=lambda c: pytest.fail(c))
 
 
-def test_the_ending_of_the_path_says_the_form(planted, tmp_path):
+def test_the_ending_of_the_path_says_the_form(tmp_path):
+    planted = made.planted(seeds=2, kept=False)
     with pytest.raises(ValueError, match=r"`path` must end in \.html or \.md, got 'a\.pdf'"):
-        _page.write_page(planted, tmp_path / "a.pdf")
-    assert _page.write_page(planted, tmp_path / "deep" / "a.md").read_text().startswith("# made")
+        planted.page(tmp_path / "a.pdf")
+    assert planted.page(tmp_path / "deep" / "a.md").read_text().startswith("# made")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium shows the page")
 @pytest.mark.parametrize("width", [375, 1440])
 def test_a_browser_shows_the_page_without_errors_and_without_a_sideways_scroll(width, tmp_path):
     e = made.many(12, 3, long_names=True)
-    _page.write_page(e, tmp_path / "page.html")
+    e.page(tmp_path / "page.html")
     frame = (
         f'<iframe id="f" src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>onload = () => '
         "{ const page = document.getElementById('f').contentDocument.documentElement; document.title = "
@@ -157,3 +195,21 @@ def test_a_browser_shows_the_page_without_errors_and_without_a_sideways_scroll(w
     needed, there, pictures = re.search(r"<title>(.*?)</title>", done.stdout)[1].split()
     assert int(needed) <= int(there) <= width and pictures == "true"
     assert "CONSOLE" not in done.stderr
+
+
+def test_the_picture_and_tensorboard(planted, tmp_path):
+    assert planted.figure(tmp_path / "new" / "a.png").read_bytes()[:4] == b"\x89PNG"
+    few = made.planted(seeds=2, quick=True, kept=False)
+    few.tensorboard(tmp_path / "events")
+    folder = few.tensorboard(tmp_path / "events")  # in place of the first
+    files = sorted(p.parent.name for p in folder.rglob("events*"))
+    assert len(files) == 1 + len(few.methods) and files[-1] == "page" and "mean-01-DANN" in files
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder / "page"), size_guidance={"tensors": 0}).Reload()
+    assert (
+        "page/verdict/text_summary" in found.Tags()["tensors"] and "page/notes/text_summary" in found.Tags()["tensors"]
+    )
+    curve = EventAccumulator(str(folder / "mean-01-DANN")).Reload().Scalars("accuracy/target")
+    expected = np.mean([dict(r.curves["accuracy/target"])[600] for r in few.records if r.method == "DANN"])
+    assert curve[-1].step == 600 and curve[-1].value == pytest.approx(expected, rel=1e-6)

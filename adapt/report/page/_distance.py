@@ -1,0 +1,92 @@
+"""How far the domains lie apart, before and after, and which kind of shift the difference looks like."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy
+from matplotlib.figure import Figure
+
+from adapt.report._discrepancy import Discrepancy, discrepancy
+from adapt.report.figures import feature_map
+from adapt.report.page._document import Block, Items, Picture, Section
+from adapt.report.page._pairs import on
+from adapt.report.page._units import around, chance, number
+from adapt.report.page._view import Target, View
+
+ROWS = 300  # of each domain; the time grows with the cube
+FEWEST = 10
+DRAWN = 200  # rows of each domain in a picture
+MOST = 12  # methods and targets in the table
+NO_FEATURES = (
+    "Distances need features of source rows and target rows. Let the function of a method return a model, and give the "
+    "rows: `data=report.Data(test=..., source=..., target=...)`. For the layers of an encoder one by one: "
+    "`report.layers(encoder, source, target)`."
+)
+
+
+def distance_section(view: View) -> Section:
+    """Return the section with the distances of the domains in the features of the baseline and of the methods."""
+    places = [(target, m) for target in view.ends for m in view.by_mean(target) if rows_of_both(view, target, m)]
+    if not places:
+        return Section("discrepancy", "Discrepancy", [NO_FEATURES], {"distances": []})
+    measured = [(target, m, _measured(rows_of_both(view, target, m))) for target, m in places[:MOST]]
+    said: list[str | tuple[str, str]] = [
+        (f"Features of {m}{on(view, target)}: ", d.sentence) for target, m, d in measured if m == view.baseline
+    ]
+    rows = [
+        [target.name, view.shown(m), around(d.a_distance, 2), number(d.mmd), chance(d.mmd_p), number(d.coral), d.kind]
+        for target, m, d in measured
+    ]
+    columns = ["target", "features of", "A-distance, 0 to 2", "MMD", "p (permutations)", "CORAL", "looks like"]
+    caption = f"Source rows against target rows, at most {ROWS} of each, one seed. Small is near."
+    blocks: list[Block] = [Items(said), view.table(columns, rows, wordy=("looks like",), caption=caption)]
+    if len(places) > len(measured):
+        blocks.append(f"{len(places) - len(measured)} more models were not measured.")
+    facts = [{"target": target.name, "method": m, "found": d} for target, m, d in measured]
+    return Section("discrepancy", "Discrepancy", [*blocks, *_maps(view, places[0][0])], {"distances": facts})
+
+
+def rows_of_both(view: View, target: Target, method: str) -> Mapping[str, Any]:
+    """Return the rows of the first seed; empty where features of both domains were not kept."""
+    kept = view.kept(target, method)
+    rows: Mapping[str, Any] = kept[0].rows if kept else {}
+    both = all(part in rows and rows[part].features is not None for part in ("source", "target"))
+    return rows if both and min(len(rows[part].features) for part in ("source", "target")) >= FEWEST else {}
+
+
+def _measured(rows: Mapping[str, Any]) -> Discrepancy:
+    source, target = rows["source"], rows["target"]
+    return discrepancy(
+        source.features, target.features, source_labels=source.labels, source_outputs=source.outputs,
+        target_outputs=target.outputs, rows=ROWS,
+    )  # fmt: skip
+
+
+def _maps(view: View, target: Target) -> list[Block]:
+    """Return the features of both domains in two dimensions: of the baseline, and of the best method."""
+    found: list[Block] = []
+    for word, method in (("before", view.baseline), ("after", view.best(target))):
+        rows = rows_of_both(view, target, method) if method is not None else {}
+        if not rows:
+            continue
+        figure = Figure(figsize=(4.6, 4.0), layout="constrained")
+        feature_map(figure.subplots(), clouds(rows), title=f"{word}: {method}")
+        where = f"{word}: {method}{on(view, target)}"
+        alt = f"Features of source and target in two dimensions, {where}. The table has the distances."
+        found.append(Picture(figure, alt, f"Features {where}; t-SNE of at most {DRAWN} rows of each domain."))
+    return found
+
+
+def clouds(rows: Mapping[str, Any]) -> dict[str, tuple[numpy.ndarray, numpy.ndarray]]:
+    """Return features and labels of both domains for a picture; labels of the target from the test rows."""
+    test = rows["test"] if "test" in rows else None
+    target = test if test is not None and test.features is not None else rows["target"]
+    return {name: _drawn(part) for name, part in (("source", rows["source"]), ("target", target))}
+
+
+def _drawn(rows: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Return some rows, evenly spaced; labels that are no single digit are dots."""
+    some = numpy.linspace(0, len(rows.features) - 1, min(DRAWN, len(rows.features))).astype(int)
+    digits = rows.labels is not None and rows.labels.ndim == 1 and rows.labels.dtype.kind in "iu"
+    labels = rows.labels[some] if digits else numpy.full(len(some), -1)
+    return rows.features[some], labels if labels.max() < 10 else numpy.full(len(some), -1)

@@ -1,0 +1,67 @@
+"""Pairs of models, before and after, on the same test rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy
+
+from adapt.report.page._document import Block
+from adapt.report.page._view import Target, View
+from adapt.report.records import Rows
+
+MOST_ROWS = 40  # of a table; a longer table keeps the rows with a verdict
+
+
+class Pair(NamedTuple):
+    """Logits of the baseline and of a method for the same test rows ``(n, classes)``, of the first shared seed."""
+
+    target: Target
+    method: str
+    seed: int
+    before: numpy.ndarray
+    after: numpy.ndarray
+    labels: numpy.ndarray
+
+
+class Part(NamedTuple):
+    """A part of a section: the harm that must be named, the blocks, the facts."""
+
+    named: list[tuple[str, str]]
+    blocks: list[Block]
+    facts: list[dict[str, Any]]
+
+
+def pairs(view: View) -> list[Pair]:
+    """Return the pairs of classifiers whose cells kept the test rows. The baseline is a pair with itself."""
+    found = []
+    for target in view.ends:
+        for method in view.experiment.methods:
+            records = view.pair(target, method)
+            tests = [_of_classes(r.rows) for r in records or ()]
+            before, after = tests if len(tests) == 2 else (None, None)
+            if records and before and after and before.outputs.shape == after.outputs.shape:
+                outputs = before.outputs, after.outputs
+                found.append(Pair(target, method, records[0].seed, *outputs, numpy.asarray(after.labels)))
+    return found
+
+
+def names(view: View, pair: Pair) -> list[str] | None:
+    """Return the names of the classes, where the user or the model has names for all classes."""
+    data = view.experiment.data.get(pair.target.task)
+    given: Sequence[Any] | None = data.names if data is not None else None
+    kept = [r.provenance.get("names") for r in view.kept(pair.target, pair.method)]
+    given = given or next(filter(None, kept), None)
+    return [str(name) for name in given] if given and len(given) == pair.after.shape[1] else None
+
+
+def on(view: View, target: Target) -> str:
+    """Return where, for a sentence."""
+    return "" if view.one else f" on {target.name}"
+
+
+def _of_classes(rows: Mapping[str, Rows]) -> Rows | None:
+    """Return the test rows of a classifier, None for anything else."""
+    test = rows["test"] if "test" in rows else None
+    if test is None or test.labels is None or test.outputs.ndim != 2 or test.labels.ndim != 1:
+        return None
+    return test if test.labels.dtype.kind in "iu" and test.outputs.shape[1] > 1 else None

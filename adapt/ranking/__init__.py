@@ -1,6 +1,7 @@
 """The pretrained encoder, or the layer, that fits a target set best: estimates from features, before any training."""
 
 from adapt.ranking import layers
+from adapt.ranking._baseline_features import baseline_features
 from adapt.ranking._cost import Cost, cost
 from adapt.ranking._gbc import gbc
 from adapt.ranking._h_score import h_score
@@ -23,6 +24,7 @@ __all__ = [
     "Row",
     "Sample",
     "Undefined",
+    "baseline_features",
     "cost",
     "gbc",
     "h_score",

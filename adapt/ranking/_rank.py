@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from adapt.heads import Score
+from adapt.protocols import MapStyle
+from adapt.ranking._baseline_features import baseline_features
 from adapt.ranking._cost import Cost
 from adapt.ranking._h_score import h_score
 from adapt.ranking._knn import knn
@@ -24,6 +26,7 @@ from adapt.ranking.table import Ranking, Row
 from losses.options import FROM_0, check
 
 Scorer = Callable[[Sample], Tensor]
+NO_ENCODER = "no encoder"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,7 @@ def rank(
     values: Any = None,
     scores: Sequence[Scorer] | None = None,
     by: Scorer | None = None,
+    baseline: MapStyle | None = None,
     resamples: int = 1000,
     halves: int = 20,
     seed: int = 0,
@@ -63,6 +67,8 @@ def rank(
             the score as their mean, or ``()``. Default: :func:`knn`, :func:`ridge`, :func:`logme`, :func:`h_score`, and
             where a candidate has `source` :func:`leep` and :func:`nce`; for values :func:`ridge` and :func:`logme`.
         by: the score in `scores` that decides; default the first.
+        baseline: the data set of the rows. The table then has the row ``"no encoder"``, with
+            :func:`baseline_features`: an encoder below this row is not worth its cost.
         resamples: number of bootstrap draws of the rows, for scores that are means over rows. The interval goes from
             the 2.5 to the 97.5 percentile. The fit of the score is not repeated.
         halves: number of draws for the other scores: a draw is half of the rows of each class, without replacement, and
@@ -86,6 +92,10 @@ def rank(
     'good'
     """
     given = _given(candidates)
+    if baseline is not None:
+        if NO_ENCODER in given:
+            raise ValueError(f"`candidates` has the name {NO_ENCODER!r} already: rename, or leave `baseline` out.")
+        given[NO_ENCODER] = Pretrained(baseline_features(baseline))
     check(FROM_0, resamples=resamples, halves=halves, seed=seed)
     scorers = _named(
         scores or _defaults(values is not None, [c.source for c in given.values() if c.source is not None])

@@ -11,6 +11,7 @@ from adapt.report._discrepancy import Discrepancy, discrepancy, layers
 from adapt.report._experiment import Experiment, experiment
 from adapt.report._groups import Group, Groups, groups, per_class
 from adapt.report._label_shift import LabelShift
+from adapt.report._no_encoder import no_encoder
 from adapt.report._provenance import provenance
 from adapt.report._trained_enough import TrainedEnough, trained_enough
 from adapt.report.figures import accuracy_bars, confusion, curves, feature_map, regret_dots, save, score_dots
@@ -57,6 +58,7 @@ __all__ = [
     "groups",
     "layers",
     "mean_interval",
+    "no_encoder",
     "parameters",
     "per_class",
     "provenance",

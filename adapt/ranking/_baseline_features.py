@@ -40,7 +40,7 @@ def baseline_features(
       least, largest, five quantiles (5, 25, 50, 75, 95 %), skewness, excess kurtosis, mean and largest absolute
       difference of neighbours, deviation of the differences, autocorrelation at lags 1, 2, 4 and 8, share of
       crossings of the mean, share of local maxima, slope of the line over time, root mean square, shares of the energy
-      in four frequency bands (up to 1/16, 1/8, 1/4 and 1 of the highest frequency), spectral centroid, and spectral entropy;
+      in four bands (up to 1/16, 1/8, 1/4 and 1 of the highest frequency), spectral centroid, and spectral entropy;
     - tables, ``(columns,)``: the columns; a missing number becomes the mean of the column.
 
     Args:
@@ -79,7 +79,7 @@ def baseline_features(
     return _table(torch.stack([_tensor(row).flatten() for row in fitted]), torch.stack([n.flatten() for n in numbers]))
 
 
-def read_rows(dataset: MapStyle, form: ItemForm) -> tuple[Sequence[Any], Tensor | None]:
+def read_rows(dataset: MapStyle, form: ItemForm) -> tuple[Any, Tensor | None]:
     """Return the inputs of all rows, and the labels or None.
 
     Raises:
@@ -135,7 +135,7 @@ def _tf_idf(fitted: Sequence[str], rows: Sequence[str]) -> Tensor:
 def _small(image: Tensor) -> Tensor:
     if image.ndim not in (2, 3):
         raise ValueError(f"an image must be (h, w) or (c, h, w), got shape {tuple(image.shape)}.")
-    sides = [min(side, SIDE) for side in image.shape[-2:]]
+    sides = min(image.shape[-2], SIDE), min(image.shape[-1], SIDE)
     return F.adaptive_avg_pool2d(image.reshape(-1, *image.shape[-2:]), sides).flatten()
 
 

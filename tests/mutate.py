@@ -39,7 +39,12 @@ from mutmut.state import state
 ROOT = Path(__file__).parents[1]
 TESTS = {
     "losses": ["tests/losses"],
-    "adapt/engine": ["tests/adapt/engine", "tests/adapt/multitask", "tests/adapt/test_limits.py"],
+    "adapt/engine": [
+        "tests/adapt/engine",
+        "tests/adapt/multitask",
+        "tests/adapt/test_limits.py",
+        "tests/adapt/test_remedies.py",
+    ],
 }
 COMPILED = "not compile and not graphs"
 SLOW = 3.0  # seconds: a process that imports torch takes longer

@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 import adapt
 from adapt import Stream, Trainer, encoders, engine, heads
 from adapt.engine.fingerprint import fingerprint
+from adapt.streams import Batch
 from tests.adapt.engine.tiny import Items, cloud, jitter
 
 
@@ -227,6 +228,13 @@ def scripted(seed):
 )  # fmt: skip
 def test_row_20_weights_inside_of_other_objects_make_another_cache(make):
     assert mark(make(0)) == mark(make(0)) != mark(make(1))
+
+
+def test_rows_that_are_objects_count_by_their_tensors():
+    def of(*means):
+        return fingerprint(nn.Identity(), [Batch([Scaler([mean])], None, torch.arange(1)) for mean in means])
+
+    assert of(1.0, 2.0) == of(1.0, 2.0) != of(1.0, 3.0)
 
 
 def test_a_version_stands_for_the_data_and_spares_reading_them(tmp_path):

@@ -157,7 +157,9 @@ def test_a_foreign_folder_or_file_is_said_to_be_foreign(tmp_path, content):
         (tmp_path / "manifest.json").write_text(content)
     made, _ = trainer(["dann"])
     before = weights(made)
-    with pytest.raises(checkpoint.CheckpointError, match="not a checkpoint of this toolkit|in the format 'other'"):
+    found = "is not a checkpoint of this toolkit, or not one of this version"
+    remedy = "expected a folder that Trainer.save wrote. For bare weights use encoders.load_weights"
+    with pytest.raises(checkpoint.CheckpointError, match=f"{found}: {remedy}"):
         made.resume(tmp_path)
     assert torch.equal(before, weights(made))
 

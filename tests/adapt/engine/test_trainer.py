@@ -289,7 +289,11 @@ def relabelled(labels):
     ("make", "error", "message"),
     [
         (lambda: build(data={"target": streams()["target"]}), KeyError, "unknown stream `source`.*`target`"),
-        (lambda: build(lambda h: [adapt.supervised(h, "target")]), ValueError, "labels=False.*supervised"),
+        (
+            lambda: build(lambda h: [adapt.supervised(h, "target")]),
+            ValueError,
+            "labels=False.*, and a supervised term learns",
+        ),
         (lambda: build(data=relabelled(torch.full((48,), 3))), ValueError, r"in \[0, 3\).*found 3 to 3"),
         (lambda: build(data=relabelled(torch.randn(48))), ValueError, "integers"),
         (lambda: build(lambda h: [domain.dan(), domain.dan()]), ValueError, "names are unique"),

@@ -27,7 +27,7 @@ def test_every_form_equals_the_definition(n, m, d):
 
 
 def test_one_row_and_an_unknown_scaling():
-    with pytest.raises(ValueError, match="at least 2 rows.*got 3 and 1"):
+    with pytest.raises(ValueError, match="A covariance needs at least 2 rows.*got 3 and 1; give larger batches"):
         losses.coral(torch.zeros(3, 2), torch.zeros(1, 2))
     with pytest.raises(ValueError, match="`scaling`"):
         losses.coral(torch.zeros(3, 2), torch.zeros(3, 2), scaling="tllib")

@@ -73,3 +73,9 @@ def test_a_second_derivative_is_an_error():
     (first,) = torch.autograd.grad(losses.gaussian_wasserstein(a, y), a, create_graph=True)
     with pytest.raises(RuntimeError, match="first derivative only"):
         first.sum().backward()
+
+
+def test_one_row_has_no_covariance():
+    message = r"A covariance needs at least 2 rows in `source` and in `target`, got 9 and 1; give larger batches\."
+    with pytest.raises(ValueError, match=message):
+        losses.gaussian_wasserstein(x, y[:1])

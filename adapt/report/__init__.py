@@ -14,7 +14,17 @@ from adapt.report._label_shift import LabelShift
 from adapt.report._no_encoder import no_encoder
 from adapt.report._provenance import provenance
 from adapt.report._trained_enough import TrainedEnough, trained_enough
-from adapt.report.figures import accuracy_bars, confusion, curves, feature_map, regret_dots, save, score_dots
+from adapt.report.figures import (
+    accuracy_bars,
+    confusion,
+    curves,
+    feature_map,
+    rank_diagram,
+    regret_dots,
+    reliability,
+    save,
+    score_dots,
+)
 from adapt.report.interval import Interval
 from adapt.report.paired import Comparison, as_dicts, compare, mean_interval, table
 from adapt.report.records import Cell, Data, Outcome, Record, Rows
@@ -62,7 +72,9 @@ __all__ = [
     "parameters",
     "per_class",
     "provenance",
+    "rank_diagram",
     "regret_dots",
+    "reliability",
     "save",
     "score_dots",
     "table",

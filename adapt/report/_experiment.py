@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from adapt.report import _choosing
 from adapt.report import _door as door
 from adapt.report._grid import Grid, Place
 from adapt.report._workers import share
+from adapt.report.page._document import Document
 from adapt.report.records import Cell, Data, Record
 from adapt.select import Choice
 from losses.options import FROM_0, TRUTH, check
@@ -121,6 +123,11 @@ class Experiment:
             ValueError: another ending.
         """
         return _pages().write_page(self, path)
+
+    @cached_property
+    def document(self) -> Document:
+        """The page before the page becomes HTML, Markdown or JSON: computed once."""
+        return _pages().document(self)
 
     def table(self) -> str:
         """Return the main table of the page as Markdown."""

@@ -65,7 +65,7 @@ def score_dots(
     label: str = "accuracy",
     percent: bool = True,
 ) -> None:
-    """Draw for each method the mean with the 95 % interval, a small dot per seed, and a line at the baseline.
+    """Draw for each method the mean with the 95 % interval, below a small dot per seed, and a line at the baseline.
 
     A dot, unlike a bar, may stand on an axis that does not start at 0.
 
@@ -84,7 +84,7 @@ def score_dots(
         colour = GREY if method == baseline else COLOURS[2] if method in oracle else COLOURS[0]
         if numpy.isfinite(low):
             axes.plot([low, high], [row, row], color=colour, linewidth=2)
-        axes.plot(given, [row] * len(given), ".", color="#1b1b1b", markersize=3.5, alpha=0.5)
+        axes.plot(given, [row + 0.27] * len(given), ".", color="#1b1b1b", markersize=3.5, alpha=0.6)
         marker = "s" if method == baseline else "D" if method in oracle else "o"
         axes.plot(
             mean, row, marker, color=colour, markersize=7, markerfacecolor="white" if method in oracle else colour

@@ -17,12 +17,18 @@ def test_quick_run(tmp_path):
     out = tmp_path / "digits"
     done = run("--quick", "--out", str(out))
     assert done.returncode == 0, done.stderr
-    results = json.loads((out / "results.json").read_text())
-    assert {len(v) for v in results["accuracy"].values()} == {2} and len(results["accuracy"]) == 6
+    facts = json.loads((out / "report.json").read_text())
+    (target,) = facts["verdict"]["targets"]
+    assert {len(v) for v in target["scores"].values()} == {2} and len(target["scores"]) == 6
+    assert facts["verdict"]["oracle"] == ["target only"] and facts["failed"] == {"cells": []}
     assert "| source only |" in done.stdout and "tensorboard --logdir" in done.stdout.splitlines()[-1]
-    assert (out / "digits.png").read_bytes()[:4] == b"\x89PNG"
-    assert len(list((out / "tensorboard").glob("*/seed-*/events.*"))) == 12
+    page = (out / "report.html").read_text()
+    assert "numbers mean nothing" in done.stdout and "numbers mean nothing" in page
+    assert "<script" not in page and page.count("<section") == 9
+    assert (out / "report.png").read_bytes()[:4] == b"\x89PNG"
+    assert len(list((out / "cells").glob("*/run/events.*"))) == 12
+    assert len(list((out / "tensorboard").glob("*/events.*"))) == 7
     again = run("--quick", "--out", str(out))
-    assert again.returncode == 0 and json.loads((out / "results.json").read_text()) == results
+    assert again.returncode == 0 and json.loads((out / "report.json").read_text()) == facts
     other = run("--out", str(out))
-    assert other.returncode == 1 and "holds a run of 40 planned steps, and this run has 600" in other.stderr
+    assert other.returncode == 1 and "holds an experiment that differs in" in other.stderr

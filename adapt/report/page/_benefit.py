@@ -93,7 +93,7 @@ def _speed(found: Interval | None) -> str:
 
 def _picture(view: View, each: Curves) -> Picture:
     shown = {m: each.line(m) for m in _most_told(view, each)}
-    figure = Figure(figsize=(4.8, 3.4 + 0.12 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(4.6, 3.4 + 0.12 * len(shown)), layout="constrained")
     name = each.name.replace("/", ", ")
     curves(figure.subplots(), shown, x=each.over, y=name, percent=view.units.percent, logarithmic=each.over != "steps")
     left = len(each.lines) - len(shown)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 from matplotlib.figure import Figure
 
+from adapt.report._adversary import TAG, adversary
 from adapt.report._discrepancy import Discrepancy, discrepancy
 from adapt.report.figures import feature_map
 from adapt.report.page._document import Block, Items, Picture, Section
@@ -40,6 +41,10 @@ def distance_section(view: View) -> Section:
     columns = ["target", "features of", "A-distance, 0 to 2", "MMD", "p (permutations)", "CORAL", "looks like"]
     caption = f"Source rows against target rows, at most {ROWS} of each, one seed. Small is near."
     blocks: list[Block] = [Items(said), view.table(columns, rows, wordy=("looks like",), caption=caption)]
+    for target, m, d in measured:
+        curves = view.kept(target, m)[0].curves
+        if any(tag.startswith(TAG) for tag in curves):
+            said.append((f"Discriminator of {m}{on(view, target)}: ", adversary(curves, a_distance=d.a_distance)))
     if len(places) > len(measured):
         blocks.append(f"{len(places) - len(measured)} more models were not measured.")
     facts = [{"target": target.name, "method": m, "found": d} for target, m, d in measured]

@@ -25,7 +25,7 @@ p,ul{margin:.5rem 0;max-width:46rem}
 ul{padding-left:1.2rem}
 li{margin:.25rem 0}
 a{color:#004d80}
-header p{color:#555;margin:0 0 1rem}
+header p:not(.note){color:#555;margin:0 0 1rem}
 section{padding:1.2rem 0 1.6rem;border-top:1px solid #ddd}
 .note{border-left:5px solid #d55e00;background:#fdf1e7;padding:.6rem .9rem;margin:.8rem 0;max-width:46rem;
  font-weight:600}
@@ -42,7 +42,7 @@ th,td{padding:5px 11px;border-bottom:1px solid #e2e2e2;text-align:right;vertical
  overflow-wrap:normal;font-variant-numeric:tabular-nums}
 th{border-bottom:2px solid #888;font-weight:600;vertical-align:bottom;max-width:9.5rem}
 td{white-space:nowrap}
-.w{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:6.5rem;max-width:24rem}
+.w{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:8rem;max-width:24rem}
 th:first-child,td:first-child{padding-left:3px;position:sticky;left:0;background:#fff;max-width:11rem;min-width:6.5rem}
 .helped{color:#00543f;font-weight:600}
 .harmed{color:#a33b00;font-weight:700}

@@ -12,6 +12,7 @@ from adapt.report.page._choice import choice_section
 from adapt.report.page._cost import cost_section
 from adapt.report.page._distance import distance_section
 from adapt.report.page._document import Document, Section
+from adapt.report.page._enough import enough_section
 from adapt.report.page._failed import failed_section
 from adapt.report.page._harm import harm_section
 from adapt.report.page._html import html
@@ -31,6 +32,7 @@ SECTIONS = (
     distance_section,
     harm_section,
     cost_section,
+    enough_section,
     choice_section,
     provenance_section,
     failed_section,
@@ -61,7 +63,7 @@ def write_page(experiment: Experiment, path: str | Path | None = None) -> Path:
     forms = {".html": html, ".md": markdown}
     if path.suffix not in forms:
         raise ValueError(f"`path` must end in {' or '.join(forms)}, got {path.name!r}.")
-    return _write(path, forms[path.suffix](document(experiment)))
+    return _write(path, forms[path.suffix](experiment.document))
 
 
 def table(experiment: Experiment) -> str:
@@ -72,7 +74,7 @@ def table(experiment: Experiment) -> str:
 
 def write_json(experiment: Experiment, path: str | Path | None = None) -> Path:
     """Write all facts of the page as JSON and return the path; None: ``report.json`` in the folder."""
-    page = document(experiment)
+    page = experiment.document
     facts = {
         "quick": experiment.quick,
         "notes": list(page.notes),
@@ -103,7 +105,7 @@ def write_figure(experiment: Experiment, path: str | Path | None = None) -> Path
 def write_tensorboard(experiment: Experiment, folder: str | Path | None = None) -> Path:
     """Write text, pictures and mean curves as TensorBoard events, and return the folder; None: ``tensorboard``."""
     folder = Path(experiment.folder) / "tensorboard" if folder is None else Path(folder)
-    write(View(experiment), document(experiment), folder)
+    write(View(experiment), experiment.document, folder)
     return folder
 
 

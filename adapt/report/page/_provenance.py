@@ -1,4 +1,4 @@
-"""Where the numbers come from: weights, data, settings, versions, and whether a target label was seen."""
+"""Origin of the numbers: weights, data, settings, versions, and whether a target label was seen."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ OTHERS = "differs between cells"
 
 
 def provenance_section(view: View) -> Section:
-    """Return the section: what all cells share stands once, what a method has of its own stands beside the method."""
+    """Return the section: shared facts once, then the facts of single methods."""
     facts = [(r.method, flat(r.provenance)) for r in view.records if r.error is None and r.provenance]
     shared = {"seeds": ", ".join(map(str, view.experiment.seeds)), **flat({"settings": view.experiment.settings})}
     blocks: list[Block] = [Items(_seen(view, facts))]
@@ -55,7 +55,7 @@ def flat(facts: Mapping[str, Any], before: str = "") -> dict[str, str]:
 
 
 def _seen(view: View, facts: list[tuple[str, dict[str, str]]]) -> list[str]:
-    """Return for each answer the methods that give the answer."""
+    """Return one sentence per answer, with the methods of the answer."""
     answers: dict[str, list[str]] = {}
     for method in view.experiment.methods:
         told = {f"{found[SEEN]}{f' ({found[BY]})' if found.get(BY, 'none') != 'none' else ''}"

@@ -1,4 +1,4 @@
-"""The first section: what helped, what harmed, what is undecided, and the main table."""
+"""The first section: helped, harmed and undecided methods in sentences, and the main table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -90,16 +90,22 @@ def _lead(view: View, found: dict[str, list[Comparison]]) -> str:
 
 
 def _detail(view: View, row: Comparison) -> str:
-    """Return what follows the name of a method."""
+    """Return the rest of a sentence about a method."""
     units = view.units
     change = f"{units.change(row.difference)}{units.points} (95 % interval {units.interval(row.low, row.high)})"
     if row.verdict != "undecided":
         return f" {row.verdict}: {change}."
     more = f" {row.seeds_needed:,} seeds would decide a difference of this size." if row.seeds_needed else ""
-    found = "" if row.detectable is None else (
-        f" {row.seeds} seeds find a difference of {units.value(row.detectable)}{units.points}."
-    )  # fmt: skip
-    return f" is undecided: {change}.{more}{found}"
+    return f" is undecided: {change}.{more}{_power(view, row)}"
+
+
+def _power(view: View, row: Comparison) -> str:
+    """Return the smallest difference within reach of the seeds, in a sentence."""
+    if row.detectable is None:
+        return ""
+    if view.units.percent and row.detectable >= 1:
+        return f" {row.seeds} seeds are too few to find any difference."
+    return f" {row.seeds} seeds find a difference of {view.units.value(row.detectable)}{view.units.points}."
 
 
 def _summary(view: View) -> str:
@@ -124,7 +130,7 @@ def _matrix(view: View) -> Table:
 
 
 def _dots(view: View, target: Target) -> Picture:
-    figure = Figure(figsize=(4.8, 1.1 + 0.3 * len(target.scores)), layout="constrained")
+    figure = Figure(figsize=(4.6, 1.1 + 0.3 * len(target.scores)), layout="constrained")
     score_dots(figure.subplots(), target.scores, baseline=view.baseline, oracle=view.oracle,
                label=view.units.metric, percent=view.units.percent)  # fmt: skip
     where = "" if view.one else f" on {target.name}"
@@ -138,7 +144,7 @@ def _dots(view: View, target: Target) -> Picture:
 
 
 def _ranks(view: View) -> list[Block]:
-    """Return the critical-difference diagram of the methods with a score on every target, where there are several."""
+    """Return the critical-difference diagram of the methods with a score on every target; with few targets, nothing."""
     means = {m: [float(numpy.mean(t.scores[m])) for t in view.targets if t.scores[m]] for m in view.candidates}
     whole = {m: values for m, values in means.items() if len(values) == len(view.targets)}
     if len(view.targets) < FEWEST_RANKED or len(whole) < 3:

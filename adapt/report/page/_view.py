@@ -1,4 +1,4 @@
-"""An experiment as the sections of a page read it: targets, scores, comparisons, units."""
+"""Targets, scores, comparisons and units of an experiment, for the sections of a page."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from adapt.report.records import Record
 
 @dataclass(frozen=True)
 class Target:
-    """One task at one budget: the seeds of all methods are paired here."""
+    """One task at one budget. The seeds of all methods are paired within a target."""
 
     task: str
     budget: int | None
@@ -28,7 +28,7 @@ class Target:
 
 
 class View:
-    """What all sections share. Nothing is computed twice."""
+    """The shared part of all sections: targets, comparisons and units are computed once."""
 
     def __init__(self, experiment: Experiment):
         self.experiment = experiment
@@ -41,7 +41,7 @@ class View:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """Every task at every budget that has scores of the baseline."""
+        """Every task at every budget where the baseline has scores."""
         given = {}
         for task in self.experiment.tasks:
             for budget in self.budgets:
@@ -68,7 +68,7 @@ class View:
 
     @cached_property
     def ends(self) -> list[Target]:
-        """The targets at the largest budget: sections that look at rows look at these."""
+        """The targets at the largest budget, for the sections about rows."""
         return [t for t in self.targets if t.budget in (None, max(b or 0 for b in self.budgets))]
 
     @cached_property
@@ -78,14 +78,14 @@ class View:
 
     @property
     def one(self) -> bool:
-        """Whether there is one target, so that no sentence needs the name of the target."""
+        """Whether there is one target: then no sentence needs the name of the target."""
         return len(self.targets) == 1
 
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 2, caption: str = "",
         wordy: Sequence[str] = ("verdict",),
     ) -> Table:  # fmt: skip
-        """Return a table whose first column is the target. With one target the column is left out."""
+        """Return a table with the target as first column. With one target the column is left out."""
         first = 1 if self.one else 0
         return Table(columns[first:], [row[first:] for row in rows], words - first, wordy, caption)
 
@@ -99,7 +99,7 @@ class View:
         return f"{method} (oracle)" if method in self.oracle else method
 
     def verdicts(self, target: Target) -> dict[str, list[Comparison]]:
-        """Return the comparisons of the methods that see no target label, by verdict."""
+        """Return the comparisons of the methods without target labels, by verdict."""
         found: dict[str, list[Comparison]] = {"helped": [], "harmed": [], "undecided": []}
         for row in target.comparisons:
             if row.method != self.baseline and row.method not in self.oracle:
@@ -118,7 +118,7 @@ class View:
         return names[0] if names and names[0] not in self.oracle else None
 
     def kept(self, target: Target, method: str) -> list[Record]:
-        """Return the records of a method on a target that ended well, by seed."""
+        """Return the records without an error of a method on a target, sorted by seed."""
         return sorted(
             (r for r in self.records if (r.method, r.task, r.budget) == (method, target.task, target.budget)
              and r.error is None),
@@ -126,7 +126,7 @@ class View:
         )  # fmt: skip
 
     def pair(self, target: Target, method: str) -> tuple[Record, Record] | None:
-        """Return the records of the baseline and of a method with one seed, the first seed that both have."""
+        """Return the records of the baseline and of a method for the first seed of both."""
         before, after = ({r.seed: r for r in self.kept(target, m)} for m in (self.baseline, method))
         seeds = sorted(before.keys() & after.keys())
         return (before[seeds[0]], after[seeds[0]]) if seeds else None

@@ -34,7 +34,7 @@ def rows(rng, accuracy, *, n=240, confidence=0.9, features=None, bad_group=None,
 
 def record(method, seed, value, *, task="", budget=None, rng, metric="accuracy", higher=True, harm=None, groups=None,
            confidence=None, shift=0.0, seconds=10.0, steps=600,
-           seen="no", kept=True):  # fmt: skip
+           seen="no", kept=True, fall=60, judge=None):  # fmt: skip
     if higher:
         test = rows(rng, value, confidence=confidence or value, bad_group=harm, groups=groups, features=shift)
         found = float((test.outputs.argmax(1) == test.labels).mean())
@@ -42,13 +42,16 @@ def record(method, seed, value, *, task="", budget=None, rng, metric="accuracy",
         parts = {"test": test, "target": test._replace(labels=None), "source": source} if kept else {}
     else:
         found, parts = value, {}
-    at = np.arange(0, steps + 1, 50)
+    at = np.arange(0, steps + 1, 25)
     curve = found * (1 - np.exp(-at / 150)) + rng.normal(0, 0.01, len(at))
-    loss = 2.3 * np.exp(-at / 200) + 0.2 + rng.normal(0, 0.01, len(at))
+    loss = 2.3 * np.exp(-at / fall) + 0.2 + rng.normal(0, 0.005, len(at))
+    curves = {f"{metric}/target": list(zip(at, curve, strict=True)), "loss/total": list(zip(at, loss, strict=True))}
+    if judge is not None:
+        curves["domain_accuracy/dann"] = [(x, judge + rng.normal(0, 0.01)) for x in at]
     return Record(
         method, task, seed, budget,
         scores={metric: Score(metric, found, found - 0.05, found + 0.05, 240, higher)},
-        curves={f"{metric}/target": list(zip(at, curve, strict=True)), "loss/total": list(zip(at, loss, strict=True))},
+        curves=curves,
         rows=parts,
         cost={"seconds": seconds + rng.random(), "processor_seconds": seconds, "peak_memory": 3e8, "parameters": 52_000,
               "device_memory": None, "energy": None, "why": {"energy": "no meter"}},
@@ -63,9 +66,9 @@ def planted(seeds=5, quick=False, kept=True):
     group = np.array(["day", "night"])[(np.arange(240) // CLASSES) % 2]
     truth = {
         "source only": dict(value=0.7),
-        "DANN": dict(value=0.85, shift=0.2),
+        "DANN": dict(value=0.85, shift=0.2, judge=0.96),
         "collapsing": dict(value=0.45),
-        "day only": dict(value=0.9, harm="night", groups=group),
+        "day only": dict(value=0.9, harm="night", groups=group, fall=400),
         "sure of itself": dict(value=0.72, confidence=0.995),
         "target only": dict(value=0.95, seen="yes"),
     }

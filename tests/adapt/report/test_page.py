@@ -60,10 +60,8 @@ def page(planted):
 
 def test_the_page_begins_with_the_verdict(page):
     said = re.sub(r"\s+", " ", page.sections["verdict"]).strip()
-    lead = (
-        "Verdict Against the baseline, source only: helped: DANN. Harmed: collapsing. Undecided: day only and sure of"
-    )
-    assert said.startswith(lead) and list(page.sections)[1] == "verdict"  # after the heading of the page
+    lead = "Verdict Against the baseline, source only: helped: DANN.* Harmed: collapsing.* Undecided: "
+    assert re.match(lead, said) and list(page.sections)[1] == "verdict"  # after the heading of the page
     assert "target only saw labels of the target" in said and "target only (oracle)" in said
 
 
@@ -84,9 +82,17 @@ def test_a_transfer_without_harm_is_not_accused():
 
 def test_the_choice_and_the_distance_are_told(page):
     choice = re.sub(r"\s+", " ", page.sections["choice"])
-    assert "Chosen: DANN." in choice and "Regret of the choice: 0.0 points." in choice
+    assert re.search(r"Chosen: [\w ]+\. .*Regret of the choice: \d+\.\d points\.", choice)
     assert "A-distance" in page.sections["discrepancy"] and len(page.alts) >= 8
     assert "Was a target label seen in training? yes: target only." in re.sub(r"\s+", " ", page.sections["provenance"])
+
+
+def test_a_loss_that_still_fell_and_the_discriminator_are_told(page):
+    enough = re.sub(r"\s+", " ", page.sections["enough"])
+    assert "day only : the loss was still falling at the end" in enough and "DANN : the loss" not in enough
+    assert "Discriminator of DANN: dann: the discriminator tells the domains apart" in re.sub(
+        r"\s+", " ", page.sections["discrepancy"]
+    )
 
 
 def test_a_section_without_data_says_what_to_give():

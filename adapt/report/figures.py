@@ -169,7 +169,7 @@ def reliability(axes: Any, calibrations: Mapping[str, Calibration]) -> None:
         x = [100 * b.confidence for b in found.bins]
         low, value, high = (100 * numpy.array([getattr(b.accuracy, end) for b in found.bins])
                             for end in ("low", "value", "high"))  # fmt: skip
-        axes.plot(x, value, label=shown_name(method), markersize=0, **shown)
+        axes.plot(x, value, label=shown_name(method), markersize=4, **shown)
         axes.vlines(x, low, high, color=shown["color"], linewidth=1, alpha=0.5)
         sizes = [12 + 90 * b.n / found.n for b in found.bins]
         axes.scatter(x, value, s=sizes, marker=shown["marker"], color=shown["color"])
@@ -222,7 +222,7 @@ def regret_dots(
     axes.set_ylim(len(targets) - 0.5, -0.5)
     axes.set_xlabel(shown_name(label, 60) + (" %" if percent else ""))
     _plain(axes)
-    _legend(axes)
+    _legend(axes, above=True)
 
 
 def feature_map(
@@ -266,9 +266,11 @@ def _plain(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def _legend(axes: Any) -> None:
+def _legend(axes: Any, *, above: bool = False) -> None:
+    """Write the names of the lines below the axes, or above axes that are too low for a legend below."""
     lines = [line for line in axes.get_lines() if not line.get_label().startswith("_child")]
     if len(lines) > 1:  # handles are given: matplotlib leaves names out that begin with an underscore
         names = [line.get_label() for line in lines]
-        axes.legend(lines, names, fontsize=8.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16),
-                    ncols=1 if max(map(len, names)) > 20 else 2)  # fmt: skip
+        loc, at = ("lower center", (0.5, 1.0)) if above else ("upper center", (0.5, -0.16))
+        columns = 1 if max(map(len, names)) > 20 else 2
+        axes.legend(lines, names, fontsize=8.5, frameon=False, loc=loc, bbox_to_anchor=at, ncols=columns)

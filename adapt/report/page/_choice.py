@@ -38,17 +38,21 @@ def _choice(view: View, target: Target) -> tuple[list[str], Table | None, dict[s
             choice = view.experiment.choose(target.task, target.budget, others=False)
         except ValueError as error:
             return [f"There is no choice: {error}"], None, {"none": str(error)}
-        lines = [f"Chosen: {choice.name}.", *(f"{reason}." for reason in choice.reasons)]
+        plain = {"source-only": view.baseline}  # the name of the baseline in a choice
+        lines = [f"Chosen: {plain.get(choice.name, choice.name)}.", *(f"{reason}." for reason in choice.reasons)]
         lines += [f"Ruled out: {name}: {why}." for name, why in choice.out.items()]
         facts = {"name": choice.name, "reasons": choice.reasons, "ruled out": choice.out, "scores": choice.table}
         if choice.chosen:
             cost = view.experiment.regret(choice, target.task, target.budget)
             facts |= cost._asdict()
-            lines.append(f"On the test rows the best method is {cost.best}. Regret of the choice: "
-                         f"{view.units.value(cost.regret.value)}{view.units.points}. Gain over {view.baseline}: "
-                         f"{view.units.estimate(cost.gain)}{view.units.points}.")  # fmt: skip
-            lines += ["The choice harmed."] * cost.harmed
-    rows = [[name, *(number(scores.get(key)) for key in SHOWN)] for name, scores in choice.table.items()]
+            regret = f"{view.units.value(cost.regret.value)}{view.units.points}"
+            gain = f"{view.units.estimate(cost.gain)}{view.units.points}"
+            lines.append(f"On the test rows the best method is {cost.best}. Regret of the choice: {regret}.")
+            lines.append(f"Gain of the choice over {view.baseline}: {gain}.")
+        lines += ["The choice harmed."] * cost.harmed
+    rows = [
+        [plain.get(name, name), *(number(scores.get(key)) for key in SHOWN)] for name, scores in choice.table.items()
+    ]
     caption = "What the choice reads. No target label was seen."
     return lines, Table(["method", *SHOWN], rows, caption=caption), facts
 

@@ -14,7 +14,7 @@ OTHERS = "differs between cells"
 def provenance_section(view: View) -> Section:
     """Return the section: shared facts once, then the facts of single methods."""
     facts = [(r.method, flat(r.provenance)) for r in view.records if r.error is None and r.provenance]
-    shared = {"seeds": ", ".join(map(str, view.experiment.seeds)), **flat({"settings": view.experiment.settings})}
+    shared = {"seeds": ", ".join(map(str, view.experiment.seeds)), **flat({"experiment": view.experiment.settings})}
     blocks: list[Block] = [Items(_seen(view, facts))]
     if not facts:
         blocks.append("No cell kept a provenance: cells that return a model or a trainer do.")
@@ -32,7 +32,8 @@ def provenance_section(view: View) -> Section:
     if own:
         rows = [[key, method, value] for key, values in own.items() for method, value in values.items()]
         blocks.append(Table(["of a method", "method", "value"], rows, words=3))
-    kept = {"all cells": shared, "by method": own, "target labels": _seen(view, facts)}
+    told = [f"{names}{answer}" for names, answer in _seen(view, facts)]
+    kept = {"all cells": shared, "by method": own, "target labels": told}
     return Section("provenance", "Provenance", blocks, kept)
 
 
@@ -54,7 +55,7 @@ def flat(facts: Mapping[str, Any], before: str = "") -> dict[str, str]:
     return found
 
 
-def _seen(view: View, facts: list[tuple[str, dict[str, str]]]) -> list[str]:
+def _seen(view: View, facts: list[tuple[str, dict[str, str]]]) -> list[tuple[str, str]]:
     """Return one sentence per answer, with the methods of the answer."""
     answers: dict[str, list[str]] = {}
     for method in view.experiment.methods:
@@ -62,8 +63,8 @@ def _seen(view: View, facts: list[tuple[str, dict[str, str]]]) -> list[str]:
                 for m, found in facts if m == method and SEEN in found}  # fmt: skip
         answers.setdefault(" or ".join(sorted(told)) or "not known", []).append(method)
     lines = [
-        f"Was a target label seen in training? {answer}: {several(names, 40)}." for answer, names in answers.items()
+        (several(names, 40), f": was a target label seen in training? {answer}.") for answer, names in answers.items()
     ]
     if view.oracle:
-        lines.append(f"Named as an oracle, so outside of the verdict: {several(view.oracle, 40)}.")
+        lines.append((several(view.oracle, 40), " stands as an oracle outside of the verdict."))
     return lines

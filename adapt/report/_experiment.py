@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from adapt.engine import runtime
 from adapt.report import _choosing
 from adapt.report import _door as door
+from adapt.report._delta_m import delta_m
 from adapt.report._grid import Grid, Place
 from adapt.report._workers import share
 from adapt.report.page._document import Document
@@ -91,6 +92,48 @@ class Experiment:
             told = [f"the methods {', '.join(lost)}"] * bool(lost) + [f"the seeds {', '.join(without)}"] * bool(without)
             warnings.warn(f"{' and '.join(told)} failed and are left out: see `failed`.", stacklevel=3)
         return {method: {seed: records[seed] for seed in seeds} for method, records in kept.items()}
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the scores of the cells; the first is the score of the experiment."""
+        return list(dict.fromkeys(name for record in self.records for name in record.scores))
+
+    def only(self, metric: str) -> "Experiment":
+        """Return the experiment with one of several scores as the score of the experiment.
+
+        Raises:
+            ValueError: no score of that name.
+        """
+        if metric not in self.metrics:
+            raise ValueError(f"`metric` must be one of {', '.join(map(repr, self.metrics))}, got {metric!r}.")
+        records = [replace(r, scores={m: s for m, s in r.scores.items() if m == metric}) for r in self.records]
+        higher = next(record.scores[metric].higher_is_better for record in records if record.scores)
+        return replace(self, records=records, metric=metric, higher_is_better=higher)
+
+    def delta_m(
+        self, metrics: Sequence[str] | None = None, task: str | None = None, budget: int | None = None
+    ) -> dict[str, list[float]]:
+        """Return the mean relative improvement of several scores over the baseline for each seed, by method.
+
+        The equation is :func:`adapt.report.delta_m`. The values of the baseline are 0.
+
+        Args:
+            metrics: names of scores; None takes all scores.
+            task, budget: as in :meth:`scores`.
+
+        Raises:
+            ValueError: an unknown name; a score of the baseline that is 0.
+        """
+        parts = [self.only(metric) for metric in (self.metrics if metrics is None else metrics)]
+        up, found = [part.higher_is_better for part in parts], [part.scores(task, budget) for part in parts]
+        single = list(zip(*(scores[self.baseline] for scores in found), strict=True))
+        return {
+            method: [
+                delta_m(mine, base, higher_is_better=up)
+                for *mine, base in zip(*(scores[method] for scores in found), single, strict=True)
+            ]
+            for method in found[0]
+        }
 
     def choose(self, task: str | None = None, budget: int | None = None, **options: Any) -> Choice:
         """Return the choice of :func:`adapt.select.choose` among the methods, without target labels.

@@ -20,6 +20,7 @@ from adapt.report.page._json import plain
 from adapt.report.page._markdown import block, markdown
 from adapt.report.page._overview import overview
 from adapt.report.page._provenance import provenance_section
+from adapt.report.page._scores import scores_section
 from adapt.report.page._tensorboard import write
 from adapt.report.page._units import several
 from adapt.report.page._verdict import main_table, verdict_section
@@ -28,6 +29,7 @@ from adapt.report.page._view import View
 QUICK = "A quick run: it tries whether everything works. The numbers mean nothing."
 SECTIONS = (
     verdict_section,
+    scores_section,
     benefit_section,
     distance_section,
     harm_section,

@@ -37,7 +37,7 @@ def verdict_section(view: View) -> Section:
         "oracle": view.oracle,
         "metric": view.experiment.metric,
         "higher is better": view.experiment.higher_is_better,
-        "targets": [_facts(view, target) for target in view.targets],
+        "targets": [facts_of(view, target) for target in view.targets],
     }
     return Section("verdict", "Verdict", blocks, facts)
 
@@ -158,7 +158,8 @@ def _ranks(view: View) -> list[Block]:
     return [Picture(figure, f"Mean ranks over {found.tasks} targets: {order}.", caption)]
 
 
-def _facts(view: View, target: Target) -> dict[str, Any]:
+def facts_of(view: View, target: Target) -> dict[str, Any]:
+    """Return scores and comparisons of one target."""
     return {
         "task": target.task,
         "budget": target.budget,

@@ -202,6 +202,7 @@ PLAIN = {
     "datasets.splits": lambda **o: datasets.splits(ROWS, "s", **o),
     "datasets.table": lambda **o: datasets.table({"age": [30], "ill": ["no"]}, "ill", **o),
     "datasets.texts": lambda **o: datasets.texts(["a"], **o),
+    "datasets.log_mel": lambda **o: datasets.log_mel(torch.zeros(300), **{"rate": 8000} | o),
     "datasets.windows": lambda **o: datasets.windows([0.0, 1, 2, 3], **{"length": 2} | o),
     "datasets.audio": lambda **o: datasets.audio("nowhere", **{"rate": 8000} | o),
     "datasets.boxes": lambda **o: datasets.boxes("nowhere", "nowhere", **o),

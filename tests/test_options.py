@@ -49,7 +49,7 @@ OPTIONS = {
               "keep", "epochs", "planned", "batch_size", "views", "most", "length", "stride", "hidden", "rows",
               "randomized", "depth", "rank", "channels", "width", "encoder", "outputs", "labels", "batches",
               "projection", "teacher_dim", "window", "components", "k", "block", "per_class", "repeats", "starts",
-              "shots", "queries", "prefetch_factor", "tasks", "patience", "limit", "seeds", "budgets",
+              "shots", "queries", "prefetch_factor", "bands", "hop", "tasks", "patience", "limit", "seeds", "budgets",
               "permutations"],
     "positive": ["temperature", "student_temperature", "teacher_temperature", "assignment_temperature", "bandwidth",
                  "scales", "blur", "reach", "margin", "radius", "step", "alpha", "penalty", "scale", "xi",

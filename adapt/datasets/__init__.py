@@ -5,6 +5,7 @@ from adapt.datasets._audio import audio
 from adapt.datasets._boxes import BoxRows, boxes
 from adapt.datasets._digits import Digits, digits
 from adapt.datasets._images import images
+from adapt.datasets._log_mel import log_mel
 from adapt.datasets._masks import MaskRows, masks
 from adapt.datasets._splits import Splits, adaptation_pairs, splits, standardize
 from adapt.datasets._table import Preparation, table
@@ -81,6 +82,7 @@ __all__ = [
     "fsdd",
     "heart_disease",
     "images",
+    "log_mel",
     "masks",
     "mnist",
     "mnist_m",

@@ -3,7 +3,9 @@
 import importlib.util
 import json
 import os
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,26 +21,30 @@ pytestmark = [
 ]
 
 
-def run(monkeypatch, *flags):
-    monkeypatch.setattr(sys, "argv", ["inductive.py", "--threads", "1", *flags])
+def run(monkeypatch, out, settings):
+    monkeypatch.setattr(example, "Settings", lambda **quick: settings)
+    monkeypatch.setattr(sys, "argv", ["inductive.py", "--quick", "--out", str(out)])
     example.main()
+    return json.loads((out / "report.json").read_text())
 
 
 def test_quick_run_that_is_stopped_and_goes_on(tmp_path, monkeypatch, capsys):
-    out = tmp_path / "inductive"
-    run(monkeypatch, "--quick", "--out", str(out))
+    few = example.Settings(epochs=((3, 1),), seeds=1, test=2)
+    found = run(monkeypatch, tmp_path, few)
     printed = capsys.readouterr().out
-    assert printed.count("| from scratch |") == 2 and printed.count("interpolated fine-tuning went") == 2
-    assert json.loads((out / "results.json").read_text())["direct"] > 0.6
-    files = sorted((out / "runs").rglob("*.json"))
-    assert len(files) == 2 * 2 * 8
-    assert (out / "inductive.png").read_bytes()[:4] == b"\x89PNG"
+    assert printed.count("| from scratch |") == 2 and "its own head used directly: accuracy" in printed
+    assert found["quick"] and not found["failed"]["cells"]
+    assert [len(target["scores"]) for target in found["verdict"]["targets"]] == [8, 8]
+    assert (tmp_path / "report.png").read_bytes()[:4] == b"\x89PNG" and (tmp_path / "report.html").exists()
 
-    before = {f: f.read_bytes() for f in files}
-    lost = next(f for f in files if "LoRA" in f.name)
-    lost.unlink()
-    run(monkeypatch, "--quick", "--out", str(out))
-    assert json.loads(lost.read_text())["accuracy"] == json.loads(before[lost])["accuracy"]
-    assert all(f.read_bytes() == before[f] for f in files if f != lost), "a run that is there is not repeated"
-    with pytest.raises(SystemExit, match="other settings"):
-        run(monkeypatch, "--out", str(out))
+    records = sorted((tmp_path / "cells").glob("*/record/record.json"))
+    before = {f: f.read_bytes() for f in records}
+    shares = [json.loads(b)["curves"] for f, b in before.items() if "interpolated" in str(f)]
+    assert len(records) == 16 and [[x for x, _ in next(iter(c.values()))] for c in shares] == [[30], [30]]
+    lost = next(f for f in records if "LoRA" in str(f))
+    shutil.rmtree(lost.parents[1])
+    run(monkeypatch, tmp_path, few)
+    assert json.loads(lost.read_text())["scores"] == json.loads(before[lost])["scores"]
+    assert all(f.read_bytes() == before[f] for f in records if f != lost), "a run that is there is not repeated"
+    with pytest.raises(ValueError, match="differs in"):
+        run(monkeypatch, tmp_path, replace(few, test=3))

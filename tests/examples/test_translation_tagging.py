@@ -1,8 +1,10 @@
 """The example of translation and tagging runs, and its own blocks do what they say."""
 
 import importlib.util
+import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,18 +23,23 @@ needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAP
 
 @pytest.mark.data
 @needs_data
-def test_quick_run(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["translation_tagging.py", "--quick"])
+def test_quick_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(example, "QUICK", replace(example.QUICK, seeds=1, steps=2))
+    monkeypatch.setattr(sys, "argv", ["translation_tagging.py", "--quick", "--out", str(tmp_path)])
     example.main()
     printed = capsys.readouterr().out
-    assert printed.count("| 16 |") == 1 + len(example.BALANCES) and "single-task: a network a task" in printed
+    assert printed.count("| uncertainty |") == 3 * 2 + 1  # three scores against two baselines, and delta-m
     assert printed.count("at the features, the tasks' gradients differ in length") == 1
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["quick"] and list(found["scores"]["scores"]) == ["tagging error", "cross-entropy", "chrF"]
+    assert len(found["verdict"]["targets"][0]["scores"]) == 1 + len(example.BALANCES)
+    assert (tmp_path / "report.png").read_bytes()[:4] == b"\x89PNG" and (tmp_path / "report.html").exists()
 
 
 @pytest.mark.data
 @needs_data
 def test_a_document_is_on_one_side():
-    data = example.Data(example.Settings(test_captions=5))
+    data = example.Texts(example.Settings(test_captions=5))
     learn, test = data.parts(0)
     assert len(learn) >= 500 and sorted([*learn.tolist(), *test.tolist()]) == list(range(1000))
     assert not set(data.document[learn].tolist()) & set(data.document[test].tolist())

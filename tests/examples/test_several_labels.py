@@ -21,6 +21,8 @@ pytestmark = [
 
 def test_quick_run(tmp_path, monkeypatch, capsys):
     few = example.Settings(seeds=1, speech_steps=3, characters_steps=3)
+    two = {name: example.BALANCES[name] for name in (example.DEFAULT, "UPGrad")}  # for a short test
+    monkeypatch.setattr(example, "BALANCES", two)
     monkeypatch.setattr(example, "Settings", lambda **quick: few)
     monkeypatch.setattr(sys, "argv", ["several_labels.py", "--quick", "--out", str(tmp_path)])
     example.main()

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from adapt import encoders, engine, heads, inductive
+from adapt.inductive._transfer import usual_steps
 from tests.adapt.engine.tiny import Items, cloud, jitter
 
 
@@ -298,3 +299,13 @@ def test_the_named_score_chooses_the_candidate_and_the_weights():
         inductive.interpolated_fine_tuning(encoder(), train, epochs=1)
     with pytest.raises(ValueError, match="give either `classes` or"):
         inductive.transfer(encoder(), train)
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(40, 300), (70, 500), (1024, 640)])
+def test_few_rows_are_trained_for_many_epochs(rows, steps):
+    """At least 500 steps, at most 300 epochs, else 20 epochs; a given number of epochs is taken as it is."""
+    assert usual_steps(rows // 32) == steps
+    if rows == 40:
+        model = inductive.transfer(encoder(), cloud(rows), "full", classes=3)
+        assert model.card["steps"] == steps
+        assert inductive.transfer(encoder(), cloud(rows), "full", classes=3, epochs=2).card["steps"] == 2

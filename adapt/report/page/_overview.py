@@ -31,5 +31,5 @@ def overview(view: View, title: str = "") -> Any:
     for axes, (word, method, rows) in zip(every[0][len(shown) :], maps, strict=True):
         feature_map(axes, clouds(rows), title=f"features {word}: {method}")
     if title:
-        figure.suptitle(title, color="#a33b00", fontsize=11)
+        figure.suptitle(title, color="#a33b00", fontsize=11, wrap=True)
     return figure

@@ -49,7 +49,7 @@ def _choice(view: View, target: Target) -> tuple[list[str], Table | None, dict[s
             gain = f"{view.units.estimate(cost.gain)}{view.units.points}"
             lines.append(f"On the test rows the best method is {cost.best}. Regret of the choice: {regret}.")
             lines.append(f"Gain of the choice over {view.baseline}: {gain}.")
-        lines += ["The choice harmed."] * cost.harmed
+            lines += ["The choice harmed."] * cost.harmed
     rows = [
         [plain.get(name, name), *(number(scores.get(key)) for key in SHOWN)] for name, scores in choice.table.items()
     ]

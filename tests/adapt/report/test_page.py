@@ -87,6 +87,13 @@ def test_the_choice_and_the_distance_are_told(page):
     assert "target only : was a target label seen in training? yes." in re.sub(r"\s+", " ", page.sections["provenance"])
 
 
+def test_where_no_choice_can_be_made_the_page_says_why():
+    rng = np.random.default_rng(0)
+    records = [made.record(m, s, 0.25, rng=rng) for s in range(2) for m in ("source only", "DANN")]
+    said = re.sub(r"\s+", " ", words(made.experiment(records, ["source only", "DANN"])).sections["choice"])
+    assert "Chosen: no choice." in said and "label some target rows" in said and "Regret" not in said
+
+
 def test_a_loss_that_still_fell_and_the_discriminator_are_told(page):
     enough = re.sub(r"\s+", " ", page.sections["enough"])
     assert "day only : the loss was still falling at the end" in enough and "DANN : the loss" not in enough

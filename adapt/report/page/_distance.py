@@ -55,8 +55,13 @@ def rows_of_both(view: View, target: Target, method: str) -> Mapping[str, Any]:
     """Return the rows of the first seed; empty where features of both domains were not kept."""
     kept = view.kept(target, method)
     rows: Mapping[str, Any] = kept[0].rows if kept else {}
-    both = all(part in rows and rows[part].features is not None for part in ("source", "target"))
-    return rows if both and min(len(rows[part].features) for part in ("source", "target")) >= FEWEST else {}
+    for part in ("source", "target"):
+        found = rows[part] if part in rows else None
+        if found is None or found.features is None or len(found.features) < FEWEST:
+            return {}
+        if not (numpy.isfinite(found.features).all() and numpy.isfinite(found.outputs).all()):
+            return {}  # the section about harm names the method
+    return rows
 
 
 def _measured(rows: Mapping[str, Any]) -> Discrepancy:

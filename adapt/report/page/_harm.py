@@ -2,7 +2,7 @@
 
 from adapt.report.page._bias import of_classes, of_groups
 from adapt.report.page._document import Block, Heading, Items, Section
-from adapt.report.page._pairs import on, pairs
+from adapt.report.page._pairs import broken, on, pairs
 from adapt.report.page._trust import of_trust
 from adapt.report.page._view import View
 
@@ -20,6 +20,7 @@ def harm_section(view: View) -> Section:
         for target in view.targets
         for row in view.verdicts(target)["harmed"]
     ]
+    named += broken(view)
     if not found:
         return Section("harm", "Harm and bias", [*_first(named), NO_ROWS], {"named": _plain(named)})
     parts = {

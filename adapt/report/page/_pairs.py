@@ -41,7 +41,21 @@ def pairs(view: View) -> list[Pair]:
             before, after = tests if len(tests) == 2 else (None, None)
             if records and before and after and before.outputs.shape == after.outputs.shape:
                 outputs = before.outputs, after.outputs
+                if not all(numpy.isfinite(z).all() for z in outputs):
+                    continue  # named by `broken`
                 found.append(Pair(target, method, records[0].seed, *outputs, numpy.asarray(after.labels)))
+    return found
+
+
+def broken(view: View) -> list[tuple[str, str]]:
+    """Return a sentence for each method whose kept outputs or features are not finite."""
+    found = []
+    for target in view.ends:
+        for method in view.experiment.methods:
+            rows = [part for r in view.kept(target, method) for part in r.rows.values()]
+            arrays = [array for part in rows for array in (part.outputs, part.features) if array is not None]
+            if not all(numpy.isfinite(array).all() for array in arrays):
+                found.append((method, f" gave outputs or features that are not finite{on(view, target)}."))
     return found
 
 

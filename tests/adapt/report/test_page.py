@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapt.report import Record
+from adapt.report import Record, Rows
 from adapt.report.page import _page
 from adapt.report.page._html import html
 from tests.adapt.report import made
@@ -92,6 +92,34 @@ def test_where_no_choice_can_be_made_the_page_says_why():
     records = [made.record(m, s, 0.25, rng=rng) for s in range(2) for m in ("source only", "DANN")]
     said = re.sub(r"\s+", " ", words(made.experiment(records, ["source only", "DANN"])).sections["choice"])
     assert "Chosen: no choice." in said and "label some target rows" in said and "Regret" not in said
+
+
+def test_a_model_that_diverged_is_named():
+    e = made.only(made.planted(seeds=2), ["source only", "DANN"])
+    lost = [r.rows["test"]._replace(outputs=r.rows["test"].outputs * np.nan) for r in e.records]
+    records = [replace(r, rows={**r.rows, "test": t, "target": t}) if r.method == "DANN" else r
+               for r, t in zip(e.records, lost, strict=True)]  # fmt: skip
+    said = re.sub(r"\s+", " ", words(replace(e, records=records)).sections["harm"])
+    assert "DANN gave outputs or features that are not finite." in said
+
+
+def test_regressors_have_a_page():
+    rng = np.random.default_rng(0)
+    labels = rng.normal(size=60).astype(np.float32)
+    records = []
+    for seed in range(3):
+        for method, error in (("plain", 1.0), ("better", 0.3)):
+            rows = Rows((labels + error * rng.normal(size=60)).astype(np.float32)[:, None], labels,
+                        rng.normal(size=(60, 5)).astype(np.float32))  # fmt: skip
+            r = made.record(
+                method, seed, error + 0.01 * rng.normal(), rng=rng, metric="mean absolute error", higher=False
+            )
+            kept = {"test": rows, "source": rows, "target": rows._replace(labels=None)}
+            records.append(replace(r, rows=kept))
+    e = made.experiment(records, ["plain", "better"], metric="mean absolute error", higher_is_better=False)
+    said = {key: re.sub(r"\s+", " ", section) for key, section in words(e).sections.items()}
+    assert "helped: better." in said["verdict"] and "need the outputs" in said["harm"]
+    assert "A-distance" in said["discrepancy"] and "choice" in said["choice"]
 
 
 def test_a_loss_that_still_fell_and_the_discriminator_are_told(page):

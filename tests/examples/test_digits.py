@@ -24,7 +24,7 @@ def test_quick_run(tmp_path):
     assert "| source only |" in done.stdout and "tensorboard --logdir" in done.stdout.splitlines()[-1]
     page = (out / "report.html").read_text()
     assert "numbers mean nothing" in done.stdout and "numbers mean nothing" in page
-    assert "<script" not in page and page.count("<section") == 9
+    assert "<script" not in page and page.count("<section") == 10
     assert (out / "report.png").read_bytes()[:4] == b"\x89PNG"
     assert len(list((out / "cells").glob("*/run/events.*"))) == 12
     assert len(list((out / "tensorboard").glob("*/events.*"))) == 7

@@ -1,13 +1,13 @@
 """Calibration: whether a confidence of 80 % is right in 80 % of the rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy
 import torch
 
 from adapt.heads import proportion
-from adapt.report._inversion import Hits, inverted
+from adapt.report._inversion import Hits, calmed, inverted
 from adapt.report.interval import Interval
 from losses.options import COUNT, FROM_0, check
 
@@ -124,8 +124,7 @@ class Binned:
         hits = self.confidence + self.residual
         rate = (hits * self.counts + 0.5) / (self.counts + 1)  # a bin without errors is not without variance
         self.variance = rate * (1 - rate) / self.counts
-        self.sign = numpy.where(self.residual < 0, -1.0, 1.0)
-        self.most = numpy.where(self.sign < 0, self.confidence, 1 - self.confidence)
+        self.calm = calmed(self.residual, self.variance)
 
     def debiased(self) -> float:
         """The estimate: twice the plain sum minus the mean of the sum when the noise is added once more."""
@@ -135,26 +134,42 @@ class Binned:
         again = foldnorm.mean(size / noise, scale=noise)
         return max(0.0, float(self.weight @ (2 * size - again)))
 
-    def true(self, theta: float) -> numpy.ndarray:
+    def most(self, start: numpy.ndarray) -> float:
+        """The largest calibration error with residuals of the same signs."""
+        return float(self.weight @ numpy.where(start < 0, self.confidence, 1 - self.confidence))
+
+    def true(self, theta: float, start: numpy.ndarray) -> numpy.ndarray:
         """The residuals with the calibration error theta that fit best: all absolute values move towards 0, or away
         from 0, in proportion to the variance of a bin."""
-        size, step = numpy.abs(self.residual), self.weight * self.variance
-        low, high = -1 / step.min(), size.max() / step.min()
-        for _ in range(60):
-            middle = (low + high) / 2
-            moved = numpy.clip(size - middle * step, 0, self.most)
-            low, high = (middle, high) if self.weight @ moved > theta else (low, middle)
-        return self.sign * numpy.clip(size - high * step, 0, self.most)
+        size, step = numpy.abs(start), self.weight * self.variance
+        most = numpy.where(start < 0, self.confidence, 1 - self.confidence)
+        # the error falls with the move, linear between the moves at which a bin reaches one of its borders
+        moves = numpy.sort(numpy.concatenate([size / step, (size - most) / step]))[::-1]
+        errors = numpy.clip(size - moves[:, None] * step, 0, most) @ self.weight
+        move = numpy.interp(theta, errors, moves)
+        return numpy.where(start < 0, -1.0, 1.0) * numpy.clip(size - move * step, 0, most)
 
     def interval(self, seed: int) -> tuple[float, float]:
         """The calibration errors that the plain error of the data does not refuse."""
         hits = Hits(self.counts, seed)
 
-        def simulated(theta: float) -> numpy.ndarray:
-            rate = numpy.clip(self.confidence + self.true(theta), 0, 1)
+        def simulated(theta: float, start: numpy.ndarray) -> numpy.ndarray:
+            rate = numpy.clip(self.confidence + self.true(theta, start), 0, 1)
             return numpy.abs(hits(rate) - self.counts * self.confidence).sum(1) / self.n
 
-        return inverted(float(self.weight @ numpy.abs(self.residual)), simulated, 0.0, float(self.weight @ self.most))
+        return self.inverted(float(self.weight @ numpy.abs(self.residual)), simulated)
+
+    def inverted(
+        self, observed: float, simulated: Callable[[float, numpy.ndarray], numpy.ndarray]
+    ) -> tuple[float, float]:
+        """The calibration errors that an observed statistic does not refuse; `simulated` is told the residuals."""
+        return inverted(
+            observed,
+            lambda theta: simulated(theta, self.residual),
+            lambda theta: simulated(theta, self.calm),
+            0.0,
+            max(self.most(self.residual), self.most(self.calm)),
+        )
 
 
 def confidences(probabilities: numpy.ndarray, labels: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -222,12 +237,12 @@ def smooth_interval(
     cell, pair_bin = numpy.minimum((c[first] * GRID).astype(int), GRID - 1), of[first]
     mean_c = numpy.bincount(of_pair, c) / count
     hits = Hits(count, seed, SMOOTH_DRAWS)
-    kernel = smoothed(numpy.eye(GRID)[cell] / len(c), value)
+    kernel = smoothed(numpy.eye(GRID)[cell], value)[:, ::4] * 4 / len(c)  # the integral on every fourth point
 
-    def simulated(theta: float) -> numpy.ndarray:
-        rate = numpy.clip(mean_c + binned.true(theta)[pair_bin], 0, 1)
+    def simulated(theta: float, start: numpy.ndarray) -> numpy.ndarray:
+        rate = numpy.clip(mean_c + binned.true(theta, start)[pair_bin], 0, 1)
         return numpy.abs((hits(rate) - count * mean_c) @ kernel).sum(1)
 
-    ends = inverted(value, simulated, 0.0, float(binned.weight @ binned.most), halvings=10)
-    low, high = (smooth_error(c, numpy.clip(c + binned.true(theta)[of], 0, 1) - c) for theta in ends)
+    ends = zip(binned.inverted(value, simulated), (binned.residual, binned.calm), strict=True)
+    low, high = (smooth_error(c, numpy.clip(c + binned.true(t, start)[of], 0, 1) - c) for t, start in ends)
     return value, low, high

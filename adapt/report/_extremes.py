@@ -1,8 +1,10 @@
 """Intervals of the smallest of several shares, and of the largest gap between shares."""
 
+from collections.abc import Callable
+
 import numpy
 
-from adapt.report._inversion import Hits, inverted
+from adapt.report._inversion import Hits, calmed, inverted
 from adapt.report.interval import Interval
 
 
@@ -25,7 +27,7 @@ def lowest(hits: numpy.ndarray, counts: numpy.ndarray, seed: int) -> Interval:
     def simulated(theta: float) -> numpy.ndarray:
         return (drawn(at(theta)) / counts).min(1)
 
-    return Interval(value, *inverted(value, simulated, 0.0, 1.0))
+    return Interval(value, *inverted(value, simulated, simulated, 0.0, 1.0))
 
 
 def largest_gap(hits: numpy.ndarray, counts: numpy.ndarray, seed: int) -> Interval:
@@ -39,11 +41,17 @@ def largest_gap(hits: numpy.ndarray, counts: numpy.ndarray, seed: int) -> Interv
     shares, variance, drawn = hits / counts, variances(hits, counts), Hits(counts, seed)
     value = float(numpy.ptp(shares, axis=1).max())
 
-    def simulated(theta: float) -> numpy.ndarray:
-        rates = closer(shares, variance, theta) if theta <= value else apart(shares, variance, theta)
-        return numpy.ptp(drawn(rates) / counts, axis=2).max(1)
+    def simulate(start: numpy.ndarray) -> Callable[[float], numpy.ndarray]:
+        widest = numpy.ptp(start, axis=1).max()
 
-    return Interval(value, *inverted(value, simulated, 0.0, 1.0))
+        def simulated(theta: float) -> numpy.ndarray:
+            rates = closer(start, variance, theta) if theta <= widest else apart(start, variance, theta)
+            return numpy.ptp(drawn(rates) / counts, axis=2).max(1)
+
+        return simulated
+
+    calm = numpy.stack([calmed(row, v) for row, v in zip(shares, variance, strict=True)])
+    return Interval(value, *inverted(value, simulate(shares), simulate(calm), 0.0, 1.0))
 
 
 def variances(hits: numpy.ndarray, counts: numpy.ndarray) -> numpy.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy
 
-TAIL, DRAWS = 0.025, 2000
+TAIL, DRAWS, HALVINGS = 0.025, 2000, 11
 
 
 class Hits:
@@ -12,7 +12,7 @@ class Hits:
 
     def __init__(self, counts: numpy.ndarray, seed: int, draws: int = DRAWS):
         self.counts = counts
-        self.levels = (numpy.arange(draws) + 0.5) / draws
+        self.draws = draws
         rng = numpy.random.default_rng(seed)
         self.order = rng.permuted(numpy.tile(numpy.arange(draws), (counts.size, 1)), axis=1)
 
@@ -25,12 +25,18 @@ class Hits:
             reach = 8 * (n * rate * (1 - rate)) ** 0.5 + 8  # no level of 2,000 lies beyond
             first = max(0, int(n * rate - reach))
             chances = bdtr(numpy.arange(first, min(n, int(n * rate + reach)) + 1, dtype=float), n, rate)
-            row[:] = first + numpy.searchsorted(chances, self.levels)[order]
+            below = (chances * self.draws + 0.5).astype(int)  # of the levels (i + 1/2) / draws
+            below[-1] = self.draws
+            row[order] = numpy.repeat(numpy.arange(first, first + len(below)), numpy.diff(below, prepend=0))
         return drawn.T.reshape(-1, *self.counts.shape)
 
 
 def inverted(
-    observed: float, simulate: Callable[[float], numpy.ndarray], bottom: float, top: float, halvings: int = 14
+    observed: float,
+    for_low: Callable[[float], numpy.ndarray],
+    for_high: Callable[[float], numpy.ndarray],
+    bottom: float,
+    top: float,
 ) -> tuple[float, float]:
     r"""Return the 95 % interval of all values :math:`\theta` that the observed statistic T does not refuse.
 
@@ -43,25 +49,46 @@ def inverted(
     interval works there, as the simulation knows the bias.
 
     Args:
-        simulate: from :math:`\theta` to statistics, from the same random numbers at each call.
+        for_low, for_high: from :math:`\theta` to statistics, with the same random numbers at each call. For the low end
+            the other parameters stay as spread as the data. For the high end the other parameters lose the spread that
+            comes from the noise (:func:`calmed`). The same parameters at both ends covered too seldom for ten groups.
         bottom, top: the range of :math:`\theta`.
 
     Hansen, The Grid Bootstrap and the Autoregressive Model, 1999, https://doi.org/10.1162/003465399558463
     """
     near = 1e-9 + 1e-9 * abs(observed)
 
-    def refused(theta: float, side: float) -> bool:
+    def refused(theta: float, simulate: Callable[[float], numpy.ndarray], side: float) -> bool:
         beyond = side * (simulate(theta) - observed)
         return float((beyond > near).mean() + 0.5 * (numpy.abs(beyond) <= near).mean()) < TAIL
 
-    def end(side: float, refused_end: float, other: float) -> float:
-        if not refused(refused_end, side):
-            return refused_end
-        if refused(other, side):
-            return other
-        for _ in range(halvings):
-            middle = (refused_end + other) / 2
-            refused_end, other = (middle, other) if refused(middle, side) else (refused_end, middle)
-        return other
+    def end(simulate: Callable[[float], numpy.ndarray], side: float, outer: float, inner: float) -> float:
+        if not refused(outer, simulate, side):
+            return outer
+        kept = min(max(observed, bottom), top)
+        if refused(kept, simulate, side):
+            outer, kept = kept, inner
+        if refused(kept, simulate, side):
+            return inner
+        for _ in range(HALVINGS):
+            middle = (outer + kept) / 2
+            outer, kept = (middle, kept) if refused(middle, simulate, side) else (outer, middle)
+        return kept
 
-    return end(1.0, bottom, top), end(-1.0, top, bottom)
+    return end(for_low, 1.0, bottom, top), end(for_high, -1.0, top, bottom)
+
+
+def calmed(values: numpy.ndarray, variance: numpy.ndarray) -> numpy.ndarray:
+    r"""Return values that lie closer to their mean, with the spread that the true values have.
+
+    .. math:: m + (x - m) \sqrt{\frac{\tau^2}{\tau^2 + v}}, \qquad
+        \tau^2 = \max\Bigl(0, \frac{Q - (K - 1)}{W - \sum_k w_k^2 / W}\Bigr), \quad
+        Q = \sum_k w_k (x_k - m)^2, \; w_k = 1 / v_k, \; W = \sum_k w_k
+
+    DerSimonian and Laird, Meta-analysis in clinical trials, 1986, https://doi.org/10.1016/0197-2456(86)90046-2
+    """
+    w = 1 / variance
+    mean = w @ values / w.sum()
+    spare = w.sum() - (w**2).sum() / w.sum()
+    spread = max(0.0, (w @ (values - mean) ** 2 - (len(values) - 1)) / spare) if len(values) > 1 else 0.0
+    return mean + (values - mean) * numpy.sqrt(spread / (spread + variance))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy
 
@@ -32,13 +33,13 @@ def t_test(differences: numpy.ndarray) -> float:
 
     Equal values without any spread have p = 0, or 1 where the values are zero.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     n = len(differences)
     if n < 2 or not differences.any():
         return 1.0
     spread = differences.std(ddof=1)
-    return float(2 * t.sf(abs(differences.mean()) * math.sqrt(n) / spread, n - 1)) if spread else 0.0
+    return float(2 * stdtr(n - 1, -abs(differences.mean()) * math.sqrt(n) / spread)) if spread else 0.0
 
 
 def power(effect: float, n: int, level: float = LEVEL) -> float:
@@ -69,6 +70,7 @@ def seeds_that_decide(effect: float, level: float = LEVEL) -> int | None:
     return high
 
 
+@lru_cache
 def detectable_effect(n: int, level: float = LEVEL) -> float:
     """Return the effect, in standard deviations, that `n` values see with a power of 80 %."""
     from scipy.optimize import brentq

@@ -51,13 +51,13 @@ def mean_interval(values: Sequence[float] | numpy.ndarray) -> Interval:
     Raises:
         ValueError: no values.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     n = len(values)
     if n == 0:
         raise ValueError("`values` must hold at least one seed, got none: an interval needs a value.")
     mean = float(numpy.mean(values))
-    half = float(t.ppf(0.975, n - 1) * numpy.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+    half = float(stdtrit(n - 1, 0.975) * numpy.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.inf
     return Interval(mean, mean - half, mean + half)
 
 

@@ -98,8 +98,8 @@ def test_the_ends_of_the_interval_just_keep_the_data():
     of = np.concatenate([np.full(len(p), i) for i, (p, _) in enumerate(cells.values())])
     rows = np.concatenate([pair for pair in cells.values()], axis=1)
     binned, rng = Binned(rows[0], rows[1], of), np.random.default_rng(7)
-    for end, side in ((found.ece.low, 1), (found.ece.high, -1)):
-        residual = binned.true(end)
+    for end, side, start in ((found.ece.low, 1, binned.residual), (found.ece.high, -1, binned.calm)):
+        residual = binned.true(end, start)
         assert (binned.weight * np.abs(residual)).sum() == pytest.approx(end, abs=1e-6)
         errors = []
         for _ in range(3000):

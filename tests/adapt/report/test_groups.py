@@ -8,6 +8,7 @@ from scipy import optimize, stats
 
 from adapt import report
 from adapt.report._extremes import apart, closer, largest_gap, lowest, variances
+from adapt.report._inversion import calmed
 
 
 def rows(n=600, seed=0, names=("a", "b", "c"), harmed="c"):
@@ -142,14 +143,23 @@ def test_the_ends_of_the_interval_just_keep_the_data():
     hits, counts = np.array([[80, 60, 70], [20, 35, 30]]), np.array([[100, 100, 100], [90, 110, 100]])
     found = largest_gap(hits, counts, 0)
     rng, shares, variance = np.random.default_rng(3), hits / counts, variances(hits, counts)
+    calm = np.stack([calmed(row, v) for row, v in zip(shares, variance, strict=True)])
     for end, side, rates in (
-        (found.low, 1, closer(shares, variance, found.low)), (found.high, -1, apart(shares, variance, found.high)),
+        (found.low, 1, closer(shares, variance, found.low)), (found.high, -1, apart(calm, variance, found.high)),
     ):  # fmt: skip
         drawn = np.array([[(rng.random((20_000, n)) < r).mean(1) for n, r in zip(*pair, strict=True)]
                           for pair in zip(counts, rates, strict=True)])  # fmt: skip
         gaps = (drawn.max(1) - drawn.min(1)).max(0)
         beyond = side * (gaps - found.value)
         assert (beyond > 1e-9).mean() + 0.5 * (abs(beyond) < 1e-9).mean() == pytest.approx(0.025, abs=0.008), end
+
+
+def test_calmed_shares_have_the_spread_of_the_true_shares():
+    rng = np.random.default_rng(0)
+    truth, spread = rng.normal(0.5, 0.1, 4000), rng.uniform(0.05, 0.2, 4000)
+    calm = calmed(truth + spread * rng.normal(size=4000), spread**2)
+    assert calm.std() == pytest.approx(0.1, abs=0.01) and calm.mean() == pytest.approx(0.5, abs=0.01)
+    assert np.ptp(calmed(0.5 + 0.01 * rng.normal(size=50), np.full(50, 0.04))) == 0, "less spread than the noise has"
 
 
 def test_the_lowest_share():

@@ -304,6 +304,7 @@ def relabelled(labels):
         (lambda: Trainer(network()[0], None, streams()), ValueError, "either `terms` or `phases`"),
         (lambda: Trainer(network()[0], [domain.dan()], {}), ValueError, "`streams` is empty"),
         (lambda: build(watch={"x": (heads.Classifier(8, 3), cloud())}), ValueError, "no term of this trainer owns"),
+        (lambda: build(encoder_scale={"0": 0.1, "2": {"1": -0.1}}), ValueError, "`encoder_scale` must be .*got -0.1"),
         (
             lambda: build(encoder_scale=0.1, optimizer=lambda groups: torch.optim.SGD(groups[0]["params"], 0.1)),
             ValueError,

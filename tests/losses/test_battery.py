@@ -1,6 +1,7 @@
 """What every loss must pass: each test runs for each row of the rooms' tables (`tests/losses/<room>/cases.py`)."""
 
 import importlib
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -297,8 +298,13 @@ def test_complex_numbers_are_refused(case):
 
 @every_loss
 def test_arrays_are_refused(case):
-    with pytest.raises(TypeError, match="must be a tensor, got ndarray; use `torch.as_tensor"):
+    with pytest.raises(TypeError, match="must be a tensor, got ndarray; use `torch.as_tensor") as found:
         case.loss(*in_one_argument(case, torch.Tensor.numpy, case.draw(seed=26)))
+    # the cases of entropy_weights hand the weights to domain_adversarial
+    public = [getattr(losses, case.name.split()[0]), losses.domain_adversarial]
+    calls = [inspect.signature(p.forward if isinstance(p, type) else p).parameters for p in public]
+    name = str(found.value).split("`")[1].split("[")[0]  # `parameters['0']` is one of a dict
+    assert name in {"an argument", *calls[0], *calls[1]}
 
 
 @pytest.mark.parametrize("name", ["mmd", "coral deep_coral tall", "sinkhorn_divergence", "sliced_wasserstein"])

@@ -140,8 +140,11 @@ class Binned:
 
     def true(self, theta: float, start: numpy.ndarray) -> numpy.ndarray:
         """The residuals with the calibration error theta that fit best: all absolute values move towards 0, or away
-        from 0, in proportion to the variance of a bin."""
+        from 0, in proportion to the variance of a bin. From the residuals of the data, for the low end, small values
+        move faster (Breiman's garrote): a few bins may be far off and all others right."""
         size, step = numpy.abs(start), self.weight * self.variance
+        if start is self.residual:
+            step = step / numpy.maximum(size, 1e-6)
         most = numpy.where(start < 0, self.confidence, 1 - self.confidence)
         # the error falls with the move, linear between the moves at which a bin reaches one of its borders
         moves = numpy.sort(numpy.concatenate([size / step, (size - most) / step]))[::-1]

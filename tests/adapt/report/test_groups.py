@@ -166,6 +166,8 @@ def test_the_lowest_share():
     hits, counts = np.array([50, 80, 85]), np.array([100, 100, 100])
     alone = stats.beta.ppf([0.025, 0.975], [50.5, 50.5], [50.5, 50.5])  # far from the others: a share like any other
     assert lowest(hits, counts, 0)[1:] == pytest.approx(alone, abs=0.01)
+    small = lowest(np.array([50, 520]), np.array([100, 1000]), 0)
+    assert small.low == pytest.approx(0.41, abs=0.02), "the small group may be lower, the large one not as much"
     tied = lowest(np.array([50, 50, 50, 50]), counts[[0, 0, 0, 0]], 0)
     assert tied.high > 0.6 and tied.value == 0.5, "the lowest of four is too low by chance"
 

@@ -114,9 +114,10 @@ def test_states_of_callbacks_are_in_the_checkpoint_and_are_closed(tmp_path):
     assert second[0].closed == 2
 
 
-@pytest.mark.parametrize("wrong", [3, EarlyStopping])
-def test_what_is_no_callback_is_refused(wrong):
-    with pytest.raises(TypeError, match="`callbacks` must be functions of one `Logged`, got"):
+@pytest.mark.parametrize(("wrong", "kind"), [(3, "int"), (EarlyStopping, "the class EarlyStopping")])
+def test_what_is_no_callback_is_refused(wrong, kind):
+    message = f"`callbacks` must be functions of one `Logged`, got {kind}: give a function or an object"
+    with pytest.raises(TypeError, match=message):
         run(0, callbacks=[wrong])
 
 

@@ -664,10 +664,28 @@ def test_the_card_says_whether_a_target_label_was_seen(tmp_path, term, labels, s
     assert Model.load(tmp_path / "model").card == model.card
 
 
+def test_a_model_of_a_run_computes_in_the_precision_of_the_run():
+    made, head = trainer(precision="bf16")
+    found = made.fit(1).model(head).outputs(cloud(9))
+    assert torch.equal(found, made.predict(head, cloud(9)).outputs)
+    in_float32 = Model(made.encoder, head, inputs=cloud(1).tensors[0]).outputs(cloud(9))
+    assert not torch.equal(found, in_float32)
+
+
 def test_a_run_without_a_stream_of_that_name_says_unknown():
     encoder, head = network()
     made = Trainer(encoder, [supervised(head, on="a")], {"a": Stream(cloud(), 12)}, progress=False, device="cpu").fit(1)
     assert made.model(head).card["target label seen"] == "unknown: no stream has the name target"
+
+
+def test_the_page_of_a_probe_says_that_labels_of_the_target_were_learned_from(tmp_path):
+    encoder, _ = network()
+    x, y = cloud().tensors
+    encoder.eval()
+    model = inductive.probe(encoder(x).detach(), y, NAMES).model(encoder, inputs=x[:1])
+    page = (model.save(tmp_path / "model") / "README.md").read_text()
+    assert "A target label was seen in training: yes" in page
+    assert "| target | not known | learned from, by the probe |" in page
 
 
 def test_a_compiled_encoder_and_the_gradients_of_tasks_leave_no_trace(tmp_path):

@@ -301,7 +301,7 @@ def relabelled(labels):
         (lambda: build(lambda h: []), ValueError, "no terms"),
         (lambda: build(precision="fp8"), ValueError, "`precision` must be 'float32' or 'bf16'"),
         (lambda: build(passes="both"), ValueError, "`passes`"),
-        (lambda: Trainer(network()[0], None, streams()), ValueError, "either `terms` or `phases`"),
+        (lambda: Trainer(network()[0], None, streams()), ValueError, "either `terms` or `phases`, got neither"),
         (lambda: Trainer(network()[0], [domain.dan()], {}), ValueError, "`streams` is empty"),
         (lambda: build(watch={"x": (heads.Classifier(8, 3), cloud())}), ValueError, "no term of this trainer owns"),
         (lambda: build(encoder_scale={"0": 0.1, "2": {"1": -0.1}}), ValueError, "`encoder_scale` must be .*got -0.1"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+collect_ignore = ["tests/mutate.py"]  # a script: it needs mutmut, which no test needs
 
 
 def pytest_collection_modifyitems(items):

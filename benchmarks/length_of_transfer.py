@@ -10,8 +10,8 @@ Two layers of 64 units from random weights; "pretrained" are the digits 5 to 9 w
 4, at a tenth of the rate, behind a head that the probe has solved.
 """
 
+import argparse
 import math
-import sys
 
 import numpy
 import torch
@@ -120,8 +120,11 @@ def run(name: str, n: int) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", nargs="*", help="the name and the number of rows of one case; none: all cases")
+    case = parser.parse_args().case
     torch.set_num_threads(1)
     print(f"| case | steps of 20 epochs | {' | '.join(f'{length} steps' for length in LENGTHS)} |")
     print("|---" * (2 + len(LENGTHS)) + "|")
-    for case in [(sys.argv[1], int(sys.argv[2]))] if len(sys.argv) > 2 else CASES:
-        print(run(*case), flush=True)
+    for each in [(case[0], int(case[1]))] if len(case) > 1 else CASES:
+        print(run(*each), flush=True)

@@ -68,7 +68,7 @@ def test_every_block_runs(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert re.search(r"accuracy [01](\.\d+)? \(95 % interval .* n = 6\)", out)
     assert "['age', 'pressure', 'town=Bonn', 'town=Ulm'] ['no', 'yes']" in out
-    assert "Rows(60 rows of 5, 2 classes: cold, warm)" in out and "torch.Size([129, 126])" in out
+    assert "Rows(60 rows of 5, 2 classes: cold, warm)" in out and "torch.Size([1, 32, 61])" in out
     assert "\nbalanced accuracy " in out and "\ncalibration error " in out and out.count("photos/new/") == 9
     assert "\n14 7\n" in out
 

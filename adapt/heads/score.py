@@ -70,9 +70,14 @@ def proportion(metric: str, hits: Tensor, *, units: Tensor | None = None) -> Sco
     if units is not None:
         return ratio(metric, hits, torch.ones_like(hits, dtype=torch.float64), units=units)
     p = hits.double().mean().item()
-    centre, spread = p + Z * Z / (2 * n), Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
+    return Score(metric, p, *wilson(p, n), n)
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share of n rows, as in :func:`proportion`."""
+    centre, spread = share + Z * Z / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     scale = 1 + Z * Z / n
-    return Score(metric, p, max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale), n)
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 def average(metric: str, values: Tensor, *, higher_is_better: bool, units: Tensor | None = None) -> Score:

@@ -2,11 +2,11 @@
 
 import numpy
 
+from adapt.heads.score import wilson
 from adapt.report.interval import Interval
 
 FOLDS = 5
 PENALTIES = numpy.logspace(-3, 2, 6)  # of rows with squared norm near 1
-Z = 1.959964
 
 
 def a_distance(x: numpy.ndarray, y: numpy.ndarray, seed: int) -> Interval:
@@ -25,7 +25,7 @@ def a_distance(x: numpy.ndarray, y: numpy.ndarray, seed: int) -> Interval:
     for held in range(min(FOLDS, k)):
         away = fold == held
         right[away] = ridge(rows[~away], domain[~away], rows[away]) * domain[away] > 0
-    accuracy = right.mean()
+    accuracy = float(right.mean())
     # neighbouring rows judge each other: the variance of the count is up to twice the binomial variance
     return Interval(*(float(numpy.clip(4 * a - 2, 0, 2)) for a in (accuracy, *wilson(accuracy, k))))
 
@@ -49,9 +49,3 @@ def ridge(x: numpy.ndarray, y: numpy.ndarray, new: numpy.ndarray) -> numpy.ndarr
         found.append((float(numpy.mean(((y - fit) / (1 - leverage).clip(1e-6)) ** 2)), penalty))
     chosen = axes @ ((onto.T @ y) / (curvature + min(found)[1]))
     return new @ (x.T @ chosen if wide else chosen)
-
-
-def wilson(share: float, n: float) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share among n independent rows."""
-    middle, half = share + Z**2 / (2 * n), Z * numpy.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return (middle - half) / (1 + Z**2 / n), (middle + half) / (1 + Z**2 / n)

@@ -1,9 +1,8 @@
 """Whether the discriminator of an adversarial method does its work."""
 
-import numpy
-
 from adapt.report._logged_values import History, Series, last_third, series_of
 from adapt.report.interval import Interval
+from adapt.report.paired import mean_interval
 
 TAG = "domain_accuracy/"
 LEAST = 4  # log points in the last third
@@ -61,7 +60,7 @@ def _judge(points: Series) -> str:
             f"{len(values)} log points are too few to judge the discriminator, at least {3 * LEAST} are needed: lower "
             "`log_every`."
         )
-    end = _mean(late)
+    end = mean_interval(late)
     sixth = (steps - steps[0]) * 6 // (steps[-1] - steps[0])
     before = max(values[sixth == k].mean() for k in range(4) if (sixth == k).any())
     right = f"{100 * end.value:.0f} % of the rows"
@@ -89,13 +88,6 @@ def _judge(points: Series) -> str:
         f"the discriminator is right in {right} ({100 * end.low:.0f} to {100 * end.high:.0f}): the features are "
         "aligned in part, and the two players hold each other."
     )
-
-
-def _mean(values: numpy.ndarray) -> Interval:
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / numpy.sqrt(len(values))
-    return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
 
 def _of_a_new_classifier(a_distance: Interval) -> str:

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy
-import torch
 
-from adapt.heads import proportion
+from adapt.heads.score import wilson
 from adapt.report._inversion import Hits, calmed, inverted
 from adapt.report.interval import Interval
 from losses.options import COUNT, FROM_0, check
@@ -98,8 +97,8 @@ def calibration(
     kept, of = numpy.unique(numpy.minimum((c * bins).astype(int), bins - 1), return_inverse=True)
     binned = Binned(c, y, of)
     rows = [
-        Bin(k / bins, (k + 1) / bins, int(m), float(p), wilson(float(p + r), int(m)))
-        for k, m, p, r in zip(kept, binned.counts, binned.confidence, binned.residual, strict=True)
+        Bin(k / bins, (k + 1) / bins, int(m), float(p), Interval(float(a), *wilson(float(a), int(m))))
+        for k, m, p, a in zip(kept, binned.counts, binned.confidence, binned.accuracy, strict=True)
     ]
     low, high = binned.interval(seed)
     smooth, smooth_low, smooth_high = smooth_interval(binned, c, y, of, seed)
@@ -120,9 +119,9 @@ class Binned:
         self.n, self.counts = len(c), numpy.bincount(of)
         self.weight = self.counts / self.n
         self.confidence = numpy.bincount(of, c) / self.counts
-        self.residual = numpy.bincount(of, y) / self.counts - self.confidence
-        hits = self.confidence + self.residual
-        rate = (hits * self.counts + 0.5) / (self.counts + 1)  # a bin without errors is not without variance
+        self.accuracy = numpy.bincount(of, y) / self.counts
+        self.residual = self.accuracy - self.confidence
+        rate = (self.accuracy * self.counts + 0.5) / (self.counts + 1)  # a bin without errors is not without variance
         self.variance = rate * (1 - rate) / self.counts
         self.calm = calmed(self.residual, self.variance)
 
@@ -195,12 +194,6 @@ def confidences(probabilities: numpy.ndarray, labels: numpy.ndarray) -> tuple[nu
     if probabilities.ndim == 1:
         return probabilities.clip(0, 1), labels.astype(float)
     return probabilities.max(1).clip(0, 1), (probabilities.argmax(1) == labels).astype(float)
-
-
-def wilson(share: float, n: int) -> Interval:
-    """The share with Wilson's interval."""
-    score = proportion("accuracy", torch.arange(n) < round(share * n))
-    return Interval(score.value, score.low, score.high)
 
 
 def smoothed(cells: numpy.ndarray, width: float) -> numpy.ndarray:

@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
-import torch
 
-from adapt.heads import proportion
-from adapt.heads.score import Z
+from adapt.heads.score import Z, wilson
 from adapt.report._extremes import largest_gap, lowest
 from adapt.report._significance import LEVEL, holm
 from adapt.report.interval import Interval
@@ -179,7 +177,9 @@ def changes(hits: numpy.ndarray, of: numpy.ndarray, before: numpy.ndarray | None
     for name in numpy.unique(of):
         now = hits[of == name]
         then = None if before is None else before[of == name]
-        row = Group(name.item(), len(now), wilson(int(now.sum()), len(now)), too_small=len(now) < FEWEST)
+        share = float(now.mean())
+        score = Interval(share, *wilson(share, len(now)))
+        row = Group(name.item(), len(now), score, too_small=len(now) < FEWEST)
         rows.append(row if then is None else changed(row, now, then))
     if before is None:
         return rows
@@ -222,9 +222,3 @@ def equalized_odds(
     enough = (counts >= FEWEST).all(0)
     without = [name.item() for name in names[~enough]]
     return (largest_gap(hits[:, enough], counts[:, enough], seed) if enough.sum() > 1 else None), without
-
-
-def wilson(hits: int, n: int) -> Interval:
-    """The share with Wilson's interval."""
-    score = proportion("accuracy", torch.arange(n) < hits)
-    return Interval(score.value, score.low, score.high)

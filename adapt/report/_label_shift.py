@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy
 
+from adapt.heads.score import Z
 from adapt.report.interval import Interval
 
-Z = 1.959964
 LEAST = 5  # rows of a class for a covariance
 SINGULAR = 1e-3  # a confusion matrix with a smaller singular value tells no shares
 

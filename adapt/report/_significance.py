@@ -31,15 +31,22 @@ def t_test(differences: numpy.ndarray) -> float:
 
     .. math:: t = \bar d \sqrt n / s, \qquad p = 2 \, P(T_{n-1} > |t|)
 
-    Equal values without any spread have p = 0, or 1 where the values are zero.
+    Equal values say nothing of the spread, and few values are equal by chance where the scores are counts of few rows:
+    p is then that of the sign test, :math:`2^{1 - n}`, or 1 where the values are zero.
     """
     from scipy.special import stdtr
 
     n = len(differences)
     if n < 2 or not differences.any():
         return 1.0
-    spread = differences.std(ddof=1)
-    return float(2 * stdtr(n - 1, -abs(differences.mean()) * math.sqrt(n) / spread)) if spread else 0.0
+    spread = spread_of(differences)
+    return float(2 * stdtr(n - 1, -abs(differences.mean()) * math.sqrt(n) / spread)) if spread else 2.0 ** (1 - n)
+
+
+def spread_of(differences: numpy.ndarray) -> float:
+    """Return the standard deviation, 0 where the values are equal up to rounding."""
+    spread = float(differences.std(ddof=1))
+    return spread if spread > 1e-12 * float(numpy.abs(differences).max()) else 0.0
 
 
 def power(effect: float, n: int, level: float = LEVEL) -> float:

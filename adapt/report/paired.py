@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy
 
 from adapt.heads import Score
-from adapt.report._significance import LEVEL, detectable_effect, holm, seeds_that_decide, t_test
+from adapt.report._significance import LEVEL, detectable_effect, holm, seeds_that_decide, spread_of, t_test
 from adapt.report.interval import Interval
 
 Scores = Mapping[str, Sequence[float | Score]]
@@ -24,8 +24,9 @@ class Comparison:
         verdict: ``"helped"`` or ``"harmed"`` where `adjusted` is at most 0.05, else ``"undecided"``; ``"baseline"`` for
             the baseline.
         seeds_needed: the number of seeds with which a difference as large as the measured difference is decided with a
-            power of 80 %. None for one seed, no difference, or more than 100,000 seeds.
-        detectable: the smallest true difference that these seeds decide with a power of 80 %. None for one seed.
+            power of 80 %. None for one seed, no difference, equal differences, or more than 100,000 seeds.
+        detectable: the smallest true difference that these seeds decide with a power of 80 %. None for one seed and for
+            equal differences.
     """
 
     method: str
@@ -75,6 +76,9 @@ def compare(
 
     `seeds_needed` and `detectable` use the noncentral distribution of t at the level :math:`0.05 / m`, for m
     comparisons. Both rest on the standard deviation of few seeds, and say the order of magnitude only.
+
+    Where all differences are equal, t has no value: p is :math:`2^{1 - n}`, as in a sign test, so that at least six
+    seeds decide.
 
     The seeds are the sample: the verdict speaks of the method on these test rows, not of other test rows.
 
@@ -130,8 +134,10 @@ def one_task(
 
 
 def tested(row: Comparison, differences: numpy.ndarray, level: float) -> Comparison:
-    n, spread = len(differences), float(differences.std(ddof=1))
-    needed = seeds_that_decide(abs(row.difference) / spread, level) if spread and row.difference else None
+    n, spread = len(differences), spread_of(differences)
+    if not spread:
+        return replace(row, p=t_test(differences))
+    needed = seeds_that_decide(abs(row.difference) / spread, level) if row.difference else None
     return replace(row, p=t_test(differences), seeds_needed=needed, detectable=spread * detectable_effect(n, level))
 
 

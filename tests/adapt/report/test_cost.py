@@ -58,7 +58,15 @@ def test_rows_may_be_set_inside_and_are_none_without_a_number():
 
 
 @linux
-@pytest.mark.slow  # alone: a process that has freed memory before gets it again, and no peak shows
+def test_peaks_in_a_process_of_their_own():
+    """A process that has freed memory before gets it again, and no peak shows."""
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-m", "slow", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout
+
+
+@linux
+@pytest.mark.slow
 def test_the_peak_of_memory_is_above_the_start_and_of_the_block_alone():
     before = fill(150)  # before the block: does not count
     with report.cost() as spent:
@@ -71,7 +79,7 @@ def test_the_peak_of_memory_is_above_the_start_and_of_the_block_alone():
 
 
 @linux
-@pytest.mark.slow  # alone: a process that has freed memory before gets it again, and no peak shows
+@pytest.mark.slow
 def test_nested_blocks_have_their_own_peaks():
     with report.cost() as outer:
         fill(200)

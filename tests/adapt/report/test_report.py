@@ -60,9 +60,15 @@ def test_seeds_that_would_decide_and_the_difference_that_these_decide():
     assert power_of_two_sided_t(row.detectable / d.std(ddof=1), 4, level) == pytest.approx(0.8, abs=1e-6)
     assert f"undecided ({row.seeds_needed} seeds would decide)" in report.table([row], "base")
     equal = report.compare({"base": [0.5, 0.6], "new": [0.5, 0.6]}, "base")[1]
-    assert (equal.p, equal.verdict, equal.seeds_needed, equal.detectable) == (1, "undecided", None, 0)
-    steady = report.compare({"base": [0.5, 0.5], "new": [0.75, 0.75]}, "base")[1]
-    assert steady.p == 0 and steady.verdict == "helped"
+    assert (equal.p, equal.verdict, equal.seeds_needed, equal.detectable) == (1, "undecided", None, None)
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(2, "undecided"), (5, "undecided"), (6, "helped")])
+def test_equal_differences_are_no_proof_with_few_seeds(seeds, verdict):
+    """Scores of few rows give equal differences by chance: p = 0 would be a false alarm."""
+    base = np.arange(seeds) / 10 + 0.1
+    row = report.compare({"base": base.tolist(), "new": (base + 0.1).tolist()}, "base")[1]  # equal up to rounding
+    assert (row.p, row.verdict, row.seeds_needed, row.detectable) == (2.0 ** (1 - seeds), verdict, None, None)
 
 
 def test_scores_are_compared_by_the_value_that_the_user_names():

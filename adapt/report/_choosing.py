@@ -1,4 +1,4 @@
-"""The choice without target labels inside of an experiment, and what the choice costs on the test rows."""
+"""The choice without target labels inside of an experiment, and the cost of the choice on the test rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,10 +14,10 @@ from adapt.report.records import Record, Rows
 
 
 class Regret(NamedTuple):
-    """What a choice costs on the test rows.
+    """The cost of a choice on the test rows.
 
     Attributes:
-        chosen, best: the chosen method; the method with the best mean score on the test rows. Methods that see target
+        chosen, best: the chosen method; the method with the best mean score on the test rows. Methods with target
             labels do not count.
         regret: the mean of best minus chosen over the seeds, at least 0 by definition.
         gain: the mean of chosen minus baseline over the seeds.
@@ -60,7 +60,7 @@ def _predictions(rows: Rows) -> Predictions:
 def regret(
     choice: select.Choice, scores: Mapping[str, Sequence[float]], baseline: str, oracle: Sequence[str], higher: bool
 ) -> Regret:
-    """Return what a choice costs.
+    """Return the cost of a choice.
 
     Raises:
         ValueError: there is no choice.

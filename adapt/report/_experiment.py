@@ -23,14 +23,14 @@ from losses.options import FROM_0, TRUTH, check
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """The records of a grid, and what can be read from the records.
+    """The records of a grid, and the results of the records.
 
     Attributes:
         records: one for each cell; the record of a failed cell has an error and no score.
-        methods, tasks, budgets, seeds: the axes of the grid. Without tasks the one task is ``""``, without budgets the
-            one budget is None.
-        baseline: the method that the others are compared with.
-        oracle: the methods that see target labels.
+        methods, tasks, budgets, seeds: the axes of the grid. A grid without tasks has the task ``""``, and a grid
+            without budgets the budget None.
+        baseline: the method of reference for all comparisons.
+        oracle: the methods with target labels.
         data: by task.
         settings: as json.
         quick: whether the numbers mean nothing.
@@ -55,7 +55,7 @@ class Experiment:
 
     @property
     def failed(self) -> list[Record]:
-        """The records of the cells that failed, or that are not done."""
+        """The records of the failed cells and of the cells without a result."""
         return [record for record in self.records if record.error is not None]
 
     def scores(
@@ -63,11 +63,11 @@ class Experiment:
     ) -> dict[str, list[float]]:
         """Return one value for each seed, by method, for :func:`adapt.report.compare`: paired, in the order of `seeds`.
 
-        A seed that failed with one method is left out for all methods, and a method that failed with every seed is left
-        out. A warning tells both.
+        A seed with a failed cell is left out for all methods, and a method with failed cells alone is left out. A
+        warning tells both.
 
         Args:
-            task, budget: may be left out where the grid has one.
+            task, budget: may be left out where the grid has a single task or budget.
             metric: a score by name, or a further value of the score of the experiment, such as ``"macro F1"``. None is
                 the score of the experiment.
 
@@ -151,7 +151,7 @@ class Experiment:
         return _choosing.choose(self.cells(task, budget), self.baseline, self.oracle, options)
 
     def regret(self, choice: Choice, task: str | None = None, budget: int | None = None) -> "_choosing.Regret":
-        """Return what a choice of :meth:`choose` costs on the test rows, against the method that is best there."""
+        """Return what a choice of :meth:`choose` costs on the test rows, against the best method on the test rows."""
         scores = self.scores(task, budget)
         return _choosing.regret(choice, scores, self.baseline, self.oracle, self.higher_is_better)
 
@@ -229,8 +229,8 @@ def experiment(
 ) -> Experiment:
     """Run every method with the same seeds, tasks and budgets, and return the records.
 
-    Each cell of the grid is one call of one function with one :class:`Cell`. A cell that is done is never run again:
-    the same call goes on where a killed call ended, and a trainer with ``log=cell.folder`` goes on with its steps.
+    Each cell of the grid is one call of one function with one :class:`Cell`. A finished cell is never run again:
+    the same call goes on where a killed call ended, and a trainer with ``log=cell.folder`` goes on with the next step.
     Several processes may make the same call in the same folder at the same time, and share the cells. Before each cell
     the global generators are seeded with the seed of the cell, so all methods of one seed start from the same initial
     weights; afterwards the global random states are the states of before.
@@ -239,29 +239,29 @@ def experiment(
     later call in the same folder may add methods, seeds, tasks and budgets.
 
     Args:
-        folder: of the experiment. Each cell has a folder of its own inside.
+        folder: of the experiment. Each cell has a folder inside.
         methods: by name, a function from a cell to a number, a :class:`adapt.heads.Score`, a mapping of both by name
             (the first is the score of the experiment), a :class:`adapt.Model`, ``(trainer, head)``, or an
             :class:`Outcome`. A model is evaluated on the test rows of the task.
         seeds: how many, or which.
-        baseline: the method that the others are compared with; the first method where left out.
+        baseline: the method of reference for all comparisons; the first method where left out.
         data: the rows of the task, or of several tasks by name. A folder goes on with the same data alone: number of
             rows, labels in memory, and a few rows are compared.
         budgets: numbers of labelled rows, for curves over the number of labels. The function reads ``cell.budget``.
         settings: a mapping or a dataclass of plain values. A folder goes on with the same settings alone.
-        oracle: methods that see target labels: upper bounds, and no candidates of a choice.
-        higher_is_better: of scores that are plain numbers. A score knows the direction.
-        quick: whether the run only tries whether everything works; its numbers mean nothing.
-        workers: processes that share the cells, with one thread of torch each unless ``OMP_NUM_THREADS`` says another
-            number; 0 runs the cells in this process. Functions and data are sent to the workers, lambdas too. A killed
-            worker is replaced; a cell that has killed five workers counts as failed.
-        wait: for cells that other processes hold, and take a cell over when its process dies. ``False`` returns
-            without these cells.
+        oracle: methods with target labels: upper bounds, and no candidates of a choice.
+        higher_is_better: of plain numbers. A score knows the direction.
+        quick: whether the run only tries whether everything works; the numbers mean nothing.
+        workers: number of processes for the cells, each with one thread of torch, or as ``OMP_NUM_THREADS`` says. 0
+            runs the cells in this process. Functions and data are sent to the workers, lambdas too. A killed worker is
+            replaced; a cell fails after the death of five workers.
+        wait: for cells of other processes, and take over a cell of a dead process. ``False`` returns without the
+            cells of other processes.
         progress: show a bar.
 
     Raises:
-        ValueError, TypeError: arguments that do not fit together, before anything is written; a folder with other
-            settings, other data, or a quick run beside a run that is none.
+        ValueError, TypeError: arguments do not fit together, before anything is written; a folder with other
+            settings, other data, or a quick run beside a full run.
         KeyboardInterrupt, SystemExit: the folder goes on with the next call.
 
     >>> import tempfile

@@ -1,4 +1,4 @@
-"""The grid of an experiment: its cells, its folder, and the one formula of a cell: claim, run, keep."""
+"""The grid of an experiment: the cells, the folder, and the formula of a cell: claim, run, keep."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ class Grid:
     """What the processes of an experiment share.
 
     Attributes:
-        failed: the stamps of the records of cells that had failed before the call: the call runs these cells again.
+        failed: the stamps of records of failed cells from before the call. The call runs failed cells again.
         known: the facts about the data of each task, for the records.
     """
 
@@ -86,7 +86,7 @@ class Grid:
     # ---- the folder ----
 
     def open(self) -> None:
-        """Make the folder, or compare with the experiment that is there.
+        """Make the folder, or compare with the experiment in the folder.
 
         Raises:
             ValueError: the folder holds an experiment with other settings or other data, or something else.
@@ -127,7 +127,7 @@ class Grid:
     # ---- the cells ----
 
     def work(self, *, wait: bool, show: Callable[[int, Place | None], Any] = lambda done, place: None) -> None:
-        """Do the cells, and come back to the cells that other processes hold.
+        """Do the cells, and come back to the cells of other processes.
 
         Args:
             wait: until the other processes have ended their cells, or have died.
@@ -149,7 +149,7 @@ class Grid:
             left = held
 
     def do(self, place: Place) -> bool:
-        """Claim, run, keep: return whether the cell is done, now or before; False where another process holds it."""
+        """Claim, run, keep: return whether the cell is done; False where another process holds the cell."""
         folder = self.of(place)
         if self.is_done(folder):
             return True
@@ -160,7 +160,7 @@ class Grid:
         return holder is None
 
     def run(self, place: Place, log: Path, again: bool) -> tuple[Record, str]:
-        """Return the record of a cell, and the traceback of a cell that failed."""
+        """Return the record of a cell, and the traceback of a failed cell."""
         method, task, seed, budget = place
         cell = Cell(method, task, seed, budget, self.tasks[task], log, self.quick)
         resumed = log.exists()
@@ -177,17 +177,17 @@ class Grid:
                 self.known[task] = provenance(None, cell.data)["data"]
             record.provenance.update(data=self.known[task], seed=seed, quick=self.quick, experiment=self.settings)
             self._agree(record)
-        except CheckpointError:
+        except CheckpointError as error:
             if not again:
-                return _failure(place)
+                return _failure(place, error)
             aside(log, "the cell had failed before, and trains in another way now")
             return self.run(place, log, False)
-        except Exception:
-            return _failure(place)
+        except Exception as error:
+            return _failure(place, error)
         return record, ""
 
     def is_done(self, folder: Path) -> bool:
-        """Return whether a cell has a record that this call need not make again."""
+        """Return whether a cell has a record from now, or a good record from before the call."""
         try:
             manifest = store.check(folder / "record", _record_files.FORM)
         except ValueError:
@@ -195,7 +195,7 @@ class Grid:
         return manifest["stamp"] not in self.failed
 
     def record(self, place: Place) -> Record:
-        """Return the record of a cell; of a cell that is not done, a record that says so.
+        """Return the record of a cell; of a cell without a record, a record with the reason.
 
         Raises:
             ValueError: the folder of the cell holds the record of another cell.
@@ -213,13 +213,13 @@ class Grid:
 
     def _clear(self, folder: Path) -> bool:
         """Make room for a record; return whether the cell had failed before. A torn record is told and kept aside."""
-        there = folder / "record"
-        if not there.exists():
+        record = folder / "record"
+        if not record.exists():
             return False
         try:
-            return bool(store.check(there, _record_files.FORM)["failed"])
+            return bool(store.check(record, _record_files.FORM)["failed"])
         except ValueError as error:
-            aside(there, f"{error} The cell runs again")
+            aside(record, f"{error} The cell runs again")
             return False
 
     def _agree(self, record: Record) -> None:
@@ -236,7 +236,7 @@ class Grid:
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
-    """Hold a folder, after other processes have let go of it."""
+    """Hold a folder, after other processes have let go of the folder."""
     while True:
         with store.claim(folder) as holder:
             if holder is None:
@@ -251,14 +251,14 @@ def aside(path: Path, why: str) -> None:
     warnings.warn(f"`{path}` is kept aside: {why}.", stacklevel=2)
 
 
-def _failure(place: Place) -> tuple[Record, str]:
-    """Return the record of the error that is being handled, and the traceback."""
-    trace = traceback.format_exc()
-    return Record(*place, error=trace.strip().splitlines()[-1]), trace
+def _failure(place: Place, error: Exception) -> tuple[Record, str]:
+    """Return the record of a failed cell, and the traceback."""
+    words = "".join(traceback.format_exception_only(error)).strip()
+    return Record(*place, error=words), "".join(traceback.format_exception(error))
 
 
 def _safe(name: str) -> str:
-    """Return a name for a folder; a name that had to change ends with a mark of the whole name."""
+    """Return a name for a folder; a changed name ends with a mark of the whole name."""
     safe = re.sub(r"[^A-Za-z0-9.-]+", "-", name)[:60].strip(".-")
     return safe if safe == name else f"{safe}-{hashlib.blake2b(name.encode(), digest_size=3).hexdigest()}"
 
@@ -286,7 +286,7 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def _comparable(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings by value: numbers as float, so that 1 and 1.0 are equal, lists as text."""
+    """Return the settings by value: numbers as float, for 1 and 1.0 are equal, and lists as text."""
     return {name: _by_value(value) if name != "data" else value for name, value in plain.items() if name != "scores"}
 
 

@@ -1,4 +1,4 @@
-"""From what the function of a cell returns to the record of the cell."""
+"""From the result of the function of a cell to the record of the cell."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -31,10 +31,10 @@ ALLOWED = "a number, a Score, a mapping of them by name, a Model, (trainer, head
 
 
 def record_of(cell: Cell, returned: Any, *, higher_is_better: bool) -> Record:
-    """Return the record of a cell from what the function of the cell returned.
+    """Return the record of a cell from the result of the function of the cell.
 
     Raises:
-        TypeError, ValueError: something else than a cell may return; a score that is not finite; a model without test
+        TypeError, ValueError: a result of another kind; a score with NaN or infinity; a model without test
             rows.
     """
     found = _outcome(returned)

@@ -1,4 +1,4 @@
-"""The record of a cell on disk: a sealed folder that is written whole or not at all."""
+"""The record of a cell on disk: a sealed folder, written whole or not at all."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ NUMBERS, ROWS = "record.json", "rows.safetensors"
 
 
 class KeptRows(Mapping[str, Rows]):
-    """The rows of a record by part. Rows are read from the file when they are asked for."""
+    """The rows of a record by part. Rows are read from the file on demand."""
 
     def __init__(self, file: Path):
         self.file = file
@@ -68,7 +68,7 @@ def write(folder: Path, record: Record, trace: str = "") -> None:
 
 
 def read(folder: Path) -> tuple[Record, str]:
-    """Return the record of a cell, and its stamp.
+    """Return the record of a cell, and the stamp of the record.
 
     Raises:
         Torn, Foreign: (both ``ValueError``, of ``adapt.store``) a file is missing or was changed; a folder of something

@@ -1,4 +1,4 @@
-"""Plain processes that share the cells of a grid: started, watched, replaced, ended."""
+"""Plain processes for the cells of a grid: started, watched, replaced, ended."""
 
 import os
 import pickle
@@ -25,16 +25,23 @@ PROGRAM = "from adapt.report._workers import main; main()"
 
 
 def share(grid: Grid, workers: int, *, wait: bool, show: Callable[[int, Place | None], Any]) -> None:
-    """Let `workers` processes do the cells. A worker that was killed is replaced.
+    """Let `workers` processes do the cells. A killed worker is replaced.
 
     Raises:
-        RuntimeError: a worker ends with an error outside of all cells; workers that are killed before a cell, again and
+        TypeError: functions or data that cannot be sent to another process.
+        RuntimeError: a worker ends with an error outside of all cells; workers are killed before a cell, again and
             again.
-        KeyboardInterrupt: here, or in a worker. The workers end after their step.
+        KeyboardInterrupt: in this process or in a worker. The workers end after a whole step.
     """
     import cloudpickle
 
-    payload = cloudpickle.dumps((grid, wait))
+    try:
+        payload = cloudpickle.dumps((grid, wait))
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise TypeError(
+            f"`methods` and `data` must be such that other processes can get them, got an error ({error}): make open "
+            "files, locks and generators inside of the function of the method, or take `workers=0`."
+        ) from error
     left, deaths = grid.places, Counter[Place | None]()
     running = [_start(payload) for _ in range(min(workers, len(left)))]
     try:
@@ -55,7 +62,7 @@ def share(grid: Grid, workers: int, *, wait: bool, show: Callable[[int, Place | 
 
 
 def _start(payload: bytes) -> subprocess.Popen[bytes]:
-    """Start a worker. The worker keeps its standard input open, and ends when this process has ended."""
+    """Start a worker. The worker ends when this process has ended, for the standard input then ends."""
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     worker = subprocess.Popen(
         [sys.executable, "-P", "-c", PROGRAM], stdin=subprocess.PIPE, start_new_session=True,
@@ -69,7 +76,7 @@ def _start(payload: bytes) -> subprocess.Popen[bytes]:
 
 
 def _was_killed(worker: subprocess.Popen[bytes]) -> bool:
-    """Return whether a worker was killed; False for a worker that has nothing left to do."""
+    """Return whether a worker was killed; False for a worker with nothing left to do."""
     code = worker.returncode
     if code in (-signal.SIGINT, 128 + signal.SIGINT):
         raise KeyboardInterrupt
@@ -79,7 +86,7 @@ def _was_killed(worker: subprocess.Popen[bytes]) -> bool:
 
 
 def _count(grid: Grid, left: list[Place], worker: subprocess.Popen[bytes], deaths: Counter[Place | None]) -> None:
-    """Count the death of a worker, and give up a cell that always kills: the cell is a failed cell."""
+    """Count the death of a worker, and give up a cell after five deaths: the cell is a failed cell."""
     place = next((place for place in left if store.holder(grid.of(place)).startswith(f"process {worker.pid} ")), None)
     deaths[place] += 1
     if deaths[place] < DEATHS:

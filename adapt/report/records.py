@@ -1,4 +1,4 @@
-"""The words of an experiment: the rows of a task, a cell of the grid, the outcome of a cell, and what is kept of it."""
+"""The words of an experiment: the rows of a task, a cell of the grid, its outcome and its record."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ class Data:
     """The rows of one task on which all methods are compared.
 
     Args:
-        test: labelled rows of the target. The score of each cell is the score on these rows.
-        source: labelled rows of the source that are not trained on, for the distance of the domains and for a choice
+        test: labelled rows of the target. The score of each cell is the score on the test rows.
+        source: labelled rows of the source outside of training, for the distance of the domains and for a choice
             without target labels.
-        target: rows of the target for the same purposes. Labels of these rows are never read. None: the test rows.
+        target: rows of the target for the same purposes. Labels of target rows are never read. None: the test rows.
         groups: for each kind of group, such as ``"sex"``, the name of the group of each test row.
         names: of the classes. None takes the names of the model.
-        more: anything else that the functions of the cells read, such as the training rows: ``cell.data.more``.
+        more: further data for the functions of the cells, say the training rows: ``cell.data.more``.
     """
 
     test: MapStyle | None = None
@@ -35,7 +35,7 @@ class Data:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One run of the grid, as the function of a method receives it.
+    """One run of the grid, as the function of a method receives the run.
 
     Attributes:
         method, task, seed: the place in the grid. A grid without tasks has the task ``""``.
@@ -92,13 +92,13 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What is kept of one cell.
+    """The kept results of one cell.
 
     Attributes:
         scores: by name; the first score is the score of the experiment. Empty for a failed cell.
-        error: the error of a failed cell in words; None for a cell that ended well.
+        error: the error of a failed cell in words; None for a good cell.
         curves: by name, ``[(x, y), ...]``: watched scores and losses over the steps.
-        rows: by part, ``"test"``, ``"source"`` and ``"target"``, what the model says of the rows of the task.
+        rows: by part, ``"test"``, ``"source"`` and ``"target"``, the outputs of the model for the rows of the task.
         cost: the numbers of :func:`cost` (seconds, peak_memory, ...; None for what cannot be measured), of a model also
             ``"parameters"``, ``"trainable"`` and ``"flops"``. ``"resumed"``: an earlier process had begun the work, and
             the numbers are the numbers of the rest.

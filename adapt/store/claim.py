@@ -13,7 +13,7 @@ LOCK = ".lock"
 
 @contextmanager
 def claim(folder: str | Path) -> Iterator[str | None]:
-    """Hold a folder for this process, and give None; where another process holds the folder, give its name in words.
+    """Hold a folder for this process, and give None, or the name of another process that holds the folder.
 
     The claim does not wait. The system lets go of the folder when the process ends, however the process ends. A claim
     does not keep other threads of this process out. Where the system has no locks, every process gets the folder.

@@ -50,6 +50,12 @@ def test_a_killed_worker_is_replaced_and_a_cell_that_always_kills_is_given_up(tm
     assert "in this cell the workers were killed 2 times (the last with the code -9)" in result.failed[0].error
 
 
+def test_what_cannot_be_sent_to_a_worker_is_told(tmp_path):
+    lock = threading.Lock()
+    with pytest.raises(TypeError, match="`methods` and `data` must be such that other processes can get them"):
+        run(tmp_path, {"a": lambda cell: lock}, 1, workers=1)
+
+
 def test_an_error_outside_of_all_cells_and_an_interrupt_of_a_worker_end_the_call(tmp_path, capfd):
     with pytest.raises(RuntimeError, match="a worker ended with the code 3"):
         run(tmp_path / "exit", {"a": lambda cell: sys.exit(3)}, 1, workers=1)

@@ -8,9 +8,10 @@ import torch
 
 from adapt import select
 from adapt.engine import Predictions
+from adapt.report._outcome import MOST
 from adapt.report.interval import Interval
 from adapt.report.paired import mean_interval
-from adapt.report.records import Record, Rows
+from adapt.report.records import Data, Record, Rows
 
 
 class Regret(NamedTuple):
@@ -32,9 +33,19 @@ class Regret(NamedTuple):
 
 
 def choose(
-    cells: Mapping[str, Mapping[int, Record]], baseline: str, oracle: Sequence[str], options: Mapping[str, Any]
+    cells: Mapping[str, Mapping[int, Record]],
+    baseline: str,
+    oracle: Sequence[str],
+    data: Data | None,
+    options: Mapping[str, Any],
 ) -> select.Choice:
     """Return the choice among the methods with kept source and target rows."""
+    given = None if data is None else data.test if data.target is None else data.target
+    if options.get("audit") is not None and given is not None and len(given) > MOST:
+        raise ValueError(
+            f"`audit` numbers the target rows, and the experiment kept a draw of {MOST:,} of the {len(given):,} rows: "
+            "give `report.Data(target=...)` fewer rows, or call `select.choose` with predictions of all rows."
+        )
     kept = {name: of for name, of in cells.items() if all({"source", "target"} <= r.rows.keys() for r in of.values())}
     if not kept.get(baseline):
         raise ValueError(
@@ -43,7 +54,7 @@ def choose(
         )
     candidates = [_candidate(r) for name, of in kept.items() if name not in (baseline, *oracle) for r in of.values()]
     choice = select.choose(candidates, [_candidate(record) for record in kept[baseline].values()], **options)
-    choice.out.update({name: "no source and target rows were kept" for name in cells if name not in kept})
+    choice.out.update({name: "no source and target rows were kept" for name in cells if name not in (*kept, *oracle)})
     return choice
 
 

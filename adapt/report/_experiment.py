@@ -146,9 +146,11 @@ class Experiment:
             options: of :func:`adapt.select.choose`.
 
         Raises:
-            ValueError: a baseline without kept rows, no other method with kept rows.
+            ValueError: a baseline without kept rows, no other method with kept rows; an `audit` where a part of the
+                target rows was kept.
         """
-        return _choosing.choose(self.cells(task, budget), self.baseline, self.oracle, options)
+        data = self.data[_one("task", task, self.tasks)]
+        return _choosing.choose(self.cells(task, budget), self.baseline, self.oracle, data, options)
 
     def regret(self, choice: Choice, task: str | None = None, budget: int | None = None) -> "_choosing.Regret":
         """Return what a choice of :meth:`choose` costs on the test rows, against the best method on the test rows."""

@@ -347,3 +347,21 @@ def test_the_choice_inside_of_an_experiment(tmp_path):
     assert regret.best == max(scores, key=scores.get)
     assert regret.regret.value == pytest.approx(scores[regret.best] - scores[regret.chosen])
     assert regret.gain.value == pytest.approx(scores[regret.chosen] - scores["source only"])
+
+
+def test_methods_that_see_target_labels_are_no_candidates_without_rows_too(tmp_path):
+    methods = {"source only": known(1.0), "dann": known(0.5), "oracle": lambda cell: {"accuracy": 0.9}}
+    result = run(tmp_path, methods, 1, "source only", data=DATA, oracle=["oracle"])
+    assert "oracle" not in result.choose(others=False).out
+
+
+def test_an_audit_of_an_experiment_numbers_rows_that_were_all_kept(tmp_path, monkeypatch):
+    methods = {"source only": known(1.5), "dann": known(1.0), "dan": known(0.5), "deep_coral": known(0.2)}
+    result = run(tmp_path, methods, 1, "source only", data=DATA)
+    audit = torch.arange(20), TEST.tensors[1][:20]
+    assert result.choose(others=False, audit=audit).name == result.choose(others=False).name
+    wrong = result.choose(others=False, audit=(audit[0], (audit[1] + 1) % 3))
+    assert wrong.name == "no choice" and "target rows with known labels" in wrong.reasons[0]
+    monkeypatch.setattr(_choosing, "MOST", 40)
+    with pytest.raises(ValueError, match="a draw of 40 of the 50 rows"):
+        result.choose(others=False, audit=audit)

@@ -87,6 +87,35 @@ def test_the_choice_and_the_distance_are_told(page):
     assert "target only : was a target label seen in training? yes." in re.sub(r"\s+", " ", page.sections["provenance"])
 
 
+def test_the_choice_marks_what_needs_the_labels_of_the_test_rows(page, planted):
+    said = re.sub(r"\s+", " ", page.sections["choice"])
+    assert "nobody without these labels knows regret, gain and harm" in said and "target only" not in said
+    assert "Here source-only is the baseline, source only." in said
+    known = next(s.facts for s in _page.document(planted).sections if s.key == "choice")["choices"][0]
+    assert known.keys() == {"task", "budget", "name", "reasons", "ruled out", "scores", "in hindsight"}
+    assert known["in hindsight"].keys() == {"chosen", "best", "regret", "gain", "harmed"}
+
+
+def test_the_choice_tells_a_best_method_that_was_no_candidate(planted):
+    bare = [replace(r, rows={}) if r.method == "day only" else r for r in planted.records]
+    best = [
+        replace(r, scores={"accuracy": replace(r.score, value=0.99)}) if r.method == "day only" else r for r in bare
+    ]
+    said = re.sub(r"\s+", " ", words(replace(planted, records=best)).sections["choice"])
+    assert "Ruled out: day only: no source and target rows were kept." in said
+    assert "In hindsight the best method on the test rows is day only, which was ruled out." in said
+    assert "the choice harmed" not in said
+
+
+def test_a_choice_that_harmed_is_told():
+    """All scores are turned around: the choice cannot see the harm, and the page can."""
+    e = made.planted()
+    turned = [replace(r, scores={"accuracy": replace(r.score, value=1 - r.score.value)}) for r in e.records]
+    said = re.sub(r"\s+", " ", words(replace(e, records=turned)).sections["choice"])
+    assert "In hindsight the choice harmed: its mean is worse than the mean of source only." in said
+    assert "the choice is worse than source only on 1 of 1 targets" in said
+
+
 def test_where_no_choice_can_be_made_the_page_says_why():
     rng = np.random.default_rng(0)
     records = [made.record(m, s, 0.25, rng=rng) for s in range(2) for m in ("source only", "DANN")]
@@ -119,7 +148,8 @@ def test_regressors_have_a_page():
     e = made.experiment(records, ["plain", "better"], metric="mean absolute error", higher_is_better=False)
     said = {key: re.sub(r"\s+", " ", section) for key, section in words(e).sections.items()}
     assert "helped: better." in said["verdict"] and "need the outputs" in said["harm"]
-    assert "A-distance" in said["discrepancy"] and "choice" in said["choice"]
+    assert "A-distance" in said["discrepancy"] and "Chosen: no choice." in said["choice"]
+    assert "method label distance reverse plain" in said["choice"], "the columns of regressors"
 
 
 def test_a_loss_that_still_fell_and_the_discriminator_are_told(page):

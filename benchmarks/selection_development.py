@@ -323,9 +323,8 @@ def load(path: Path, seed: int) -> tuple[Model, Model, list[Model]]:
                 method,
                 Predictions(t["va_z"], t["va_f"], torch.from_numpy(arrays["va_y"])),
                 Predictions(t["ta_z"], t["ta_f"], None),
-                {"weight": weight},
-                when,  # type: ignore[arg-type]  # a word, as in the study: ties go by name
-                seed,
+                {"weight": weight, "step": when},  # a word; ties go by name
+                seed=seed,
             )
             found.append(Model(candidate, arrays["yt"]))
     half, end = (m for m in found if m.candidate.method == "source")

@@ -1,6 +1,6 @@
 """Learning curves of all methods and seeds, over the steps or over the labelled rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -61,5 +61,5 @@ def _shared(curves: Iterable[Points]) -> list[float]:
     return sorted(set.intersection(*sets)) if sets else []
 
 
-def _values(curves: Iterable[Points], at: Sequence[float]) -> numpy.ndarray:
-    return numpy.array([[curve[x] for x in at] for curve in curves], float).reshape(-1, len(at))
+def _values(curves: Collection[Points], at: Sequence[float]) -> numpy.ndarray:
+    return numpy.array([[curve[x] for x in at] for curve in curves], float).reshape(len(curves), len(at))

@@ -218,9 +218,17 @@ def failing(e, method):
     return replace(e, records=[lost[r.seed] if r.method == method else r for r in e.records])
 
 
+def with_steps(e, steps):
+    """The experiment with curves at other steps for each seed; a run of few steps has logged none."""
+    records = [replace(r, curves={tag: [(x, 0.5) for x in steps(r.seed)] for tag in r.curves}) for r in e.records]
+    return replace(e, records=records)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (lambda: with_steps(made.planted(seeds=2, kept=False), lambda seed: []), "undecided"),
+        (lambda: with_steps(made.planted(seeds=2, kept=False), lambda seed: [seed + 1]), "undecided"),
         (lambda: made.planted(seeds=1, kept=False), "One seed has no interval: nothing can be decided."),
         (lambda: made.only(made.planted(kept=False), ["source only"]), "There is no method beside the baseline"),
         (lambda: made.only(made.planted(kept=False), ["source only", "target only"]), "There is no method beside"),

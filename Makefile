@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(RUN) examples/digits.py --out $(OUT)
 
 test: check
-	$(RUN) -m pytest -n 2
+	$(RUN) -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .

@@ -38,6 +38,7 @@ def seeded():
     return torch.Generator().manual_seed(0)
 
 
+FOLDER = tempfile.TemporaryDirectory()  # removed at the end of the process
 X, Y = torch.randn(6, 4, generator=seeded()), torch.randn(6, 4, generator=seeded()) + 0.5
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
 LOGITS, OTHER = 2 * X[:, :3], 2 * Y[:, :3]
@@ -286,7 +287,7 @@ PLAIN = {
     "ranking.transrate": partial(ranking.transrate, SAMPLE),
     "report.cost": report.cost,
     "report.experiment": lambda **o: report.experiment(
-        tempfile.mkdtemp(), {"a": lambda cell: 1.0}, progress=False, **{"seeds": 1} | o
+        tempfile.mkdtemp(dir=FOLDER.name), {"a": lambda cell: 1.0}, progress=False, **{"seeds": 1} | o
     ),
     "report.discrepancy": lambda **o: report.discrepancy(FEATURES, FEATURES, **{"permutations": 2} | o),
     "report.layers": lambda **o: report.layers(network(), FEATURES, FEATURES, **{"permutations": 2} | o),

@@ -137,7 +137,12 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.report.critical_difference.scores",
     "adapt.report.Spent", "adapt.report.adversary", "adapt.report.trained_enough",
 }  # fmt: skip
-RIGHT = {"adapt.domain.adabn.batch_size": 4, "adapt.ranking.parc.rows": 10, "adapt.ranking.rank.halves": 2}
+RIGHT = {
+    "adapt.domain.adabn.batch_size": 4,
+    "adapt.ranking.parc.rows": 10,
+    "adapt.ranking.rank.halves": 2,
+    "adapt.report.experiment.workers": 0,  # a process takes seconds to start
+}
 RANGE_OF = {name: kind for kind, names in OPTIONS.items() for name in names}
 SEQUENCES = {
     "scales",

@@ -331,7 +331,7 @@ def on_a_rank(rank, world):
 
 @pytest.mark.filterwarnings("ignore:.*reached by no term")  # every hook gets all models, and few use all
 def test_two_ranks_equal_one():
-    first, second = run_ranks(on_a_rank, 2)
+    first, second = run_ranks(on_a_rank, 2, cold=True)
     for name in RANKED:
         whole = ranked(name)
         start = copy.deepcopy(whole.network.state_dict())

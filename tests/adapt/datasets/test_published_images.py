@@ -170,9 +170,9 @@ def test_the_characters(part, characters):
     ("depth", "file", "accuracy"),
     [
         (20, "resnet20-12fca82f.th", 0.814),
-        (32, "resnet32-d509ac18.th", 0.838),
-        (44, "resnet44-014dd654.th", 0.822),
-        (56, "resnet56-4bfd9763.th", 0.832),
+        pytest.param(32, "resnet32-d509ac18.th", 0.838, marks=pytest.mark.slow),
+        pytest.param(44, "resnet44-014dd654.th", 0.822, marks=pytest.mark.slow),
+        pytest.param(56, "resnet56-4bfd9763.th", 0.832, marks=pytest.mark.slow),
     ],
 )
 def test_the_cifar_resnets_reach_their_accuracy(depth, file, accuracy):

@@ -1,12 +1,7 @@
-"""Small runs on batches of every form: crops of two sizes, padded sound, boxes, mappings, namedtuples, views.
-
-``python -m tests.adapt.engine.any_batch FOLDER`` runs the form with two encoders in a process that can be killed:
-with ``--die`` the process kills itself in step 4, with ``--resume`` the run goes on.
-"""
+"""Small runs on batches of every form: crops of two sizes, padded sound, boxes, mappings, namedtuples, views."""
 
 import os
 import signal
-import sys
 from collections import namedtuple
 from functools import partial
 
@@ -234,6 +229,7 @@ def make(name, *, workers=0, dtype=torch.float32, **options):
 
 
 def run(folder, *flags):
+    """Train the form with two encoders. With ``--die`` the process kills itself in step 4; ``--resume`` goes on."""
     torch.set_num_threads(1)
     made, _ = make("captions", workers=1, log=folder, save_every=3)
     step = made._step
@@ -250,7 +246,3 @@ def run(folder, *flags):
     weights = torch.cat([v.flatten() for v in made.fit(6).network.state_dict().values()])
     if made.rank == 0:
         torch.save(weights, f"{folder}/weights.pt")
-
-
-if __name__ == "__main__":
-    run(*sys.argv[1:])

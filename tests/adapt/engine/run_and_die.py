@@ -1,16 +1,10 @@
-"""A run for the resume test, in a process that can be killed.
+"""A run for the resume test, in a process that can be killed."""
 
-python -m tests.adapt.engine.run_and_die FOLDER WORKERS STEPS
-"""
-
-import sys
 import time
 
 import torch
 
 from tests.adapt.engine.tiny import jitter, trainer
-
-torch.set_num_threads(1)
 
 
 def make(folder: str, workers: int):
@@ -29,14 +23,14 @@ def make(folder: str, workers: int):
     return made, head
 
 
-if __name__ == "__main__":
-    folder, workers, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+def run(folder, workers, steps, *flags):
+    torch.set_num_threads(1)
     made, head = make(folder, workers)
     made.watch = {"source": (head, made.streams["source"].dataset)}
-    if "--slow" in sys.argv:  # so that the killer finds it alive
+    if "--slow" in flags:  # so that the killer finds it alive
         step = made._step
         made._step = lambda *a: (time.sleep(0.05), step(*a))[1]
-    if "--resume" in sys.argv:
+    if "--resume" in flags:
         made.resume()
         print("resumed at", made.step, flush=True)
     made.fit(steps)

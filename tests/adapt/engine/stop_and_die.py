@@ -1,17 +1,11 @@
-"""A run with early stopping and kept best weights, in a process that can be killed.
+"""A run with early stopping and kept best weights, in a process that can be killed."""
 
-python -m tests.adapt.engine.stop_and_die FOLDER STEPS [--slow]
-"""
-
-import sys
 import time
 
 import torch
 
 from adapt.engine.callbacks import EarlyStopping, KeepBest
 from tests.adapt.engine.tiny import cloud, trainer
-
-torch.set_num_threads(1)
 
 
 def validator(made):
@@ -29,13 +23,13 @@ def make(folder, **options):
     return made, early, best
 
 
-if __name__ == "__main__":
-    folder, steps = sys.argv[1], int(sys.argv[2])
+def run(folder, steps, *flags):
+    torch.set_num_threads(1)
     made, early, best = make(folder)
-    if "--slow" in sys.argv:  # so that the killer finds it alive
+    if "--slow" in flags:  # so that the killer finds it alive
         inner = made._step
         made._step = lambda *a: (time.sleep(0.05), inner(*a))[1]
-    if "--resume" in sys.argv:
+    if "--resume" in flags:
         made.resume()
     made.fit(steps)
     print(f"stopped at {made.step}: {made.stopped}; best {best.best_step}", flush=True)

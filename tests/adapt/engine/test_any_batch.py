@@ -1,11 +1,7 @@
 """Batches of every form train: with workers, on two ranks, and resumed bit for bit."""
 
-import multiprocessing
-import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +12,9 @@ from torch.utils.data import TensorDataset
 from adapt import Stream, Term, Trainer, encoders, engine
 from adapt.engine import Step
 from adapt.streams import Batch, collate
-from tests.adapt.engine.any_batch import FORMS, ROWS, Items, Net, image, make, rows_of, sound, words
+from tests.adapt.engine.any_batch import FORMS, ROWS, Items, Net, image, make, rows_of, run, sound, words
 from tests.adapt.engine.tiny import weights
+from tests.programs import Program
 from tests.ranks import run_ranks
 
 ROOT = Path(__file__).parents[3]
@@ -37,7 +34,6 @@ def test_every_form_trains_with_workers_and_resumes_bit_for_bit(name, tmp_path):
 
 
 def on_a_rank(rank, world, folder):
-    multiprocessing.set_start_method("fork", force=True)  # workers of a spawned process would import torch again
     found = {}
     for name in FORMS:
         whole = weights(make(name)[0].fit(4))
@@ -55,22 +51,18 @@ def test_two_ranks_equal_one_and_resume_bit_for_bit(tmp_path):
 
 
 def start(folder, *flags, world=2):
-    """Start the ranks of a run with two encoders: see ``any_batch.py``."""
+    """Start the ranks of a run with two encoders."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         ranks = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(world)}
-    command = [sys.executable, "-m", "tests.adapt.engine.any_batch", str(folder), *flags]
-    return [
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | ranks | {"RANK": str(r), "LOCAL_RANK": str(r)})
-        for r in range(world)
-    ]
+    return [Program(run, folder, *flags, **ranks, RANK=str(r), LOCAL_RANK=str(r)) for r in range(world)]
 
 
 def test_two_encoders_on_two_ranks_are_killed_and_resumed(tmp_path):
     whole, killed = start(tmp_path / "whole"), start(tmp_path / "killed", "--die")
-    assert [p.wait(120) for p in whole] == [0, 0] and [p.wait(120) for p in killed] == [-signal.SIGKILL] * 2
+    assert [p.wait() for p in whole] == [0, 0] and [p.wait() for p in killed] == [-signal.SIGKILL] * 2
     assert not (tmp_path / "killed" / "weights.pt").exists()
-    assert [p.wait(120) for p in start(tmp_path / "killed", "--resume")] == [0, 0]
+    assert [p.wait() for p in start(tmp_path / "killed", "--resume")] == [0, 0]
     one, other = (torch.load(tmp_path / name / "weights.pt") for name in ("whole", "killed"))
     assert torch.equal(one, other)
 

@@ -1,15 +1,11 @@
 """Callbacks, history, early stopping and kept best weights, through kills and on two ranks."""
 
 import json
-import os
 import random
-import signal
-import subprocess
 import sys
 import time
 import types
 import warnings
-from pathlib import Path
 
 import pandas
 import pytest
@@ -21,7 +17,9 @@ from adapt.engine import checkpoint
 from adapt.engine.callbacks import EarlyStopping, KeepBest, MLflow, WeightsAndBiases
 from adapt.engine.history import History
 from tests.adapt.engine.stop_and_die import make
+from tests.adapt.engine.stop_and_die import run as program
 from tests.adapt.engine.tiny import cloud, network, streams, trainer, weights
+from tests.programs import Program
 from tests.ranks import run_ranks
 
 
@@ -276,29 +274,17 @@ def test_a_resumed_run_must_decide_alike(tmp_path):
     run(0, callbacks=[EarlyStopping("source"), print]).resume(path)
 
 
-def start(folder, *flags):
-    command = [sys.executable, "-m", "tests.adapt.engine.stop_and_die", str(folder), "60", *flags]
-    return subprocess.Popen(
-        command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        process_group=0,
-    )  # fmt: skip
-
-
 def test_killed_and_resumed_stops_at_the_same_step_with_the_same_best_weights(tmp_path):
     whole, early, best = make(tmp_path / "whole")
     whole.fit(60)
     assert whole.step == 32 and best.best_step == 24
-    process = start(tmp_path / "killed", "--slow")
+    process = Program(program, tmp_path / "killed", 60, "--slow")
     die_at = random.choice([10, 15, 20, 25, 30])
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / "checkpoints" / checkpoint.name(die_at)).exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.01)
+    process.until((tmp_path / "killed" / "checkpoints" / checkpoint.name(die_at)).exists)
     time.sleep(random.random() * 0.2)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    out, error = start(tmp_path / "killed", "--resume").communicate(timeout=120)
-    assert f"stopped at 32: {whole.stopped}; best 24" in out, error
+    process.kill()
+    again = Program(program, tmp_path / "killed", 60, "--resume")
+    assert again.wait() == 0 and f"stopped at 32: {whole.stopped}; best 24" in again.text
     one, other = (
         checkpoint.read(next((tmp_path / name / "best").glob("*/step-000000024"))) for name in ("whole", "killed")
     )

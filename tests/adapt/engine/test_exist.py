@@ -1,13 +1,8 @@
 """A second run into the same folder goes on, takes a number, or is refused."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +13,7 @@ from adapt import Trainer
 from adapt.engine import checkpoint, cosine, state
 from adapt.engine.history import read
 from tests.adapt.engine.tiny import network, streams, trainer, weights
+from tests.programs import Program
 from tests.ranks import run_ranks
 
 
@@ -171,23 +167,20 @@ def test_a_folder_without_a_checkpoint_starts_again(tmp_path, another_process):
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
 
 
+def twelve_steps(folder, sleep_at=None):
+    for step in scheduled(folder).steps(12):
+        print(step.number, flush=True)
+        if step.number == sleep_at:
+            time.sleep(60)
+
+
 def test_killed_before_the_first_checkpoint_and_run_again(tmp_path):
     """Row 35: the run starts again."""
-    code = (
-        "import time\nfrom tests.adapt.engine.test_exist import scheduled\nimport sys\n"
-        "made = scheduled(sys.argv[1])\nfor step in made.steps(12):\n    print(step.number, flush=True)\n"
-        "    if step.number == 2 and len(sys.argv) > 2: time.sleep(60)\n"
-    )
-    root = Path(__file__).parents[3]
-    command = [sys.executable, "-c", code, str(tmp_path / "run")]
-    process = subprocess.Popen([*command, "die"], cwd=root, stdout=subprocess.PIPE, text=True, process_group=0)
-    deadline = time.monotonic() + 120
-    while process.stdout.readline().strip() != "2":
-        assert process.poll() is None and time.monotonic() < deadline
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and done.stdout.split() == [str(n) for n in range(12)], done.stderr
+    process = Program(twelve_steps, tmp_path / "run", 2)
+    process.until(lambda: "2\n" in process.text)
+    process.kill()
+    again = Program(twelve_steps, tmp_path / "run")
+    assert again.wait() == 0 and again.text.split() == [str(n) for n in range(12)]
     assert [row["step"] for row in read(tmp_path / "run" / "history.jsonl")] == list(range(12))
 
 

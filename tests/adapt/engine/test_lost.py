@@ -1,7 +1,6 @@
 """Section 2 of the small inputs that failed: a run, a checkpoint or a file lost."""
 
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import numpy
@@ -16,6 +15,7 @@ from adapt.engine import checkpoint, cosine
 from adapt.store import LOCK
 from tests.adapt.engine.test_exist import plain, scheduled
 from tests.adapt.engine.tiny import DIM, Items, cloud, network, streams, trainer, weights
+from tests.programs import Program
 
 
 def test_numbers_of_numpy_are_plain_in_a_checkpoint(tmp_path):
@@ -201,15 +201,16 @@ def test_weights_of_one_of_two_encoders_and_of_tied_layers(tmp_path):
         assert all(torch.equal(value, wanted[n]) for n, value in fresh.state_dict().items())
 
 
+def asleep_in_a_step(folder):
+    for step in plain(folder).steps(4):
+        print(step.number, flush=True)
+        time.sleep(60)
+
+
 def test_two_processes_cannot_train_into_one_folder(tmp_path):
     """Row 41: one wins, the other says so; the end of a process, however it comes, frees the folder."""
-    code = (
-        "import sys, time\nfrom tests.adapt.engine.test_exist import plain\nmade = plain(sys.argv[1])\n"
-        "for step in made.steps(4):\n    print(step.number, flush=True)\n    time.sleep(60)\n"
-    )
-    root = Path(__file__).parents[3]
-    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True)
-    assert other.stdout.readline().strip() == "0"
+    other = Program(asleep_in_a_step, tmp_path)
+    other.until(lambda: "0\n" in other.text)
     for exist in ("resume", "error"):
         made = plain(tmp_path, exist=exist)
         with pytest.raises(FileExistsError, match=rf"another process trains into .*\(process {other.pid} on "):
@@ -217,7 +218,6 @@ def test_two_processes_cannot_train_into_one_folder(tmp_path):
         assert made.step == 0
     assert plain(tmp_path, exist="new").fit(4).folder.name == f"{tmp_path.name}-2"
     other.kill()
-    other.wait()
     assert plain(tmp_path).fit(4).step == 4
     assert not (tmp_path / LOCK).exists()
 

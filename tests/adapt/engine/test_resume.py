@@ -1,35 +1,18 @@
 """A run killed at a random step and resumed is the run never killed: weights, optimizer and log, bit for bit."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
 from adapt import store
 from adapt.engine import checkpoint
+from tests.adapt.engine.run_and_die import run
 from tests.adapt.engine.tiny import jitter, trainer, two_phases, weights
+from tests.programs import Program
 
 STEPS = 30
-
-
-def start(folder, workers, *flags):
-    command = [sys.executable, "-m", "tests.adapt.engine.run_and_die", str(folder), str(workers), str(STEPS), *flags]
-    root = Path(__file__).parents[3]
-    return subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
-    )
-
-
-def finish(process):
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return out
 
 
 def scalars(folder):
@@ -42,18 +25,15 @@ def scalars(folder):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_and_resumed_equals_never_killed(tmp_path, workers):
-    finish(start(tmp_path / "whole", workers))
-    process = start(tmp_path / "killed", workers, "--slow")
+    assert Program(run, tmp_path / "whole", workers, STEPS).wait() == 0
+    process = Program(run, tmp_path / "killed", workers, STEPS, "--slow")
     die_after = 5 + random.randrange(STEPS - 10)  # a checkpoint every 4 steps
-    deadline = time.monotonic() + 90
-    while not any((tmp_path / "killed").glob(f"checkpoints/step-{die_after // 4 * 4:09d}")):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.01)
+    process.until((tmp_path / "killed" / "checkpoints" / checkpoint.name(die_after // 4 * 4)).exists)
     time.sleep(random.random() * 0.2)  # into the steps after it, or into the next writing
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
     assert not (tmp_path / "killed" / "checkpoints" / checkpoint.name(STEPS)).exists()
-    assert "resumed at" in finish(start(tmp_path / "killed", workers, "--resume"))
+    again = Program(run, tmp_path / "killed", workers, STEPS, "--resume")
+    assert again.wait() == 0 and "resumed at" in again.text
 
     whole, again = (
         checkpoint.read(tmp_path / name / "checkpoints" / checkpoint.name(STEPS)) for name in ("whole", "killed")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -13,8 +12,7 @@ import pytest
 from adapt import report, store
 from adapt.report import _workers
 from tests.adapt.report.test_experiment import DATA, run, trained, value
-
-ROOT = Path(__file__).parents[3]
+from tests.programs import Program
 
 
 def kills(times, number=signal.SIGKILL):
@@ -64,38 +62,32 @@ def test_an_error_outside_of_all_cells_and_an_interrupt_of_a_worker_end_the_call
     assert run(tmp_path / "interrupt", {"a": kills(1)}, 1, workers=1).scores() == {"a": [7.0]}
 
 
-CALL = """
-import sys, time
-from adapt import report
 def slow(cell):
     print(cell.seed, flush=True)
-    time.sleep(30 if {sleeps} else 0)
+    time.sleep(30)
     return cell.seed
-report.experiment({folder!r}, {{"a": slow}}, 2, progress=False, {options})
-"""
 
 
-def call(folder, sleeps=True, options=""):
-    code = CALL.format(folder=str(folder), sleeps=sleeps, options=options)
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def other_call(folder, workers=0):
+    report.experiment(folder, {"a": slow}, 2, progress=False, workers=workers)
 
 
 def test_a_call_waits_for_cells_of_other_processes_and_takes_over_when_they_die(tmp_path):
-    other = call(tmp_path)
-    assert other.stdout.readline() == "0\n"
+    other = Program(other_call, tmp_path)
+    other.until(lambda: other.text == "0\n")
     now = run(tmp_path, {"a": value(0)}, 2, wait=False)
     assert [r.error is None for r in now.records] == [False, True]
     assert "another process holds it" in now.records[0].error
     threading.Timer(1, other.kill).start()
     assert run(tmp_path, {"a": value(0)}, 2).scores() == {"a": [0.0, 10.0]}
-    assert other.wait() == -signal.SIGKILL
+    assert other.code == -signal.SIGKILL
 
 
 def test_workers_end_with_the_call(tmp_path):
-    other = call(tmp_path, options="workers=2")
-    assert sorted([other.stdout.readline(), other.stdout.readline()]) == ["0\n", "1\n"]
+    other = Program(other_call, tmp_path, 2)
+    other.until(lambda: sorted(other.text.split()) == ["0", "1"])
     pids = [int(store.holder(folder).split()[1]) for folder in (tmp_path / "cells").iterdir()]
-    other.kill()
+    os.kill(other.pid, signal.SIGKILL)
     for _ in range(100):
         if not any(Path(f"/proc/{pid}/stat").exists() for pid in pids):
             break

@@ -19,7 +19,7 @@ def test_quick_run(tmp_path):
     assert done.returncode == 0, done.stderr
     facts = json.loads((out / "report.json").read_text())
     (target,) = facts["verdict"]["targets"]
-    assert {len(v) for v in target["scores"].values()} == {2} and len(target["scores"]) == 6
+    assert {len(v) for v in target["scores"].values()} == {2} and len(target["scores"]) == 7
     assert facts["verdict"]["oracle"] == ["target only"] and facts["failed"] == {"cells": []}
     assert "| source only |" in done.stdout and "tensorboard --logdir" in done.stdout.splitlines()[-1]
     page = (out / "report.html").read_text()
@@ -27,7 +27,8 @@ def test_quick_run(tmp_path):
     assert "<script" not in page and page.count("<section") == 10
     assert (out / "report.png").read_bytes()[:4] == b"\x89PNG"
     assert len(list((out / "cells").glob("*/run/events.*"))) == 12
-    assert len(list((out / "tensorboard").glob("*/events.*"))) == 7
+    assert len(list((out / "tensorboard").glob("*/events.*"))) == 8
+    assert "| no encoder |" in done.stdout
     again = run("--quick", "--out", str(out))
     assert again.returncode == 0 and json.loads((out / "report.json").read_text()) == facts
     other = run("--out", str(out))

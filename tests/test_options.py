@@ -50,7 +50,7 @@ OPTIONS = {
               "randomized", "depth", "rank", "channels", "width", "encoder", "outputs", "labels", "batches",
               "projection", "teacher_dim", "window", "components", "k", "block", "per_class", "repeats", "starts",
               "shots", "queries", "prefetch_factor", "bands", "hop", "tasks", "patience", "limit", "seeds", "budgets",
-              "permutations"],
+              "permutations", "least", "least_ending", "words", "endings"],
     "positive": ["temperature", "student_temperature", "teacher_temperature", "assignment_temperature", "bandwidth",
                  "scales", "blur", "reach", "margin", "radius", "step", "alpha", "penalty", "scale", "xi",
                  "minimum_variance", "clip", "rate", "floor", "bound", "smoothing", "epsilon", "gamma", "step_size",
@@ -87,6 +87,8 @@ OWN = {
     "adapt.datasets.audio.rate": "count",
     "adapt.datasets.fsdd.seconds": "positive",
     "adapt.datasets.masks.void": "from 0",
+    "adapt.datasets.padded.value": "whole",
+    "adapt.encoders.small_gru.dim": "at least 2",
     "adapt.encoders.mobilenet.width": "positive",
     "adapt.engine.callbacks.EarlyStopping.margin": "at least 0",
     "adapt.heads.TokenClassifier.missing": "no class",
@@ -120,6 +122,7 @@ OWN = {
 }
 NO_OPTIONS = {  # results and data, which no caller chooses; readers of files have tests beside their files
     "adapt.datasets.BoxRows", "adapt.datasets.MaskRows", "adapt.datasets.Preparation", "adapt.datasets.Tagged",
+    "adapt.datasets.padded.rows",
     "adapt.datasets.SparseRows", "adapt.encoders.WordVectors.duplicates", "adapt.encoders.WordVectors.malformed",
     "adapt.engine.Step", "adapt.heads.Score", "adapt.inductive.Interpolated", "adapt.inductive.Probe",
     "adapt.ranking.Cost", "adapt.ranking.Row", "adapt.report.Comparison", "adapt.report.accuracy_bars.scores",

@@ -40,6 +40,7 @@ from adapt.datasets.tables import (
     school,
     wisdm_transformed,
 )
+from adapt.datasets.vocabulary import Vocabulary, WordForms, padded
 
 __all__ = [
     "AmazonReviews",
@@ -70,7 +71,9 @@ __all__ = [
     "TextRows",
     "UPOS",
     "UdPud",
+    "Vocabulary",
     "WISDM_CLASSES",
+    "WordForms",
     "adaptation_pairs",
     "amazon_reviews_text",
     "arrays",
@@ -90,6 +93,7 @@ __all__ = [
     "multi30k",
     "office_caltech10_surf",
     "omniglot",
+    "padded",
     "sarcos",
     "school",
     "semeion",

@@ -13,6 +13,7 @@ from adapt.encoders._lora import lora, merge, unmerge
 from adapt.encoders._mobilenet import mobilenet
 from adapt.encoders._sentences import sentences
 from adapt.encoders._small_conv import small_conv
+from adapt.encoders._small_gru import small_gru
 from adapt.encoders._split_at import split_at
 from adapt.encoders._task_lora import single_task, task_lora
 from adapt.encoders._trainable_state import interpolate, load_trainable_state, save_trainable_state, trainable_state
@@ -49,6 +50,7 @@ __all__ = [
     "sentences",
     "single_task",
     "small_conv",
+    "small_gru",
     "split_at",
     "synchronize_batch_norm",
     "task_lora",

@@ -8,6 +8,7 @@ A class of -1 and a number of NaN are missing: they count neither in the loss no
 over the labels of all ranks that are there. A head of your own does the same where it has ``present(labels)``, booleans
 of the shape of the labels."""
 
+from adapt.heads._chrf import chrf
 from adapt.heads._discriminator import Discriminator
 from adapt.heads._multi_label import MultiLabel
 from adapt.heads._one_vs_all import OneVsAll
@@ -15,6 +16,7 @@ from adapt.heads._regressor import Regressor
 from adapt.heads._wrap import wrap
 from adapt.heads.classifier import Classifier, class_cross_entropy, confusion
 from adapt.heads.score import Score, average, proportion, ratio
+from adapt.heads.sequence_decoder import SequenceDecoder
 from adapt.heads.task_layers import Attention, Bottleneck, Experts, Gated, WithTaskLayers
 from adapt.heads.token_classifier import TokenClassifier
 
@@ -29,9 +31,11 @@ __all__ = [
     "OneVsAll",
     "Regressor",
     "Score",
+    "SequenceDecoder",
     "TokenClassifier",
     "WithTaskLayers",
     "average",
+    "chrf",
     "class_cross_entropy",
     "confusion",
     "proportion",

@@ -76,6 +76,10 @@ class WithTaskLayers(nn.Module):
         return self.head.missing
 
     @property
+    def natural_scale(self) -> float:
+        return self.head.natural_scale
+
+    @property
     def count(self) -> Callable[[Any], float]:
         return self.head.count
 

@@ -34,6 +34,12 @@ class HasDeviation(Protocol):
     deviation: Tensor
 
 
+class HasNaturalScale(Protocol):
+    """A head that knows the loss of a prediction without a look at the input."""
+
+    natural_scale: float
+
+
 class HasOutputs(Protocol):
     """A head that knows how many numbers it predicts per row, as a regressor does."""
 
@@ -211,6 +217,8 @@ def check_scale(scale: float | str, name: str) -> None:
 
 def natural_scale(head: nn.Module, labels: Tensor | None, name: str = "") -> float:
     """Return the loss of equal probabilities, log C or log 2, or of predicting the mean: the variance of the labels."""
+    if offers(head, HasNaturalScale):
+        return head.natural_scale
     if offers(head, HasClasses):
         return math.log(head.classes)
     if offers(head, HasNames):

@@ -42,6 +42,14 @@ def tokens():
     return [adapt.supervised(heads.TokenClassifier(DIM, 3), "rows")], TensorDataset(numbers(ROWS, LENGTH, DIM), labels)
 
 
+def texts():
+    """Texts of 0 to 5 known words and their end; half of the words are unknown, and the last rows have no text."""
+    words = torch.cat([classes(ROWS, LENGTH - 1).masked_fill(gone(ROWS, LENGTH - 1), -1), torch.zeros(ROWS, 1)], 1)
+    words[-ROWS // 4 :] = -1
+    head = heads.SequenceDecoder(DIM, ["", "a", "b"], length=LENGTH)
+    return [adapt.supervised(head, "rows")], TensorDataset(numbers(ROWS, LENGTH, DIM), words.long())
+
+
 def absent():
     return [adapt.supervised(heads.Classifier(DIM, 3), "rows")], TensorDataset(
         numbers(ROWS, DIM), classes(ROWS).masked_fill(gone(ROWS), -1)
@@ -107,7 +115,7 @@ def boxes():
     return [adapt.supervised(head, "rows")], Boxes()
 
 
-KINDS = [tokens, absent, weighted, balanced, absent_numbers, absent_yes_or_no, several_tasks, boxes]
+KINDS = [tokens, texts, absent, weighted, balanced, absent_numbers, absent_yes_or_no, several_tasks, boxes]
 
 
 def one_step(kind, accumulate, balance=None):

@@ -31,7 +31,7 @@ def train(name, dtype):
 
 def on_a_rank(rank, world, folder):
     # one start of the processes for all tests: it costs more than what they do
-    found = {f.__name__: f(rank) for f in (rank_statistics, nan_on_one, odd_batch)}
+    found = {f.__name__: f(rank) for f in (rank_statistics, nan_on_one, odd_batch, own_start)}
     found["half_way"] = half_way(folder)
     for dtype in DTYPES:
         for name in (*RUNS, *PHASES):
@@ -107,6 +107,16 @@ def odd_batch(rank):
 
 def test_a_batch_that_does_not_divide(ranks):
     assert all("stream `target` must divide by the 2 ranks, got 7" in found["odd_batch"] for found in ranks)
+
+
+def own_start(rank):
+    return weights(trainer(["dan"], network_options={"seed": rank})[0])
+
+
+def test_all_ranks_start_with_the_weights_of_rank_0(ranks):
+    first, second = (found["own_start"] for found in ranks)
+    assert torch.equal(first, own_start(0)) and torch.equal(second, own_start(0))
+    assert not torch.equal(own_start(0), own_start(1))
 
 
 def half_way(folder):

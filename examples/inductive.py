@@ -17,10 +17,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 from adapt import datasets, encoders, engine, inductive, report
-from adapt.datasets import CIFAR10_CLASSES, data_file
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Settings:
     test: int = 200  # of each class: all of them
 
 
-RESNET = "ResNet-20 of CIFAR-10"
+RESNET, BASELINE, INTERPOLATED = "ResNet-20 of CIFAR-10", "from scratch", "interpolated fine-tuning"
 # the encoder, its file, size and scale of the images, and the last layer that `last layers` leaves frozen
 SOURCES: dict[str, tuple[Any, ...]] = {
     "MobileNet of ImageNet": (partial(encoders.mobilenet, 0.25), "mobilenet025_imagenet/mobilenet025_224_notop.npz",
@@ -38,23 +37,19 @@ SOURCES: dict[str, tuple[Any, ...]] = {
     RESNET: (partial(encoders.cifar_resnet, 20), "resnet_cifar10_weights/resnet20-12fca82f.th",
              32, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "layer2"),
 }  # fmt: skip
-BASELINE, INTERPOLATED = "from scratch", "interpolated fine-tuning"
 # what is frozen and kept, what of the rest learns, and how
 STRATEGIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     BASELINE: ("nothing", "full", {"start": "random", "encoder_scale": 1.0, "batch_norm": "follow"}),
-    "probe": ("everything", "probe", {}),
-    "last layers": ("first layers", "full", {}),
+    "probe": ("everything", "probe", {}), "last layers": ("first layers", "full", {}),
     "full": ("nothing", "full", {"start": "random"}),
-    "LP-FT": ("nothing", "full", {}),
-    "LoRA": ("nothing", "adapters", {}),
-    "BitFit": ("nothing", "bias", {}),
+    "LP-FT": ("nothing", "full", {}), "LoRA": ("nothing", "adapters", {}), "BitFit": ("nothing", "bias", {}),
     INTERPOLATED: ("nothing", "", {}),
-}
+}  # fmt: skip
 
 
 def load(name: str, *, pretrained: bool) -> encoders.Encoder:
     make, weights, size, *_ = SOURCES[name]
-    plain = make(weights=data_file(weights) if pretrained else None)
+    plain = make(weights=datasets.data_file(weights) if pretrained else None)
     for module in plain.modules():
         if isinstance(module, nn.BatchNorm2d) and not pretrained:
             module.momentum = 0.1  # MobileNet's 0.01 is for long runs: 60 steps would leave half of the start in it
@@ -71,6 +66,12 @@ def images(name: str, part: str, each: int) -> TensorDataset:
     return TensorDataset((x[rows] - mean) / deviation, y[rows])
 
 
+def drawn(cell: report.Cell) -> torch.Tensor:
+    y = cell.data.more.tensors[1]
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(cell.seed))
+    return torch.cat([order[y[order] == c][: cell.budget // 10] for c in range(10)])  # more include the fewer
+
+
 def learned(cell: report.Cell, settings: Settings, folder: str) -> report.Outcome:
     """The test accuracy of a strategy; features of a frozen prefix are computed once and kept in a folder."""
     frozen, learn, options = STRATEGIES[cell.method]
@@ -83,11 +84,9 @@ def learned(cell: report.Cell, settings: Settings, folder: str) -> report.Outcom
         pool, test = engine.features(first, pool, folder), engine.features(first, test, folder)
     if learn == "adapters":
         encoders.lora(encoder, 8)
-    x, y = pool.tensors
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(cell.seed))
-    rows = torch.cat([order[y[order] == c][: cell.budget // 10] for c in range(10)])  # more include the fewer
-    train, epochs = TensorDataset(x[rows], y[rows]), dict(settings.epochs)[cell.budget // 10]
-    options = options | {"classes": CIFAR10_CLASSES, "epochs": epochs, "seed": cell.seed}
+    train = TensorDataset(*(column[drawn(cell)] for column in pool.tensors))
+    epochs = dict(settings.epochs)[cell.budget // 10]
+    options = options | {"classes": datasets.CIFAR10_CLASSES, "epochs": epochs, "seed": cell.seed}
     if cell.method != INTERPOLATED:
         return report.Outcome({"accuracy": inductive.transfer(encoder, train, learn, **options).evaluate(test)})
     found = inductive.interpolated_fine_tuning(encoder, train, **options)
@@ -106,11 +105,12 @@ def main() -> None:
     sizes = {"test": settings.test, "more": max(dict(settings.epochs))}
     data = {name: report.Data(**{part: images(name, part, each) for part, each in sizes.items()}) for name in SOURCES}
     methods = dict.fromkeys(STRATEGIES, partial(learned, settings=settings, folder=f"{arguments.out}/features"))
+    methods["no encoder"] = report.no_encoder(lambda cell: Subset(cell.data.more, drawn(cell)))
     budgets, quick = [10 * labels for labels, _ in settings.epochs], arguments.quick
     result = report.experiment(
         arguments.out, methods, settings.seeds, BASELINE, data=data, budgets=budgets, settings=settings, quick=quick
     )
-    owner = inductive.transfer(load(RESNET, pretrained=True), None, "direct", classes=CIFAR10_CLASSES)
+    owner = inductive.transfer(load(RESNET, pretrained=True), None, "direct", classes=datasets.CIFAR10_CLASSES)
     print(f"\n{result.table()}\n\n{RESNET}, its own head used directly: {owner.evaluate(data[RESNET].test)}")
     print(f"\npage {result.page()}, picture {result.figure()}, numbers {result.json()}")
     print(f"curves: tensorboard --logdir {result.tensorboard()}")

@@ -43,6 +43,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "uncertainty": {"balance": multitask.uncertainty},
     "IMTL-G": {"balance": multitask.imtl_g},
     "Nash-MTL": {"balance": multitask.nash_mtl},
+    "no encoder: a ridge regression": {"networks": []},
 }
 
 
@@ -58,14 +59,16 @@ def torques(
     """The mean share of the variance of a torque that is explained, and the squared error of each torque.
 
     Args:
-        networks: the torques of each network.
+        networks: the torques of each network. None: a ridge regression for all torques.
         raw: weigh each torque as in the units of the data.
     """
     x, y = cell.data.more.tensors
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(cell.seed))
     train, test = order[: round(0.5 * len(x))], order[round(0.5 * len(x)) :]
     x, z, units = standardized(x, train), standardized(y, train), y[train].var(0).tolist()
-    outputs: list[Tensor] = []
+    rows, unseen, outputs = TensorDataset(x[train], z[train]), TensorDataset(x[test], z[test]), list[Tensor]()
+    if not networks:
+        outputs = list(torch.from_numpy(report.no_encoder(rows, unseen)(cell).rows.outputs.T))
     for tasks in networks:
         torch.manual_seed(cell.seed)
         encoder = encoders.wrap(nn.Sequential(nn.Linear(x.shape[1], 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()), 64)
@@ -75,11 +78,11 @@ def torques(
             for t, top in tops.items()
         ]
         trainer = Trainer(
-            encoder, terms, {"rows": Stream(TensorDataset(x[train], z[train]), settings.batch)}, balance=balance(),
+            encoder, terms, {"rows": Stream(rows, settings.batch)}, balance=balance(),
             seed=cell.seed, progress=False, schedule=cosine(),
             optimizer=lambda groups: torch.optim.AdamW(groups, settings.learning_rate),
         ).fit(settings.steps)  # fmt: skip
-        outputs += [trainer.predict(top, TensorDataset(x[test])).outputs for top in tops.values()]
+        outputs += [trainer.predict(top, unseen).outputs for top in tops.values()]
     errors = (torch.stack(outputs, 1) - z[test]).square()
     found: dict[str, Any] = {"explained variance": 1 - (errors.mean(0) / z[test].var(0, correction=0)).mean().item()}
     for task, error in zip(datasets.SARCOS_TASKS, errors.T, strict=True):

@@ -13,7 +13,6 @@ score of the cell. Settings were fixed on seed 100, which is in no table.
 
 import argparse
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -37,8 +36,8 @@ class Settings:
     weight_decay: float = 2.0
 
 
-SINGLE, DEFAULT = "single-task", "default: equal, natural scale"
-BALANCES: dict[str, Callable[[], Any]] = {
+SINGLE, DEFAULT, PLAIN = "single-task", "default: equal, natural scale", "no encoder"
+BALANCES: dict[str, Any] = {
     DEFAULT: lambda: None,
     "random weights (RLW)": multitask.rlw,
     "uncertainty": multitask.uncertainty,
@@ -67,21 +66,22 @@ def learned(cell: report.Cell, settings: Settings, apart: tuple[str, ...]) -> di
     """The test accuracy of each task: a network for each of the tasks `apart`, and one for all others."""
     tasks = list(cell.data.more["tasks"])
     together = [task for task in tasks if task not in apart]
-    found: dict[str, heads.Score] = {}
-    for some in [[task] for task in apart] + [together] * bool(together):
-        found |= network(cell, settings, some)
+    networks = [[task] for task in apart] + [together] * bool(together)
+    found = {task: score for some in networks for task, score in network(cell, settings, some).items()}
     return {f"{task} accuracy": found[task] for task in tasks}
 
 
 def network(cell: report.Cell, settings: Settings, tasks: list[str]) -> dict[str, heads.Score]:
     more = cell.data.more
     train, _, test = datasets.splits(more["rows"], "rows", validation=0, test=1 - settings.train, seed=cell.seed)
-    (x, y), (x_test, y_test) = train.tensors, test.tensors
-    train = TensorDataset((x - x.mean()) / x.std(), y)
-    test = TensorDataset((x_test - x.mean()) / x.std(), y_test)
+    x = train.tensors[0]
+    train, test = (TensorDataset((p.tensors[0] - x.mean()) / x.std(), p.tensors[1]) for p in (train, test))
+    column = {task: number for number, task in enumerate(more["tasks"])}
+    of = {task: [multitask.rows_with_label(part, column[task]) for part in (train, test)] for task in tasks}
+    if cell.method == PLAIN:
+        return {task: report.no_encoder(*of[task])(cell).scores["accuracy"] for task in tasks}
     torch.manual_seed(cell.seed)
     encoder = encoders.small_conv(1, dim=64, width=8)
-    column = {task: number for number, task in enumerate(more["tasks"])}
     tops = {task: heads.Classifier(encoder, more["tasks"][task]) for task in tasks}
     trainer = Trainer(
         encoder, [multitask.task(task, top, "rows", label=column[task]) for task, top in tops.items()],
@@ -91,7 +91,7 @@ def network(cell: report.Cell, settings: Settings, tasks: list[str]) -> dict[str
         ),
         progress=cell.method == DEFAULT and cell.seed == 0,  # a bar ends with a sentence on the tasks' gradients
     ).fit(more["steps"])  # fmt: skip
-    return {task: trainer.evaluate(top, multitask.rows_with_label(test, column[task])) for task, top in tops.items()}
+    return {task: trainer.evaluate(top, of[task][1]) for task, top in tops.items()}
 
 
 def main() -> None:
@@ -106,7 +106,7 @@ def main() -> None:
     for name, data in {"speech": speech(settings), "characters": characters(settings)}.items():
         apart: dict[str, Any] = {SINGLE: tuple(data.more["tasks"])}
         apart |= {"the drawer apart": ("drawer",)} if "drawer" in data.more["tasks"] else {}
-        methods = {way: partial(learned, settings=settings, apart=apart.get(way, ())) for way in (*BALANCES, *apart)}
+        methods = {w: partial(learned, settings=settings, apart=apart.get(w, ())) for w in (*BALANCES, *apart, PLAIN)}
         out, quick = f"{arguments.out}/{name}", arguments.quick
         result = report.experiment(out, methods, settings.seeds, SINGLE, data=data, settings=settings, quick=quick)
         for metric in result.metrics:

@@ -7,9 +7,9 @@ Mean of four products, against the same network from scratch: 20 labels per clas
 interval 7.1 to 13.6), MiniLM +15.4 (11.7 to 19.0); 400 labels, frozen vectors -0.9 (-1.4 to -0.4), MiniLM +2.5.
 
 Amazon reviews of four kinds of product, each a task, with about 1,000 test reviews that no choice has seen. A seed
-draws the labelled reviews, the new weights and the order, the same for all methods. The word vectors are the 1,000 most
-common words of word2vec: the share of known words is printed. `from scratch` has random vectors of the same size. The
-features of MiniLM (extra `text`; without the extra the cells fail) are kept in the folder ADAPT_CACHE.
+draws the labelled reviews, the new weights and the order. The word vectors are the 1,000 most common words of word2vec.
+`from scratch` has random vectors of the same size. The features of MiniLM (extra `text`; without the extra the cells
+fail) are kept in the folder ADAPT_CACHE.
 """
 
 import argparse
@@ -22,12 +22,11 @@ from typing import Any
 import numpy
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 from adapt import Model, datasets, encoders, heads, inductive, report
 
-CLASSES = ["negative", "positive"]
-BASELINE = "from scratch"
+CLASSES, BASELINE = ["negative", "positive"], "from scratch"
 
 
 @dataclass(frozen=True)
@@ -50,39 +49,41 @@ def product(name: str, texts: list[str], y: Tensor, vectors: encoders.WordVector
     ids = vectors.ids(texts, settings.words)
     pool, _, test = datasets.splits(TensorDataset(ids, torch.arange(len(y))), name, validation=0.0, test=0.5)
     pool, test = pool.tensors[1], test.tensors[1]  # reviews with equal words stay together
-    more = {"ids": ids, "texts": texts, "labels": y, "pool": pool, "test": test}
-    return report.Data(TensorDataset(ids[test], y[test]), names=CLASSES, more=more | {"vectors": vectors})
+    more = {"ids": ids, "reviews": datasets.texts(texts, y), "pool": pool, "test": test, "vectors": vectors}
+    return report.Data(TensorDataset(ids[test], y[test]), names=CLASSES, more=more)
+
+
+def drawn(cell: report.Cell) -> Tensor:
+    """Numbers of as many reviews as the cell has labels, equally many of each class."""
+    y, pool = cell.data.more["reviews"].labels, cell.data.more["pool"]
+    order = pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(cell.seed))]
+    return torch.cat([order[y[order] == c][: cell.budget // 2] for c in range(2)])
 
 
 def learned(cell: report.Cell, encoder: encoders.Encoder, learn: str, inputs: Tensor, **options: Any) -> Model:
-    """Transfer to as many reviews as the cell has labels, equally many of each class."""
-    y, pool = cell.data.more["labels"], cell.data.more["pool"]
-    order = pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(cell.seed))]
-    rows = torch.cat([order[y[order] == c][: cell.budget // 2] for c in range(2)])
-    train = TensorDataset(inputs[rows], y[rows])
+    train = TensorDataset(*(column[drawn(cell)] for column in (inputs, cell.data.more["reviews"].labels)))
     return inductive.transfer(encoder, train, learn, classes=CLASSES, seed=cell.seed, **options)
 
 
-def scratch(cell: report.Cell, epochs: int) -> Model:
+def no_encoder(cell: report.Cell) -> report.Outcome:
+    """A logistic regression on tf-idf of words."""
+    reviews, test = cell.data.more["reviews"], cell.data.more["test"]
+    return report.no_encoder(Subset(reviews, drawn(cell)), Subset(reviews, test))(cell)
+
+
+def words(cell: report.Cell, learn: str, fresh: bool = False, **options: Any) -> Model:
     vectors = cell.data.more["vectors"]
-    fresh = replace(vectors, vectors=torch.randn_like(vectors.vectors) * vectors.vectors.std()).encoder(tuned=True)
-    return learned(cell, fresh, "full", cell.data.more["ids"], start="random", encoder_scale=1.0, epochs=epochs)
-
-
-def frozen(cell: report.Cell) -> Model:
-    return learned(cell, cell.data.more["vectors"].encoder(), "probe", cell.data.more["ids"])
-
-
-def tuned(cell: report.Cell, epochs: int) -> Model:
-    return learned(cell, cell.data.more["vectors"].encoder(tuned=True), "full", cell.data.more["ids"], epochs=epochs)
+    if fresh:
+        vectors = replace(vectors, vectors=torch.randn_like(vectors.vectors) * vectors.vectors.std())
+    return learned(cell, vectors.encoder(tuned=learn == "full"), learn, cell.data.more["ids"], **options)
 
 
 def minilm(cell: report.Cell) -> heads.Score:
     """A score in place of the model, which reads other numbers of the test reviews than the other models."""
     more, cache = cell.data.more, Path(os.environ.get("ADAPT_CACHE", Path.home() / ".cache" / "adapt"))
-    dense, test = encoders.sentences(more["texts"], cache), more["test"]
+    dense, test = encoders.sentences(more["reviews"].texts, cache), more["test"]
     model = learned(cell, encoders.wrap(nn.Identity(), dense.shape[1]), "probe", dense)
-    return model.evaluate(TensorDataset(dense[test], more["labels"][test]))
+    return model.evaluate(TensorDataset(dense[test], more["reviews"].labels[test]))
 
 
 def main() -> None:
@@ -96,15 +97,14 @@ def main() -> None:
 
     file = numpy.load(datasets.data_file("word2vec_1000", "word2vec_1000.npz"))
     vectors = encoders.WordVectors(file["words"].tolist(), torch.from_numpy(file["vectors"]))
-    reviews = datasets.amazon_reviews_text()._asdict()
+    tuned = partial(words, learn="full", epochs=settings.epochs)
+    scratch = partial(tuned, fresh=True, start="random", encoder_scale=1.0)
     result = report.experiment(
-        arguments.out,
-        {
-            BASELINE: partial(scratch, epochs=settings.epochs), "word vectors, frozen": frozen,
-            "word vectors, tuned": partial(tuned, epochs=settings.epochs), "MiniLM, frozen": minilm,
-        },
-        settings.seeds, BASELINE,
-        data={name: product(name, *given, vectors, settings) for name, given in reviews.items()},
+        arguments.out, {
+            BASELINE: scratch, "word vectors, frozen": partial(words, learn="probe"), "word vectors, tuned": tuned,
+            "MiniLM, frozen": minilm, "no encoder: tf-idf": no_encoder,
+        }, settings.seeds, BASELINE,
+        data={n: product(n, *read, vectors, settings) for n, read in datasets.amazon_reviews_text()._asdict().items()},
         budgets=[2 * each for each in settings.labels], settings=settings, quick=arguments.quick,
     )  # fmt: skip
     for budget in result.budgets:

@@ -34,13 +34,13 @@ def test_quick_run_that_is_stopped_and_goes_on(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert printed.count("| from scratch |") == 2 and "its own head used directly: accuracy" in printed
     assert found["quick"] and not found["failed"]["cells"]
-    assert [len(target["scores"]) for target in found["verdict"]["targets"]] == [8, 8]
+    assert [len(target["scores"]) for target in found["verdict"]["targets"]] == [9, 9]
     assert (tmp_path / "report.png").read_bytes()[:4] == b"\x89PNG" and (tmp_path / "report.html").exists()
 
     records = sorted((tmp_path / "cells").glob("*/record/record.json"))
     before = {f: f.read_bytes() for f in records}
     shares = [json.loads(b)["curves"] for f, b in before.items() if "interpolated" in str(f)]
-    assert len(records) == 16 and [[x for x, _ in next(iter(c.values()))] for c in shares] == [[30], [30]]
+    assert len(records) == 18 and [[x for x, _ in next(iter(c.values()))] for c in shares] == [[30], [30]]
     lost = next(f for f in records if "LoRA" in str(f))
     shutil.rmtree(lost.parents[1])
     run(monkeypatch, tmp_path, few)

@@ -23,7 +23,7 @@ needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAP
 
 @pytest.mark.data
 @needs_data
-@pytest.mark.parametrize(("name", "methods", "tasks"), [("schools", 5, 139), ("multitask", 7, 7)])
+@pytest.mark.parametrize(("name", "methods", "tasks"), [("schools", 5, 139), ("multitask", 8, 7)])
 def test_quick_run(name, methods, tasks, tmp_path, monkeypatch, capsys):
     example = load(name)
     few = example.Settings(seeds=1, steps=2)

@@ -107,7 +107,14 @@ def layer_features(
             raise ValueError(
                 f"the forward pass does not reach `{', '.join(missed)}`: leave this name out of the encoder's layers."
             )
-    return {name: torch.cat(batches) for name, batches in found.items()}
+    features = {name: torch.cat(batches) for name, batches in found.items()}
+    for name, rows in features.items():
+        if len(rows) != len(inputs):
+            raise ValueError(
+                f"layer `{name}` gives {len(rows)} rows for {len(inputs)} inputs: leave this name out of the encoder's "
+                "layers, or name a layer whose first axis is the inputs."
+            )
+    return features
 
 
 def device_of(encoder: nn.Module, inputs: Tensor) -> torch.device:

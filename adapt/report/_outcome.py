@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from adapt import heads
+from adapt.encoders import Encoder
 from adapt.encoders.pooling import pooled
 from adapt.engine import Model, Predictions, Trainer, predict
 from adapt.engine.answers import names_of_head
@@ -19,13 +20,16 @@ from adapt.engine.export import Together
 from adapt.engine.flops import flops, parameters
 from adapt.engine.model_data import first_inputs
 from adapt.heads import Score
+from adapt.protocols import TellsStreamsApart, offers
 from adapt.randomness import permutation
+from adapt.report._discrepancy import layers
 from adapt.report._provenance import provenance
 from adapt.report.records import Cell, Data, Outcome, Record, Rows
-from adapt.streams.items import ItemForm
-from adapt.streams.tree import map_tensors
+from adapt.streams.items import ItemForm, batches_of
+from adapt.streams.tree import concatenate, map_tensors
 from losses.options import is_number
 
+LAYER_ROWS, PERMUTATIONS, FEWEST = 200, 10, 10  # of each domain, for the distances after each layer
 MOST = 2_000  # kept source and target rows, and test rows with features: a choice looks at no more
 ALLOWED = "a number, a Score, a mapping of them by name, a Model, (trainer, head), or a report.Outcome"
 
@@ -38,7 +42,8 @@ def record_of(cell: Cell, returned: Any, *, higher_is_better: bool) -> Record:
             rows.
     """
     found = _outcome(returned)
-    data, scores, rows, cost = cell.data or Data(), dict(found.scores), dict[str, Rows](), dict[str, Any]()
+    data, scores, rows = cell.data or Data(), dict(found.scores), dict[str, Rows]()
+    cost, distances = dict[str, Any](), dict[str, Any]()
     origin = provenance(found.model or found.trainer, data) | {
         "seen": list(found.seen),
         "names": list(data.names or ()),
@@ -59,6 +64,7 @@ def record_of(cell: Cell, returned: Any, *, higher_is_better: bool) -> Record:
         if isinstance(measures.head, heads.Classifier | heads.Regressor):
             rows = _rows(measures.predict, data) | rows
             cost["flops"] = _flops(measures, data.test)
+            distances = _layers(measures, data)
         origin["names"] = origin["names"] or names_of_head(measures.head) or []
         cost["trainable"], cost["parameters"] = parameters(found.model or found.trainer)
     if not scores:
@@ -66,7 +72,7 @@ def record_of(cell: Cell, returned: Any, *, higher_is_better: bool) -> Record:
     checked = {name: _score(name, value, higher_is_better) for name, value in scores.items()}
     return Record(
         cell.method, cell.task, cell.seed, cell.budget,
-        scores=checked, curves=curves, rows=rows, cost=cost, provenance=origin,
+        scores=checked, curves=curves, rows=rows, cost=cost, layers=distances, provenance=origin,
     )  # fmt: skip
 
 
@@ -116,9 +122,9 @@ def _measures(found: Outcome) -> _Measures:
     if found.model is None:
         made, head = found.trainer, found.head
         form = form_of(made.streams, None)
-        return _Measures(
-            made.encoder, head, form, made.device, partial(made.evaluate, head), partial(made.predict, head)
-        )
+        network = made.network if made.ema is None else made.ema.module
+        encoder, outputs = network.get_submodule("encoder"), partial(made.predict, head)
+        return _Measures(encoder, head, form, made.device, partial(made.evaluate, head), outputs)
     model = found.model
     autocast = torch.autocast(model.device.type, dtype=torch.bfloat16) if model.precision == "bf16" else None
     how = {"stream": model.stream, "device": model.device, "autocast": autocast, **vars(model.form)}
@@ -133,6 +139,29 @@ def _flops(measures: _Measures, dataset: Any) -> dict[str, Any] | None:
         return None
     inputs = map_tensors(inputs, lambda t: t.to(measures.device))
     return flops(Together(measures.encoder, measures.head), inputs)._asdict()
+
+
+def _layers(measures: _Measures, data: Data) -> dict[str, Any]:
+    """Return the A-distance of the domains after each layer; empty without source rows, layers, or tensors as inputs.
+
+    An encoder that treats streams differently is left out: the rows of the two domains would need the names.
+    """
+    encoder, target = measures.encoder, data.test if data.target is None else data.target
+    if data.source is None or not isinstance(encoder, Encoder) or not encoder.layers:
+        return {}
+    inputs = [_inputs(part, measures.form) for part in (data.source, target)]
+    if offers(encoder, TellsStreamsApart) or not all(isinstance(x, Tensor) and len(x) >= FEWEST for x in inputs):
+        return {}
+    try:
+        found = layers(encoder, *inputs, rows=LAYER_ROWS, permutations=PERMUTATIONS)
+    except Exception as error:  # layers of the user: the score of the cell is not lost for a distance
+        return {"why": f"{type(error).__name__}: {error}"}
+    return {"a_distance": {name: list(distance.a_distance) for name, distance in found.items()}}
+
+
+def _inputs(dataset: Any, form: ItemForm) -> Any:
+    index = permutation(len(dataset), "rows of layers")[:LAYER_ROWS]
+    return concatenate([batch.inputs for batch in batches_of(dataset, index, LAYER_ROWS, form, name="layers")])
 
 
 def _rows(outputs: Callable[[Any], Predictions], data: Data) -> dict[str, Rows]:

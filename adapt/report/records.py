@@ -102,6 +102,9 @@ class Record:
         cost: the numbers of :func:`cost` (seconds, peak_memory, ...; None for what cannot be measured), of a model also
             ``"parameters"``, ``"trainable"`` and ``"flops"``. ``"resumed"``: an earlier process had begun the work, and
             the numbers are the numbers of the rest.
+        layers: ``"a_distance"``, by name of the layer the A-distance of source and target after the layer, with the
+            interval; or ``"why"`` the layers could not be measured. Empty where the task has no source rows, or the
+            encoder no layers.
         provenance: the facts of :func:`provenance`; ``"names"`` of the classes; ``"seen"``, what read target labels by
             the word of the user; the seed, and the settings of the experiment.
     """
@@ -115,6 +118,7 @@ class Record:
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     rows: Mapping[str, Rows] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
+    layers: Mapping[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,5 +1,6 @@
 """Groups of rows and classes: who gained, who lost, how far apart the groups are."""
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
@@ -12,6 +13,8 @@ from adapt.report.page._units import NONE, around, several
 from adapt.report.page._view import View
 
 NO_GROUPS = 'For groups give `data=report.Data(groups={"sex": [...]})`, with one name for each test row.'
+MOST_NAMED = 6  # groups or classes of a method in sentences
+VERDICTS = ("helped", "harmed", "undecided", "too small")
 COLUMNS = ["target", "method", "rows", "accuracy % before", "after", "change, points", "verdict"]
 
 
@@ -27,11 +30,14 @@ def of_groups(view: View, pairs: Sequence[Pair]) -> Part:
             gaps.append([pair.target.name, view.shown(pair.method), str(kind), *_gaps(found)])
             if pair.method != view.baseline:
                 of_pair = [pair.target.name, view.shown(pair.method)]
-                rows += [[*of_pair, f"{kind}: {g.name}", *_numbers(g)] for g in found.rows]
+                rows += [(_change(g), [*of_pair, f"{kind}: {g.name}", *_numbers(g)]) for g in found.rows]
             if pair.method in view.candidates:
                 where = on(view, pair.target)
+                harmed = [g for g in sorted(found.rows, key=_change) if g.verdict == "harmed"]
                 named += [(pair.method, f" harmed the group {g.name} ({kind}){where}: {_told(g)}.")
-                          for g in found.rows if g.verdict == "harmed"]  # fmt: skip
+                          for g in harmed[:MOST_NAMED]]  # fmt: skip
+                if len(harmed) > MOST_NAMED:
+                    named.append((pair.method, f" harmed {len(harmed) - MOST_NAMED} more groups ({kind}){where}."))
     if not facts:
         return Part([], [NO_GROUPS], [])
     columns = [*COLUMNS[:2], "group", *COLUMNS[2:]]
@@ -39,7 +45,8 @@ def of_groups(view: View, pairs: Sequence[Pair]) -> Part:
              "equalized-odds difference, points"]  # fmt: skip
     blocks = [
         *_short(view, columns, rows, words=3),
-        view.table(worst, gaps[:2 * MOST_ROWS], words=4, caption="The worst group and the gaps, with 95 % intervals."),
+        view.table(worst, gaps[:MOST_ROWS], words=4, caption="The worst group and the gaps, with 95 % intervals."
+                   + f" {len(gaps) - MOST_ROWS} more rows are in the JSON." * (len(gaps) > MOST_ROWS)),
     ]  # fmt: skip
     return Part(named, blocks, facts)
 
@@ -52,10 +59,10 @@ def of_classes(view: View, pairs: Sequence[Pair]) -> Part:
             continue
         found = per_class(pair.after.argmax(1), pair.labels, pair.before.argmax(1), names(view, pair))
         facts.append({"target": pair.target.name, "method": pair.method, "classes": found})
-        rows += [[pair.target.name, view.shown(pair.method), str(g.name), *_numbers(g)] for g in found]
-        harmed = [f"{g.name} ({_told(g)})" for g in found if g.verdict == "harmed"]
+        rows += [(_change(g), [pair.target.name, view.shown(pair.method), str(g.name), *_numbers(g)]) for g in found]
+        harmed = [f"{g.name} ({_told(g)})" for g in sorted(found, key=_change) if g.verdict == "harmed"]
         if harmed and pair.method in view.candidates:
-            named.append((pair.method, f" harmed classes{on(view, pair.target)}: {several(harmed, 6)}."))
+            named.append((pair.method, f" harmed classes{on(view, pair.target)}: {several(harmed, MOST_NAMED)}."))
     if not facts:
         return Part([], ["There is no method beside the baseline."], [])
     table = _short(view, [*COLUMNS[:2], "class", *COLUMNS[2:]], rows, words=3)
@@ -73,24 +80,37 @@ def _told(g: Group) -> str:
 
 def _gaps(found: Groups) -> list[str]:
     worst = NONE if found.worst is None else str(found.worst)
-    small = f" (too few rows: {several(map(str, found.left_out), 6)})" if found.left_out else ""
+    small = f" (too few rows: {several(map(str, found.left_out), MOST_NAMED)})" if found.left_out else ""
     intervals = (found.worst_score, found.gap, found.equalized_odds)
     return [worst + small, *(around(interval, scale=100) for interval in intervals)]
 
 
-def _short(view: View, columns: Sequence[str], rows: list[list[str]], *, words: int) -> list[Block]:
-    """Return a table, of a long table the rows with a verdict alone."""
-    decided = [row for row in rows if row[-1] in ("helped", "harmed")]
-    shown = rows if len(rows) <= MOST_ROWS else decided[: 2 * MOST_ROWS]
+def _short(view: View, columns: Sequence[str], rows: list[tuple[float, list[str]]], *, words: int) -> list[Block]:
+    """Return a table of changes and cells, of a long table the rows with a verdict: the worst and the best."""
+    every = [cells for _, cells in rows]
+    decided = [row for row in rows if row[1][-1] in ("helped", "harmed")]
     blocks: list[Block] = []
-    if len(shown) < len(rows):
-        counts = {word: sum(row[-1] == word for row in rows) for word in ("helped", "harmed", "undecided", "too small")}
-        told = ", ".join(f"{count} {word}" for word, count in counts.items())
-        blocks.append(f"{len(rows)} rows: {told}. The table shows {len(shown)} rows with a verdict.")
+    if len(rows) > MOST_ROWS:
+        counts = {
+            word: sum(cells[-1] == word for cells in every) for word in ("helped", "harmed", "undecided", "too small")
+        }
+        told = f"{len(rows)} rows: {', '.join(f'{count} {word}' for word, count in counts.items())}. The table shows"
+        if len(decided) > MOST_ROWS:
+            half = MOST_ROWS // 2
+            decided = sorted(decided, key=lambda row: row[0])
+            decided = [*decided[:half], *decided[-half:]]
+            blocks.append(f"{told} the {half} rows that lost most and the {half} rows that gained most.")
+        else:
+            blocks.append(f"{told} {len(decided)} rows with a verdict.")
+        every = [cells for _, cells in decided]
     caption = (
         "Against the baseline on the same rows, McNemar's test with Holm's correction over the rows of one method."
     )
-    return [*blocks, view.table(columns, shown, words=words, caption=caption)] if shown else blocks
+    return [*blocks, view.table(columns, every, words=words, caption=caption)] if every else blocks
+
+
+def _change(g: Group) -> float:
+    return g.change.value if g.change is not None and math.isfinite(g.change.value) else 0.0
 
 
 def _confusions(view: View, pairs: Sequence[Pair]) -> list[Block]:

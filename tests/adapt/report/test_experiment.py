@@ -8,11 +8,12 @@ import numpy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parameters_to_vector
 from torch.utils.data import TensorDataset
 
 from adapt import Model, encoders, heads, report, select
 from adapt.heads import Score
-from adapt.report import _choosing
+from adapt.report import _choosing, _outcome
 from tests.adapt.engine.tiny import DIM, cloud, trainer
 
 TEST, SOURCE = cloud(50, seed=3, shift=0.7), cloud(60, seed=4)
@@ -276,6 +277,53 @@ def test_a_model_and_a_trainer_are_the_same_record(tmp_path):
     one, two = result.records
     assert one.scores == two.scores and (one.rows["target"].outputs == two.rows["target"].outputs).all()
     assert one.rows["target"].outputs.shape == (50, 3)  # without target rows, the test rows
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_the_distance_of_the_domains_after_each_layer_is_kept(tmp_path, monkeypatch, ema):
+    seen = []
+
+    def layers(encoder, *inputs, **options):
+        seen.append((parameters_to_vector(encoder.parameters()).detach(), *map(len, inputs)))
+        return report.layers(encoder, *inputs, **options)
+
+    monkeypatch.setattr(_outcome, "layers", layers)
+    record = run(tmp_path, {"a": trained(ema=ema)}, 1, data=DATA).records[0]
+    made, head = trainer([], seed=0, ema=ema)
+    encoder = made.fit(6).model(head).encoder  # with averaged weights
+    ((weights, *rows),) = seen
+    assert torch.equal(weights, parameters_to_vector(encoder.parameters())) and rows == [60, 50]
+    found = record.layers["a_distance"]
+    assert list(found) == list(encoder.layers) and all(0 <= low <= v <= high <= 2 for v, low, high in found.values())
+    kept = record.rows["source"].features, record.rows["target"].features
+    value, low, high = found[list(found)[-1]]
+    assert low < report.discrepancy(*kept, permutations=2).a_distance.value < high, "features of the kept rows"
+
+
+def no_layers(cell):
+    return Model(encoders.Encoder(nn.Linear(DIM, DIM), DIM, layers=[]), heads.Classifier(DIM, 3))
+
+
+def half_the_rows(cell):
+    class Half(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.all = nn.Linear(DIM, DIM), nn.Linear(DIM, DIM)
+
+        def forward(self, x):
+            return self.all(x) + self.layer(x[::2]).mean()
+
+    return Model(encoders.wrap(Half(), DIM), heads.Classifier(DIM, 3))
+
+
+def test_layers_that_cannot_be_measured_cost_no_cell(tmp_path):
+    result = run(tmp_path, {"none": no_layers, "half": half_the_rows}, 1, data=DATA)
+    assert not result.failed and result.records[0].layers == {}
+    why = result.records[1].layers["why"]
+    assert why.startswith("ValueError: layer `layer` gives 30 rows for 60 inputs: leave this name out")
+    few = run(tmp_path / "few", {"a": trained()}, 1, data=report.Data(test=TEST, source=cloud(9))).records[0]
+    alone = run(tmp_path / "alone", {"a": trained()}, 1, data=report.Data(test=TEST)).records[0]
+    assert few.layers == alone.layers == {}
 
 
 def test_an_outcome_adds_scores_curves_and_rows(tmp_path):

@@ -11,9 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapt.report import Record, Rows
+from adapt.heads import Score
+from adapt.report import Data, Record, Rows
 from adapt.report.page import _page
+from adapt.report.page._distance import by_layer
+from adapt.report.page._document import Table
 from adapt.report.page._html import html
+from adapt.report.page._view import View
 from tests.adapt.report import made
 
 HOSTILE = '<script>alert("x")</script> & $\\frac{1}$ | `a` \x00 😀'
@@ -244,6 +248,83 @@ def test_sparse_and_large_experiments(change, said, tmp_path):
     assert re.search(said, re.sub(r"\s+", " ", page.sections["verdict"]))
     assert not re.search(r"\b(nan|inf|None)\b", " ".join(page.sections.values()))
     json.loads(e.json(tmp_path / "a.json").read_text(), parse_constant=lambda c: pytest.fail(c))
+
+
+def of_many_classes(classes=200, each=60):
+    """A method with a gain of 0.6 in class 7, a loss of 0.6 in class 5, and smaller gains and losses elsewhere."""
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(classes), each)
+    order = np.tile(np.arange(each), classes)
+    right = {"source only": np.full(classes, 0.7), "method": np.where(np.arange(classes) % 2, 0.3, 1.0)}
+    right["source only"][[5, 7]], right["method"][[5, 7]] = [1.0, 0.1], [0.2, 0.9]
+    records = []
+    for method, share in right.items():
+        outputs = rng.normal(0, 0.1, (len(labels), classes)).astype(np.float32)
+        outputs[np.arange(len(labels)), (labels + (order >= share[labels] * each)) % classes] += 5
+        test = Rows(outputs, labels)
+        score = Score("accuracy", float((outputs.argmax(1) == labels).mean()), 0.0, 1.0, len(labels))
+        records += [Record(method, "", seed, scores={"accuracy": score}, rows={"test": test}) for seed in range(2)]
+    names = [f"class-{c:03d}" for c in range(classes)]
+    groups = {"street": [f"street {c}" for c in labels]}
+    return made.experiment(records, list(right), data={"": Data(names=names, groups=groups)})
+
+
+def test_two_hundred_classes_have_short_tables_of_the_worst_and_the_best(tmp_path):
+    e = of_many_classes()
+    (harm,) = (section for section in e.document.sections if section.key == "harm")
+    tables = {table.columns[1]: table for table in harm.blocks if isinstance(table, Table)}
+    for kind in ("class", "group"):
+        rows = tables[kind].rows
+        assert len(rows) == 40 and [row[-1] for row in rows] == ["harmed"] * 20 + ["helped"] * 20
+        assert "5" in rows[0][1] and "7" in rows[-1][1], "the worst first, the best last"
+    text = re.sub(r"\s+", " ", Words(html(e.document)).sections["harm"])
+    told = "200 rows: 101 helped, 99 harmed, 0 undecided, 0 too small. The table shows the 20 rows that lost most and"
+    assert text.count(told) == 2
+    assert "harmed classes: class-005 (100.0 % before, 20.0 % after, 60 rows), " in text and " and 93 more." in text
+    assert "harmed the group street 5 (street)" in text and "harmed 93 more groups (street)." in text
+    assert len(harm.facts["classes"][0]["classes"]) == 200, "the JSON has all"
+    assert e.page(tmp_path / "a.html").stat().st_size < 800_000 and len(e.page(tmp_path / "a.md").read_text()) < 30_000
+
+
+def with_layers(e, layers, later=0.4):
+    """The experiment with distances after each layer, smaller after adaptation, other for each seed."""
+
+    def distances(r):
+        less = later if r.method == "DANN" else 0.0
+        values = {name: 1.0 + 0.1 * k + 0.01 * r.seed - less for k, name in enumerate(layers)}
+        return {"a_distance": {name: [v, v - 0.3, v + 0.3] for name, v in values.items()}}
+
+    return replace(e, records=[replace(r, layers={} if r.method == "day only" else distances(r)) for r in e.records])
+
+
+def layers_of(e):
+    """The table of the layers, all other blocks, and the facts."""
+    view = View(e)
+    blocks, facts = by_layer(view, view.targets[0])
+    return next((b for b in blocks if isinstance(b, Table)), None), blocks, facts
+
+
+def test_the_layers_are_told_before_and_after():
+    e = with_layers(made.planted(seeds=3), ["conv1", "conv2", "features"])
+    table, _, facts = layers_of(e)
+    assert list(table.columns) == ["layer", "before: source only", "after: DANN"], "the best method has no layers"
+    assert [row[0] for row in table.rows] == ["conv1", "conv2", "features"]
+    half = 4.302653 * 0.01 / np.sqrt(3)
+    assert table.rows[1][1:] == [f"1.11 ({1.11 - half:.2f} to {1.11 + half:.2f})", "0.71 (0.69 to 0.73)"]
+    assert {f["method"] for f in facts} == set(e.methods) - {"day only"}
+    assert facts[0]["a_distance"]["conv2"].value == pytest.approx(1.11)
+    deep, *_ = layers_of(with_layers(made.planted(seeds=2), [f"block{k}" for k in range(50)]))
+    assert "34 layers in between are left out" in deep.caption and len(deep.rows) == 16
+    assert (deep.rows[0][0], deep.rows[-1][0]) == ("block0", "block49")
+    one = with_layers(made.only(made.planted(seeds=1), ["source only", "DANN"]), ["conv1", "features"])
+    said = re.sub(r"\s+", " ", words(one).sections["discrepancy"])
+    assert "Layer by layer" in said and "conv1 1.00 (0.70 to 1.30) 0.60 (0.30 to 0.90)" in said
+
+
+def test_layers_that_could_not_be_measured_are_told():
+    e = made.planted(seeds=1)
+    assert layers_of(e) == (None, [], [])
+    e = replace(e, records=[replace(r, layers={"why": "ValueError: no such layer."}) for r in e.records])
+    assert layers_of(e)[1] == ["The layers of source only were not measured: ValueError: no such layer."]
 
 
 def test_the_ending_of_the_path_says_the_form(tmp_path):

@@ -4,8 +4,8 @@
     ADAPT_DATA=... python examples/multitask.py --quick    # a smoke run; its numbers mean nothing
 
 Seven networks explain 97.0 % of the variance, one network 96.0 % (difference 1.0 points, 95 % interval 1.0 to 1.1), and
-92.4 % where each torque keeps the units of the data. No balance changes that: 95.6 to 96.2 %. With 139 tasks and few
-rows of each the answer is another: examples/schools.py.
+92.4 % where each torque keeps the units of the data. No balance changes that: 95.6 to 96.2 %. A ridge regression,
+without any encoder, explains 88.2 %. With 139 tasks and few rows of each the answer is another: examples/schools.py.
 
 A seed draws half of the 4,449 rows for training, and the others are the test. The error of each torque is a score of
 the cell, for delta-m. Settings were fixed on seed 100, which is in no table.

@@ -1,23 +1,36 @@
 """One or a few labelled rows of a class: classifiers on the features of any encoder."""
 
+from adapt.fewshot._alpha_tim import alpha_tim
+from adapt.fewshot._bd_cspn import bd_cspn
 from adapt.fewshot._centroid import centroid, cl2n
 from adapt.fewshot._fit import fit
+from adapt.fewshot._label_propagation import label_propagation
+from adapt.fewshot._laplacian_shot import laplacian_shot
 from adapt.fewshot._lda import lda
 from adapt.fewshot._logistic import logistic
+from adapt.fewshot._pt_map import pt_map
 from adapt.fewshot._ridge import ridge
 from adapt.fewshot._text_probe import text_probe
+from adapt.fewshot._transduce import Answers, transduce
 from adapt.fewshot.method import Inductive, Rule, Transductive, classes_of
 
 __all__ = [
+    "Answers",
     "Inductive",
     "Rule",
     "Transductive",
+    "alpha_tim",
+    "bd_cspn",
     "centroid",
     "cl2n",
     "classes_of",
     "fit",
+    "label_propagation",
+    "laplacian_shot",
     "lda",
     "logistic",
+    "pt_map",
     "ridge",
     "text_probe",
+    "transduce",
 ]

@@ -1,6 +1,6 @@
 """Several labels per row: who says which digit, and who drew which character of which alphabet.
 
-    ADAPT_DATA=... python examples/several_labels.py            # about five minutes of processor time
+    ADAPT_DATA=... python examples/several_labels.py            # about ten minutes of processor time
     ADAPT_DATA=... python examples/several_labels.py --quick    # a smoke run; its numbers mean nothing
 
 Spoken digits: two networks are better than any one, by 2.0 points of the digits (95 % interval 1.4 to 2.5) and 1.0 of

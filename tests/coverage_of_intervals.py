@@ -11,14 +11,15 @@ range. Lines marked "told" are measured and not required. Exit 1 where a require
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from adapt import report
-from adapt.report._calibration import Binned
+from adapt.report._binned import Binned
 from adapt.report._extremes import largest_gap, lowest
 
 BUDGETS = np.array([10, 20, 40, 80, 160, 320, 640, 1280])
@@ -52,17 +53,29 @@ RATES = {  # true and false positive rates of the groups, positive and negative 
     "5 groups, no gap": ([0.7] * 5, [0.2] * 5, [100] * 5, [100] * 5),
     "10 groups, 0.2": ([0.8] * 5 + [0.75] * 4 + [0.6], [0.2] * 10, [100] * 10, [100] * 10),
 }  # fmt: skip
-MODELS: dict[str, tuple[float, float, Callable, int]] = {  # confidence from Beta(a, b), the accuracy at c, rows
-    "calibrated, 500 rows": (4, 2, lambda c: c, 500),
-    "calibrated and sure, 1000 rows": (6, 0.5, lambda c: c, 1000),
-    "slightly overconfident, 500 rows": (4, 2, lambda c: c**1.2, 500),
-    "overconfident, 500 rows": (4, 2, lambda c: c**1.5, 500),
-    "overconfident, 5000 rows": (4, 2, lambda c: c**1.5, 5000),
-    "very overconfident, 2000 rows": (4, 2, lambda c: c**2, 2000),
-    "a temperature of 2, 1000 rows": (3, 3, lambda c: 1 / (1 + ((1 - c) / c) ** 0.5), 1000),
-    "sure and overconfident, 1000 rows": (6, 0.5, lambda c: 0.95 * c, 1000),
-    "wrong above 0.8 alone, 1000 rows": (4, 2, lambda c: np.where(c > 0.8, c - 0.15, c), 1000),
-}
+MODELS: dict[str, tuple[float, float, Callable, int, int]] = {  # confidence from Beta(a, b), accuracy at c, rows, bins
+    "calibrated, 500 rows": (4, 2, lambda c: c, 500, 15),
+    "calibrated and sure, 1000 rows": (6, 0.5, lambda c: c, 1000, 15),
+    "calibrated, 200 rows in 20 bins": (8, 2, lambda c: c, 200, 20),
+    "calibrated, 20000 rows": (3, 1, lambda c: c, 20000, 15),
+    "slightly overconfident, 500 rows": (4, 2, lambda c: c**1.2, 500, 15),
+    "overconfident, 500 rows": (4, 2, lambda c: c**1.5, 500, 15),
+    "overconfident, 5000 rows": (4, 2, lambda c: c**1.5, 5000, 15),
+    "very overconfident, 2000 rows": (4, 2, lambda c: c**2, 2000, 15),
+    "overconfident, 200 rows in 20 bins": (8, 2, lambda c: c**2, 200, 20),
+    "a temperature of 2, 1000 rows": (3, 3, lambda c: 1 / (1 + ((1 - c) / c) ** 0.5), 1000, 15),
+    "a temperature of 1.1, 5000 rows": (4, 2, lambda c: 1 / (1 + ((1 - c) / c) ** (1 / 1.1)), 5000, 15),
+    "a temperature of 0.7, 500 rows in 10 bins": (7, 1, lambda c: 1 / (1 + ((1 - c) / c) ** (1 / 0.7)), 500, 10),
+    "sure and overconfident, 1000 rows": (6, 0.5, lambda c: 0.95 * c, 1000, 15),
+    "wrong above 0.8 alone, 1000 rows": (4, 2, lambda c: np.where(c > 0.8, c - 0.15, c), 1000, 15),
+    "wrong in one of 20 bins, 400 rows": (4, 2, lambda c: np.where((c > 0.8) & (c <= 0.85), c - 0.3, c), 400, 20),
+    "wrong in one of 15 bins, 20000 rows": (3, 1, lambda c: np.where((c > 0.8) & (c < 13 / 15), c - 0.1, c), 20000, 15),
+    "too high and too low in turn, 1000 rows": (5, 5, lambda c: c + np.where((20 * c).astype(int) % 2, 0.03, -0.03),
+                                                1000, 20),
+    "a wave around the diagonal, 2000 rows": (2, 2, lambda c: (c + 0.04 * np.sin(9 * c)).clip(0, 1), 2000, 15),
+    "lower by 0.01, 10000 rows in 5 bins": (4, 2, lambda c: (c - 0.01).clip(0, 1), 10000, 5),
+    "nearly all right, 1000 rows in 5 bins": (30, 1, lambda c: (c + 0.015).clip(0, 1), 1000, 5),
+}  # fmt: skip
 
 
 def share_of(repetitions: int, holds: Callable[[int], bool]) -> float:
@@ -108,23 +121,23 @@ def gap_holds(rates: np.ndarray, counts: np.ndarray, truth: float, rng: np.rando
     return lambda i: holds(largest_gap(rng.binomial(counts, rates), counts, i), truth)
 
 
-def ece(repetitions: int, rng: np.random.Generator) -> Iterator[Line]:
-    for name, (a, b, accuracy, n) in MODELS.items():
-        many = rng.beta(a, b, 2_000_000)
-        truth = np.abs(np.bincount(bins_of(many), accuracy(many) - many)).sum() / len(many)
-        truth = 0.0 if "calibrated" in name else truth
+def ece(repetitions: int, rng: np.random.Generator, names: Iterable[str] = MODELS) -> Iterator[Line]:
+    for name in names:
+        a, b, accuracy, n, bins = MODELS[name]
+        many = stats.beta.ppf((np.arange(500_000) + 0.5) / 500_000, a, b)
+        truth = np.abs(np.bincount(bins_of(many, bins), accuracy(many) - many)).sum() / len(many)
 
-        def one(i: int, a=a, b=b, accuracy=accuracy, n=n, truth=truth) -> bool:
+        def one(_: int, a=a, b=b, accuracy=accuracy, n=n, bins=bins, truth=truth) -> bool:
             c = rng.beta(a, b, n)
             y = (rng.random(n) < accuracy(c)).astype(float)
-            low, high = Binned(c, y, np.unique(bins_of(c), return_inverse=True)[1]).interval(i)
+            low, high = Binned(c, y, np.unique(bins_of(c, bins), return_inverse=True)[1]).interval()
             return low - 1e-9 <= truth <= high + 1e-9
 
         yield f"ECE, {name}: {truth:.3f}", share_of(repetitions, one), INSIDE if truth else BORDER
 
 
-def bins_of(c: np.ndarray) -> np.ndarray:
-    return np.minimum((c * 15).astype(int), 14)
+def bins_of(c: np.ndarray, bins: int) -> np.ndarray:
+    return np.minimum((c * bins).astype(int), bins - 1)
 
 
 def smooth(repetitions: int, rng: np.random.Generator) -> Iterator[Line]:
@@ -132,7 +145,7 @@ def smooth(repetitions: int, rng: np.random.Generator) -> Iterator[Line]:
     from adapt.report._calibration import smooth_error
 
     for name in ("calibrated, 500 rows", "overconfident, 500 rows", "a temperature of 2, 1000 rows"):
-        a, b, accuracy, n = MODELS[name]
+        a, b, accuracy, n, _ = MODELS[name]
         many = rng.beta(a, b, 1_000_000)
         truth = smooth_error(many, accuracy(many) - many)
 

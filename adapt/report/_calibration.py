@@ -1,12 +1,13 @@
 """Calibration: whether a confidence of 80 % is right in 80 % of the rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy
 
 from adapt.heads.score import wilson
-from adapt.report._inversion import Hits, calmed, inverted
+from adapt.report._binned import Binned
+from adapt.report._inversion import Hits, inverted, seldom
 from adapt.report.interval import Interval
 from losses.options import COUNT, FROM_0, check
 
@@ -58,12 +59,20 @@ def calibration(
     With confidence :math:`c_i`, the largest probability of row i, and :math:`y_i = 1` where the prediction is right:
 
     .. math::
-        s_b = \frac1n \sum_{c_i \in b} (y_i - c_i), \qquad \text{ECE} = \sum_b |\mathbb{E} s_b|, \qquad
-        \widehat{\text{ECE}} = \max\Bigl(0, \sum_b 2 |s_b| - \mathbb{E} |\mathcal{N}(s_b, \hat v_b)|\Bigr)
+        s_b = \frac1n \sum_{c_i \in b} (y_i - c_i), \qquad \text{ECE} = \sum_b |\mathbb{E} s_b|
 
-    The plain sum of :math:`|s_b|` is too large by chance alone, most of all for good models and few rows; the
-    second term takes the larger part of the bias away (Kumar et al.). The interval comes from simulated rows with a
-    given ECE (:func:`adapt.report._inversion.inverted`).
+    The plain sum of :math:`|s_b|` is too large by chance alone, most of all for good models and few rows (Kumar et
+    al.). The noise is added once, twice and three times more, to see and remove the larger part of the bias:
+
+    .. math::
+        \widehat{\text{ECE}} = \max\Bigl(0, \sum_b 4 |s_b| - 6 \, \mathbb{E} |\mathcal{N}(s_b, \hat v_b)|
+        + 4 \, \mathbb{E} |\mathcal{N}(s_b, 2 \hat v_b)| - \mathbb{E} |\mathcal{N}(s_b, 3 \hat v_b)|\Bigr)
+
+    The interval holds each ECE that this sum does not refuse. :class:`adapt.report._binned.Binned` has the variances
+    :math:`\hat v_b` and the quantiles. Simulated with 829 models with an error (200 to 20,000 rows, 5 to 20 bins), the
+    interval held the truth in 93 to 97 % of 1,000 to 2,000 repetitions for 800 models, in 92.8 and 92.9 % for two, and
+    in up to 98.9 % for 27; 17 of the last two kinds were so sure that one or two bins held nearly all rows. Without an
+    error the interval held 0 in 96 to 99 %.
 
     The smooth ECE replaces bins by a Gaussian kernel K, reflected at 0 and 1, whose width is the error itself:
 
@@ -100,78 +109,15 @@ def calibration(
         Bin(k / bins, (k + 1) / bins, int(m), float(p), Interval(float(a), *wilson(float(a), int(m))))
         for k, m, p, a in zip(kept, binned.counts, binned.confidence, binned.accuracy, strict=True)
     ]
-    low, high = binned.interval(seed)
     smooth, smooth_low, smooth_high = smooth_interval(binned, c, y, of, seed)
     return Calibration(
-        Interval(binned.debiased(), low, high),
+        Interval(max(0.0, binned.statistic()), *binned.interval()),
         Interval(smooth, smooth_low, smooth_high),
         rows,
         len(c),
         float(c.mean()),
         float(y.mean()),
     )
-
-
-class Binned:
-    """The residuals :math:`y - c` in bins, and residuals as near as possible to them with a given calibration error."""
-
-    def __init__(self, c: numpy.ndarray, y: numpy.ndarray, of: numpy.ndarray):
-        self.n, self.counts = len(c), numpy.bincount(of)
-        self.weight = self.counts / self.n
-        self.confidence = numpy.bincount(of, c) / self.counts
-        self.accuracy = numpy.bincount(of, y) / self.counts
-        self.residual = self.accuracy - self.confidence
-        rate = (self.accuracy * self.counts + 0.5) / (self.counts + 1)  # a bin without errors is not without variance
-        self.variance = rate * (1 - rate) / self.counts
-        self.calm = calmed(self.residual, self.variance)
-
-    def debiased(self) -> float:
-        """The estimate: twice the plain sum minus the mean of the sum when the noise is added once more."""
-        from scipy.stats import foldnorm
-
-        size, noise = numpy.abs(self.residual), numpy.sqrt(self.variance)
-        again = foldnorm.mean(size / noise, scale=noise)
-        return max(0.0, float(self.weight @ (2 * size - again)))
-
-    def most(self, start: numpy.ndarray) -> float:
-        """The largest calibration error with residuals of the same signs."""
-        return float(self.weight @ numpy.where(start < 0, self.confidence, 1 - self.confidence))
-
-    def true(self, theta: float, start: numpy.ndarray) -> numpy.ndarray:
-        """The residuals with the calibration error theta that fit best: all absolute values move towards 0, or away
-        from 0, in proportion to the variance of a bin. From the residuals of the data, for the low end, small values
-        move faster (Breiman's garrote): a few bins may be far off and all others right."""
-        size, step = numpy.abs(start), self.weight * self.variance
-        if start is self.residual:
-            step = step / numpy.maximum(size, 1e-6)
-        most = numpy.where(start < 0, self.confidence, 1 - self.confidence)
-        # the error falls with the move, linear between the moves at which a bin reaches one of its borders
-        moves = numpy.sort(numpy.concatenate([size / step, (size - most) / step]))[::-1]
-        errors = numpy.clip(size - moves[:, None] * step, 0, most) @ self.weight
-        move = numpy.interp(theta, errors, moves)
-        return numpy.where(start < 0, -1.0, 1.0) * numpy.clip(size - move * step, 0, most)
-
-    def interval(self, seed: int) -> tuple[float, float]:
-        """The calibration errors that the plain error of the data does not refuse."""
-        hits = Hits(self.counts, seed)
-
-        def simulated(theta: float, start: numpy.ndarray) -> numpy.ndarray:
-            rate = numpy.clip(self.confidence + self.true(theta, start), 0, 1)
-            return numpy.abs(hits(rate) - self.counts * self.confidence).sum(1) / self.n
-
-        return self.inverted(float(self.weight @ numpy.abs(self.residual)), simulated)
-
-    def inverted(
-        self, observed: float, simulated: Callable[[float, numpy.ndarray], numpy.ndarray]
-    ) -> tuple[float, float]:
-        """The calibration errors that an observed statistic does not refuse; `simulated` is told the residuals."""
-        return inverted(
-            observed,
-            lambda theta: simulated(theta, self.residual),
-            lambda theta: simulated(theta, self.calm),
-            0.0,
-            max(self.most(self.residual), self.most(self.calm)),
-        )
 
 
 def confidences(probabilities: numpy.ndarray, labels: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -235,10 +181,10 @@ def smooth_interval(
     hits = Hits(count, seed, SMOOTH_DRAWS)
     kernel = smoothed(numpy.eye(GRID)[cell], value)[:, ::4] * 4 / len(c)  # the integral on every fourth point
 
-    def simulated(theta: float, start: numpy.ndarray) -> numpy.ndarray:
-        rate = numpy.clip(mean_c + binned.true(theta, start)[pair_bin], 0, 1)
-        return numpy.abs((hits(rate) - count * mean_c) @ kernel).sum(1)
+    def refused(theta: float, side: float) -> bool:
+        rate = numpy.clip(mean_c + binned.true(theta)[pair_bin], 0, 1)
+        return seldom(numpy.abs((hits(rate) - count * mean_c) @ kernel).sum(1), value, side)
 
-    ends = zip(binned.inverted(value, simulated), (binned.residual, binned.calm), strict=True)
-    low, high = (smooth_error(c, numpy.clip(c + binned.true(t, start)[of], 0, 1) - c) for t, start in ends)
+    ends = inverted(value, refused, 0.0, 1.0)
+    low, high = (smooth_error(c, numpy.clip(c + binned.true(theta)[of], 0, 1) - c) for theta in ends)
     return value, low, high

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy
 
-TAIL, DRAWS, HALVINGS = 0.025, 2000, 11
+TAIL, DRAWS, HALVINGS = 0.025, 2000, 14
 
 
 class Hits:
@@ -31,51 +31,46 @@ class Hits:
         return drawn.T.reshape(-1, *self.counts.shape)
 
 
+def seldom(simulated: numpy.ndarray, observed: float, side: float) -> bool:
+    """Whether at most 2.5 % of the simulated statistics lie above (side 1) or below (-1) the observed statistic."""
+    beyond, near = side * (simulated - observed), 1e-9 + 1e-9 * abs(observed)
+    return float((beyond > near).mean() + 0.5 * (numpy.abs(beyond) <= near).mean()) < TAIL
+
+
 def inverted(
-    observed: float,
-    for_low: Callable[[float], numpy.ndarray],
-    for_high: Callable[[float], numpy.ndarray],
-    bottom: float,
-    top: float,
+    observed: float, refused: Callable[[float, float], bool], bottom: float, top: float
 ) -> tuple[float, float]:
     r"""Return the 95 % interval of all values :math:`\theta` that the observed statistic T does not refuse.
 
     .. math:: \{\theta : P_\theta(T^* > T) + \tfrac12 P_\theta(T^* = T) > 0.025 \text{ and }
         P_\theta(T^* < T) + \tfrac12 P_\theta(T^* = T) > 0.025\}
 
-    Both chances come from simulated statistics :math:`T^*`, with the other parameters at the values that fit the data
-    best for the given :math:`\theta` (Hansen's grid bootstrap). The chances are taken as monotone in :math:`\theta`:
-    halvings find each end. A plain bootstrap fails at the border of the range, where T is always above the truth. This
-    interval works there, as the simulation knows the bias.
+    The other parameters have the values that fit the data best for the given :math:`\theta` (Hansen's grid bootstrap).
+    The chances are taken as monotone in :math:`\theta`: halvings find each end. A plain bootstrap fails at the border
+    of the range, where T is always above the truth. This interval works there, as the chances know the bias.
 
     Args:
-        for_low, for_high: from :math:`\theta` to statistics, with the same random numbers at each call. For the low end
-            the other parameters stay as spread as the data. For the high end the other parameters lose the spread that
-            comes from the noise (:func:`calmed`). The same parameters at both ends covered too seldom for ten groups.
+        refused: from :math:`\theta` and a side to whether T is refused: too large, for the low end (side 1), or too
+            small, for the high end (side -1).
         bottom, top: the range of :math:`\theta`.
 
     Hansen, The Grid Bootstrap and the Autoregressive Model, 1999, https://doi.org/10.1162/003465399558463
     """
-    near = 1e-9 + 1e-9 * abs(observed)
 
-    def refused(theta: float, simulate: Callable[[float], numpy.ndarray], side: float) -> bool:
-        beyond = side * (simulate(theta) - observed)
-        return float((beyond > near).mean() + 0.5 * (numpy.abs(beyond) <= near).mean()) < TAIL
-
-    def end(simulate: Callable[[float], numpy.ndarray], side: float, outer: float, inner: float) -> float:
-        if not refused(outer, simulate, side):
+    def end(side: float, outer: float, inner: float) -> float:
+        if not refused(outer, side):
             return outer
         kept = min(max(observed, bottom), top)
-        if refused(kept, simulate, side):
+        if refused(kept, side):
             outer, kept = kept, inner
-        if refused(kept, simulate, side):
+        if refused(kept, side):
             return inner
         for _ in range(HALVINGS):
             middle = (outer + kept) / 2
-            outer, kept = (middle, kept) if refused(middle, simulate, side) else (outer, middle)
+            outer, kept = (middle, kept) if refused(middle, side) else (outer, middle)
         return kept
 
-    return end(for_low, 1.0, bottom, top), end(for_high, -1.0, top, bottom)
+    return end(1.0, bottom, top), end(-1.0, top, bottom)
 
 
 def calmed(values: numpy.ndarray, variance: numpy.ndarray) -> numpy.ndarray:

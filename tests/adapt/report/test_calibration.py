@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from adapt import report
-from adapt.report._calibration import Binned
+from adapt.report._binned import Binned
+from tests.coverage_of_intervals import ece
 
 
 def binary(n=400, power=1.5, seed=0):
@@ -37,24 +38,36 @@ def slow_smooth_error(c, y, points=400):
     return low
 
 
-def test_the_debiased_error_adds_the_noise_once_more_to_see_its_bias():
+def slow_debiased(cells, rng=None, draws=50_000):
+    """The sum over bins of |r|, four times, minus the means with noise added once, twice, three times; from draws of
+    the noise, or from the formula of the mean where no generator is given."""
+    n = np.array([len(p) for p, _ in cells])
+    r = np.array([(hits - p).mean() for p, hits in cells])
+    squares = np.array([((hits - p - (hits - p).mean()) ** 2).sum() for p, hits in cells])
+    again = [np.abs(r)]
+    for times in (1, 2, 3):
+        spread = np.sqrt(times * (squares + 0.25) / (n + 0.5) / n)
+        mean = stats.foldnorm.mean(abs(r) / spread, scale=spread)
+        again.append(mean if rng is None else np.abs(rng.normal(r, spread, (draws, len(r)))).mean(0))
+    return n / n.sum() @ (4 * again[0] - 6 * again[1] + 4 * again[2] - again[3])
+
+
+def test_the_debiased_error_adds_the_noise_three_times_more_to_see_its_bias():
     c, y = binary()
-    rng, expected = np.random.default_rng(1), 0.0
-    for p, hits in in_bins(c, y, 10).values():
-        rate = (hits.sum() + 0.5) / (len(hits) + 1)
-        again = rng.normal(hits.mean() - p.mean(), np.sqrt(rate * (1 - rate) / len(hits)), 400_000)
-        expected += len(hits) / len(c) * (2 * abs(hits.mean() - p.mean()) - np.abs(again).mean())
-    assert report.calibration(c, y, bins=10).ece.value == pytest.approx(expected, abs=2e-4)
+    cells = in_bins(c, y, 10).values()
+    found = report.calibration(c, y, bins=10).ece.value
+    assert found == pytest.approx(slow_debiased(cells), abs=1e-9)
+    assert found == pytest.approx(slow_debiased(cells, np.random.default_rng(1)), abs=2e-3)
+
+
+def binned(c, y, bins=15):
+    return Binned(c, y, np.unique(np.minimum(c * bins, bins - 1).astype(int), return_inverse=True)[1])
 
 
 def test_the_bias_is_smaller_than_that_of_the_plain_sum():
-    plain, debiased = [], []
-    for seed in range(200):
-        c, y = binary(300, 1.0, seed)
-        binned = Binned(c, y, np.unique((c * 15).astype(int), return_inverse=True)[1])
-        plain.append(binned.weight @ np.abs(binned.residual))
-        debiased.append(binned.debiased())
-    assert np.mean(debiased) < 0.7 * np.mean(plain)
+    found = [binned(*binary(300, 1.0, seed)) for seed in range(200)]
+    plain = np.mean([b.weight @ np.abs(b.residual) for b in found])
+    assert np.mean([b.statistic() for b in found]) < 0.5 * plain
 
 
 def test_the_smooth_error_is_the_width_that_equals_its_integral():
@@ -89,24 +102,41 @@ def test_the_confidence_is_that_of_the_predicted_class():
     assert report.calibration(p, some) == report.calibration(p[:150], labels[:150])
 
 
+def test_the_most_likely_residuals_have_the_error_and_no_others_are_nearer():
+    b = binned(*binary(800, 2.0))
+    rng, step = np.random.default_rng(0), 0.3
+    for theta in (0.0, 0.02, 0.1, 0.4):
+        true = b.true(theta)
+        assert b.weight @ np.abs(true) == pytest.approx(theta, abs=1e-9)
+        if theta:
+            for _ in range(50):
+                other = np.maximum(np.abs(true) * np.exp(step * rng.normal(size=len(true))), 0)
+                other *= np.sign(b.start) * theta / (b.weight @ other)
+                assert (((other - b.start) / b.noise) ** 2).sum() >= (((true - b.start) / b.noise) ** 2).sum()
+
+
 def test_the_ends_of_the_interval_just_keep_the_data():
     """At an end, a model of that error shows an error as far away as the data in one of 40 simulations."""
     c, y = binary(800, 2.0)
-    found = report.calibration(c, y)
-    cells = in_bins(c, y, 15)
-    observed = sum(abs((hits - p).sum()) for p, hits in cells.values()) / len(c)
-    of = np.concatenate([np.full(len(p), i) for i, (p, _) in enumerate(cells.values())])
-    rows = np.concatenate([pair for pair in cells.values()], axis=1)
-    binned, rng = Binned(rows[0], rows[1], of), np.random.default_rng(7)
-    for end, side, start in ((found.ece.low, 1, binned.residual), (found.ece.high, -1, binned.calm)):
-        residual = binned.true(end, start)
-        assert (binned.weight * np.abs(residual)).sum() == pytest.approx(end, abs=1e-6)
-        errors = []
-        for _ in range(3000):
+    found = report.calibration(c, y).ece
+    b, bin_of = binned(c, y), np.minimum(c * 15, 14).astype(int)
+    of, rng, observed = np.unique(bin_of, return_inverse=True)[1], np.random.default_rng(7), b.statistic()
+    for end, side in ((found.low, 1), (found.high, -1)):
+        rate, errors = (c + b.true(end)[of]).clip(0, 1), []
+        for _ in range(700):
             drawn = rng.integers(0, len(c), len(c))
-            hits = rng.random(len(c)) < binned.confidence[of[drawn]] + residual[of[drawn]]
-            errors.append(np.abs(np.bincount(of[drawn], hits - binned.confidence[of[drawn]])).sum() / len(c))
-        assert (side * (np.array(errors) - observed) > 0).mean() == pytest.approx(0.025, abs=0.01)
+            cells = in_bins(c[drawn], rng.random(len(c)) < rate[drawn], 15).values()
+            errors.append(slow_debiased(cells))
+        assert (side * (np.array(errors) - observed) > 0).mean() == pytest.approx(0.025, abs=0.015)
+
+
+@pytest.mark.parametrize("name", [
+    "calibrated and sure, 1000 rows", "overconfident, 500 rows", "wrong in one of 20 bins, 400 rows",
+])  # fmt: skip
+def test_the_interval_holds_the_truth(name):
+    """A sample of `tests/coverage_of_intervals.py`, which has more cases and repetitions."""
+    ((case, share, _),) = ece(200, np.random.default_rng(0), [name])
+    assert 0.92 <= share <= 0.99, case
 
 
 def test_a_planted_overconfidence_is_found_and_a_calibrated_model_is_not_accused():

@@ -237,6 +237,7 @@ PLAIN = {
     "fewshot.centroid": fewshot.centroid,
     "fewshot.cl2n": fewshot.cl2n,
     "fewshot.fit": lambda **o: fewshot.fit(network(), ROWS, **{"unknown": FEATURES} | o),
+    "fewshot.query": lambda **o: fewshot.query(X, LOGITS.softmax(1), None, **{"budget": 2} | o),
     "fewshot.label_propagation": fewshot.label_propagation,
     "fewshot.laplacian_shot": fewshot.laplacian_shot,
     "fewshot.lda": fewshot.lda,

@@ -50,7 +50,7 @@ OPTIONS = {
               "randomized", "depth", "rank", "channels", "width", "encoder", "outputs", "labels", "batches",
               "projection", "teacher_dim", "window", "components", "k", "block", "per_class", "repeats", "starts",
               "shots", "queries", "prefetch_factor", "bands", "hop", "tasks", "patience", "limit", "seeds", "budgets",
-              "permutations", "least", "least_ending", "words", "endings"],
+              "budget", "permutations", "least", "least_ending", "words", "endings"],
     "positive": ["temperature", "student_temperature", "teacher_temperature", "assignment_temperature", "bandwidth",
                  "scales", "blur", "reach", "margin", "radius", "step", "alpha", "penalty", "scale", "xi",
                  "minimum_variance", "clip", "rate", "floor", "bound", "smoothing", "epsilon", "gamma", "step_size",
@@ -141,7 +141,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.report.Group", "adapt.report.benefit.transfer", "adapt.report.benefit.scratch",
     "adapt.report.benefit.budgets", "adapt.report.calibration.probabilities", "adapt.report.calibration.labels",
     "adapt.report.critical_difference.scores",
-    "adapt.report.Spent", "adapt.report.adversary", "adapt.report.trained_enough",
+    "adapt.fewshot.Pool", "adapt.report.Spent", "adapt.report.adversary", "adapt.report.trained_enough",
 }  # fmt: skip
 RIGHT = {
     "adapt.domain.adabn.batch_size": 4,

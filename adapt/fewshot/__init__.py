@@ -1,5 +1,6 @@
-"""One or a few labelled rows of a class: classifiers on the features of any encoder."""
+"""One or a few labelled rows of a class: classifiers on the features of any encoder, and which rows to label next."""
 
+from adapt.fewshot import strategies
 from adapt.fewshot._alpha_tim import alpha_tim
 from adapt.fewshot._bd_cspn import bd_cspn
 from adapt.fewshot._centroid import centroid, cl2n
@@ -9,14 +10,18 @@ from adapt.fewshot._laplacian_shot import laplacian_shot
 from adapt.fewshot._lda import lda
 from adapt.fewshot._logistic import logistic
 from adapt.fewshot._pt_map import pt_map
+from adapt.fewshot._query import query
 from adapt.fewshot._ridge import ridge
 from adapt.fewshot._text_probe import text_probe
 from adapt.fewshot._transduce import Answers, transduce
 from adapt.fewshot.method import Inductive, Rule, Transductive, classes_of
+from adapt.fewshot.pool import NoProbabilities, Pool
 
 __all__ = [
     "Answers",
     "Inductive",
+    "NoProbabilities",
+    "Pool",
     "Rule",
     "Transductive",
     "alpha_tim",
@@ -30,7 +35,9 @@ __all__ = [
     "lda",
     "logistic",
     "pt_map",
+    "query",
     "ridge",
+    "strategies",
     "text_probe",
     "transduce",
 ]

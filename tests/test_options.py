@@ -101,6 +101,8 @@ OWN = {
     "adapt.heads.Classifier.label_smoothing": "below 1",
     "adapt.heads.OneVsAll.classes": "at least 2",
     "adapt.heads.TokenClassifier.classes": "at least 2",
+    "adapt.fewshot.label_efficiency.rounds": "count",
+    "adapt.fewshot.label_efficiency.share": "above 0",
     "adapt.inductive.probe.classes": "three",
     "adapt.inductive.transfer.classes": "three",
     "adapt.inductive.interpolated_fine_tuning.classes": "three",
@@ -141,7 +143,8 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.report.Group", "adapt.report.benefit.transfer", "adapt.report.benefit.scratch",
     "adapt.report.benefit.budgets", "adapt.report.calibration.probabilities", "adapt.report.calibration.labels",
     "adapt.report.critical_difference.scores",
-    "adapt.fewshot.Pool", "adapt.report.Spent", "adapt.report.adversary", "adapt.report.trained_enough",
+    "adapt.fewshot.LabelEfficiency", "adapt.fewshot.Pool",
+    "adapt.report.Spent", "adapt.report.adversary", "adapt.report.trained_enough",
 }  # fmt: skip
 RIGHT = {
     "adapt.domain.adabn.batch_size": 4,

@@ -5,6 +5,7 @@ from adapt.fewshot._alpha_tim import alpha_tim
 from adapt.fewshot._bd_cspn import bd_cspn
 from adapt.fewshot._centroid import centroid, cl2n
 from adapt.fewshot._fit import fit
+from adapt.fewshot._label_efficiency import LabelEfficiency, label_efficiency
 from adapt.fewshot._label_propagation import label_propagation
 from adapt.fewshot._laplacian_shot import laplacian_shot
 from adapt.fewshot._lda import lda
@@ -20,6 +21,7 @@ from adapt.fewshot.pool import NoProbabilities, Pool
 __all__ = [
     "Answers",
     "Inductive",
+    "LabelEfficiency",
     "NoProbabilities",
     "Pool",
     "Rule",
@@ -30,6 +32,7 @@ __all__ = [
     "cl2n",
     "classes_of",
     "fit",
+    "label_efficiency",
     "label_propagation",
     "laplacian_shot",
     "lda",

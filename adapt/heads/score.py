@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -78,6 +80,21 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     centre, spread = share + Z * Z / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     scale = 1 + Z * Z / n
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def student(values: Any) -> tuple[float, float, float]:
+    r"""Return the mean of ``(n,)`` values, such as one value per seed, and the ends of Student's 95 % interval.
+
+    .. math:: \bar x \pm t_{0.975,\,n-1} \, s / \sqrt n
+
+    The interval of one value is infinite.
+    """
+    from scipy.special import stdtrit
+
+    x = numpy.asarray(values, float)
+    n, mean = len(x), float(x.mean())
+    half = float(stdtrit(n - 1, 0.975) * x.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+    return mean, mean - half, mean + half
 
 
 def average(metric: str, values: Tensor, *, higher_is_better: bool, units: Tensor | None = None) -> Score:

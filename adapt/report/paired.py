@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy
 
 from adapt.heads import Score
+from adapt.heads.score import student
 from adapt.report._significance import LEVEL, detectable_effect, holm, seeds_that_decide, spread_of, t_test
 from adapt.report.interval import Interval
 
@@ -52,14 +53,9 @@ def mean_interval(values: Sequence[float] | numpy.ndarray) -> Interval:
     Raises:
         ValueError: no values.
     """
-    from scipy.special import stdtrit
-
-    n = len(values)
-    if n == 0:
+    if len(values) == 0:
         raise ValueError("`values` must hold at least one seed, got none: an interval needs a value.")
-    mean = float(numpy.mean(values))
-    half = float(stdtrit(n - 1, 0.975) * numpy.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.inf
-    return Interval(mean, mean - half, mean + half)
+    return Interval(*student(values))
 
 
 def compare(

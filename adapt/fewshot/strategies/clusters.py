@@ -13,7 +13,7 @@ def k_means(x: Tensor, count: int, seed: int, weight: Tensor | None = None) -> t
     """
     from sklearn.cluster import KMeans
 
-    means = KMeans(count, n_init=1, random_state=seed)
+    means = KMeans(count, n_init=1, random_state=seed % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer different rows than clusters: some clusters are empty, no harm
         means.fit(x.cpu().numpy(), sample_weight=None if weight is None else weight.cpu().numpy())

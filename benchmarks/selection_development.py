@@ -9,7 +9,7 @@ task and seed under `--folder`, written whole or not at all. Needs ADAPT_DATA wi
 (`recordings/*_{0..19}.wav`). `report` reads what has been run; most of its time are the weights of IWCV and DEV.
 
 Many configurations are harmful on purpose. The rule was picked on seeds 0 and 1; each of its two versions was run on
-seed 2 once, after that. Heart
+seed 2 once, after that. Other rules are measured on the same runs by benchmarks/selection_variants.py. Heart
 disease is read as it was then, 13 columns with codes as numbers; `datasets.heart_disease` now has a column for each
 code, which gives other models.
 """

@@ -1,0 +1,544 @@
+"""Other rules than that of `adapt.select.choose`, on the tasks on which the rule was developed: is one clearly better?
+
+    python benchmarks/selection_development.py run --seeds 0 1 2            # 9 minutes
+    python benchmarks/selection_variants.py                                 # the tables of docs/selection.md, 6 minutes
+
+The times are of one idle core. The first call scores all models, one file for each task and seed beside the runs; a
+second call takes one minute. Seeds 3 and 4 are read where all tasks have them. No task of the benchmark is read. The
+meaning of "clearly better" was fixed before the first variant was measured:
+
+1. Seeds 0 and 1 pick. The regret of a task is the mean over two kinds of cells: A, all 32 candidates with one seed, and
+   B, one setting of each method with two seeds together (three draws). The mean over the 36 tasks is lower by 0.3
+   points or more, and the paired 95 % interval over tasks excludes 0.
+2. Harm (the share of cells half a point or more below source-only) is not above the rule's, and at most 5 %.
+3. The best three that pass 1 and 2 pass 1 again on the other seeds, with harm not above the rule's there.
+4. A variant that is picked without a family of tasks has a lower mean regret on the families that were left out, and no
+   family is worse by more than 0.5 points.
+
+The variants "in hindsight" know the target labels: they show what is left to gain, and are never picked.
+
+Needs the extra `ot`.
+"""
+
+import argparse
+import multiprocessing
+import random
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+import torch
+from scipy.special import softmax
+from scipy.stats import rankdata
+from tqdm import tqdm
+
+sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
+sys.path.append(str(Path(__file__).parent))
+import selection_development as development
+from selection_scores import TRANSPORTED, Array, Cell, read_cell, rows_of, score_cell
+
+from adapt import report
+from adapt.heads import proportion
+from adapt.select import _choose, _guard, signals
+from adapt.select._class_ami import mutual_information
+
+SETS = {"pick": (0, 1), "seed 2": (2,), "fresh seeds": (3, 4)}  # the first picks, the others are held out
+
+
+# the rule, and what variants read ------------------------------------------------------------------------------------
+
+
+class Seen(NamedTuple):
+    """What a rule knows of one seed, after the ruling out: row 0 is source-only."""
+
+    cell: Cell
+    rows: list[int]  # of the cell, of each model that is left
+    methods: list[str]
+    shares: Array
+    shared: Array  # the score of the rule
+    shared_sent: Array  # the same with labels by transport in place of clusters
+
+    @property
+    def z(self) -> Array:
+        return self.cell.z[self.rows]
+
+    @property
+    def p(self) -> Array:
+        return softmax(self.z.astype(float), 2)
+
+    @property
+    def predicted(self) -> Array:
+        return self.cell.predicted[self.rows]
+
+    def score(self, name: str) -> Array:
+        if name == "shared transport":
+            return self.shared_sent
+        return self.shared if name == "shared clusters" else self.cell.scores[name][self.rows]
+
+
+class Scene(NamedTuple):
+    """A cell of the table: what a rule knows with every seed, and whether the guard refuses."""
+
+    seen: list[Seen]
+    refused: bool
+    accuracy: Array  # (configurations, seeds), of source-only and every candidate
+    cells: Sequence[Cell]
+    rows: Sequence[Sequence[int]]
+
+
+def over_methods(methods: list[str], values: Array) -> Array:
+    """The mean over methods of the means over the columns of each; the first column is source-only."""
+    own = numpy.array(["", *methods[1:]])
+    return numpy.mean([values[:, own == m].mean(1) for m in dict.fromkeys(own.tolist())], 0)
+
+
+def scene(cells: Sequence[Cell], rows: Sequence[Sequence[int]], least: float | None = None) -> Scene:
+    """Rule out and score the candidates at `rows`, the same configurations of every seed; 0 is source-only."""
+    hits = numpy.stack([c.source_hits[[0, *r]].mean(1) for c, r in zip(cells, rows, strict=True)], 1).mean(1)
+    if least is None:
+        least = proportion("accuracy", torch.from_numpy(numpy.concatenate([c.source_hits[0] for c in cells]))).low
+    collapsed = numpy.any([c.collapsed[list(r)] for c, r in zip(cells, rows, strict=True)], 0)
+    kept = [k for k in range(len(rows[0])) if not collapsed[k] and hits[k + 1] >= least]
+    seen = []
+    for cell, of in zip(cells, rows, strict=True):
+        left = [0, *(of[k] for k in kept)]
+        methods = [cell.methods[k] for k in left]
+        count = {m: methods[1:].count(m) for m in methods[1:]}
+        shares = numpy.array([1.0, *((len(left) - 1) / len(count) / count[m] for m in methods[1:])])
+        shared, sent = (over_methods(methods, a[numpy.ix_(left, left)]) for a in (cell.agreed, cell.agreed_sent))
+        seen.append(Seen(cell, left, methods, shares, shared, sent))
+    accuracy = numpy.stack([(c.predicted[[0, *r]] == c.truth).mean(1) for c, r in zip(cells, rows, strict=True)], 1)
+    return Scene(seen, refused(cells, float(numpy.mean([s.shared[0] for s in seen]))), accuracy, cells, rows)
+
+
+def refused(cells: Sequence[Cell], shared: float) -> bool:
+    hits, labels = (
+        [torch.from_numpy(a) for a in of] for of in ([c.source_hits[0] for c in cells], [c.y for c in cells])
+    )
+    if _guard.at_chance("", hits, labels) or shared < _guard.LEAST_SHARED:
+        return True
+    predicted = [torch.from_numpy(c.predicted[0]) for c in cells]
+    pairs = [(a, b) for i, a in enumerate(predicted) for b in predicted[:i]]
+    kappas = [_guard._kappa(a, b, cells[0].z.shape[2]) for a, b in pairs]
+    return bool(pairs) and sum(kappas) / len(kappas) < _guard.LEAST_KAPPA
+
+
+def vote_of(s: Seen, weights: Array | None = None, p: Array | None = None) -> Array:
+    """The weighted mean softmax; the weights of the rule are shares times positive scores."""
+    if weights is None:
+        weights = s.shares * s.shared.clip(0)
+        weights = weights if weights.max() > 0 else s.shares
+    return numpy.einsum("k,knc->nc", weights, s.p if p is None else p) / weights.sum()
+
+
+def support(s: Seen, vote: Array, rows: Array | None = None) -> Array:
+    """McNemar's z of each model against source-only, with the vote in place of the truth."""
+    predicted = s.predicted if rows is None else s.predicted[:, rows]
+    right = predicted == vote
+    more, less = (right & ~right[0]).sum(1), (~right & right[0]).sum(1)
+    return (more - less) / numpy.sqrt((more + less).clip(1))
+
+
+def mean(scene: Scene, of: Callable[[Seen], Array]) -> Array:
+    return numpy.round(numpy.mean([of(s) for s in scene.seen], 0), 9)  # ties go by name, not by rounding
+
+
+def best(scene: Scene, score: Array, allowed: Array) -> int:
+    """The best allowed by score, that beats source-only; else source-only."""
+    if len(score) - 1 < _choose.LEAST_VOTERS:
+        return 0
+    names = [scene.seen[0].cell.names[k] for k in scene.seen[0].rows]
+    able = [k for k in range(1, len(score)) if allowed[k] and score[k] > score[0]]
+    return max(able, key=lambda k: (score[k], names[k]), default=0)
+
+
+def one(scene: Scene, k: int) -> list[Array]:
+    return [s.p[k] for s in scene.seen]
+
+
+Variant = Callable[[Scene], list[Array]]  # probabilities of target rows, for each seed
+
+
+def z_of_rule(scene: Scene) -> Array:
+    return mean(scene, lambda s: support(s, vote_of(s).argmax(1)))
+
+
+def shared(scene: Scene) -> Array:
+    return mean(scene, lambda s: s.shared)
+
+
+def rule(scene: Scene, *, z: float = _choose.NEEDED_Z) -> list[Array]:
+    return one(scene, best(scene, shared(scene), z_of_rule(scene) > z))
+
+
+def by_score(scene: Scene, name: str) -> list[Array]:
+    """The rule with another score in point 4."""
+    return one(scene, best(scene, mean(scene, lambda s: s.score(name)), z_of_rule(scene) > _choose.NEEDED_Z))
+
+
+def by_ranks(scene: Scene, name: str) -> list[Array]:
+    """The rule with the sum of the ranks by shared clusters and by another score in point 4."""
+    ranks = sum(rankdata(mean(scene, lambda s, n=n: s.score(n))) for n in ("shared clusters", name))
+    return one(scene, best(scene, ranks, z_of_rule(scene) > _choose.NEEDED_Z))
+
+
+def by_vote(scene: Scene, vote: Callable[[Seen], Array]) -> list[Array]:
+    """The rule with another vote."""
+    backed = mean(scene, lambda s: support(s, vote(s).argmax(1))) > _choose.NEEDED_Z
+    return one(scene, best(scene, shared(scene), backed))
+
+
+def calibrated(s: Seen) -> Array:
+    return vote_of(s, p=softmax(s.z / s.cell.temperature[s.rows][:, None, None], 2))
+
+
+def hard(s: Seen) -> Array:
+    return vote_of(s, p=numpy.eye(s.z.shape[2])[s.predicted])
+
+
+def squared(s: Seen) -> Array:
+    return vote_of(s, s.shares * s.shared.clip(1e-9) ** 2)
+
+
+def sent_votes(s: Seen) -> tuple[Array, Array]:
+    """For each transported row the class that the transport of most methods sends, and the rows."""
+    own, classes = numpy.array(["", *s.methods[1:]]), s.z.shape[2]
+    each = numpy.eye(classes)[s.cell.sent[s.rows]]
+    total = sum(each[own == m].mean(0) for m in dict.fromkeys(own.tolist()))
+    return total.argmax(1), rows_of(s.z.shape[1], TRANSPORTED)
+
+
+def by_witness(scene: Scene, how: str) -> list[Array]:
+    """The support of the labels by transport, of these labels or the vote, or of both."""
+    vote, sent = z_of_rule(scene), mean(scene, lambda s: support(s, *sent_votes(s)))
+    backed = {"transport": sent, "either": numpy.maximum(vote, sent), "both": numpy.minimum(vote, sent)}[how]
+    return one(scene, best(scene, shared(scene), backed > _choose.NEEDED_Z))
+
+
+def by_distance(scene: Scene, least: float) -> list[Array]:
+    """No support is needed where the shared clusters are better by `least`."""
+    score = shared(scene)
+    return one(scene, best(scene, score, (z_of_rule(scene) > _choose.NEEDED_Z) | (score >= score[0] + least)))
+
+
+def pooled(scene: Scene) -> list[Array]:
+    """The z of all seeds together: the sum over seeds divided by the root of their number."""
+    z = z_of_rule(scene) * numpy.sqrt(len(scene.seen))
+    return one(scene, best(scene, shared(scene), z > _choose.NEEDED_Z))
+
+
+# the vote and other ensembles as the model
+
+
+def vote_always(scene: Scene) -> list[Array]:
+    return [vote_of(s) for s in scene.seen]
+
+
+def vote_where(scene: Scene, adapted: bool) -> list[Array]:
+    """The vote in place of the choice, where the rule adapts; or where a better score has no support."""
+    score, backed = shared(scene), z_of_rule(scene) > _choose.NEEDED_Z
+    k = best(scene, score, backed)
+    torn = not k and best(scene, score, numpy.ones_like(backed)) > 0
+    return vote_always(scene) if (k if adapted else torn) else one(scene, k)
+
+
+def vote_as_candidate(scene: Scene) -> list[Array]:
+    """The vote is one more candidate, by its own shared clusters."""
+    score = shared(scene)
+    k, own = best(scene, score, z_of_rule(scene) > _choose.NEEDED_Z), []
+    for s in scene.seen:
+        v = torch.from_numpy(vote_of(s).argmax(1))[signals._rows_to_cluster(s.z.shape[1], 0)]
+        row = numpy.array([[mutual_information(v, torch.from_numpy(c)) for c in s.cell.cluster[s.rows]]])
+        own.append(over_methods(s.methods, row)[0])
+    better = len(score) > _choose.LEAST_VOTERS and numpy.mean(own) > score[k]
+    return vote_always(scene) if better else one(scene, k)
+
+
+def nearest(scene: Scene) -> list[Array]:
+    """The supported candidate that agrees most with the vote, where the rule adapts."""
+    agreement = mean(scene, lambda s: (s.predicted == vote_of(s).argmax(1)).mean(1))
+    score = shared(scene)
+    backed = (z_of_rule(scene) > _choose.NEEDED_Z) & (score > score[0])
+    return one(scene, best(scene, agreement, backed))
+
+
+def mean_of_best(scene: Scene, count: int) -> list[Array]:
+    """The mean softmax of the best supported candidates, where the rule adapts."""
+    score, backed = shared(scene), z_of_rule(scene) > _choose.NEEDED_Z
+    if not best(scene, score, backed):
+        return one(scene, 0)
+    able = [k for k in range(1, len(score)) if backed[k] and score[k] > score[0]]
+    return [s.p[sorted(able, key=lambda k: -score[k])[:count]].mean(0) for s in scene.seen]
+
+
+def with_vote(scene: Scene) -> list[Array]:
+    """The mean of the choice and of the vote, where the rule adapts."""
+    k = best(scene, shared(scene), z_of_rule(scene) > _choose.NEEDED_Z)
+    return [(s.p[k] + vote_of(s)) / 2 for s in scene.seen] if k else one(scene, 0)
+
+
+def by_collapse(of: Scene) -> list[Array]:
+    """The rule without ruling out by source accuracy."""
+    return rule(scene(of.cells, of.rows, least=0.0))
+
+
+def best_supported(scene: Scene) -> list[Array]:
+    """In hindsight: the best that the support of the vote allows. No score can do better without another support."""
+    able = (z_of_rule(scene) > _choose.NEEDED_Z) & (numpy.arange(len(scene.seen[0].rows)) > 0)
+    able[0] = True
+    return one(scene, int(numpy.argmax(numpy.where(able, truth_of(scene), -1))))
+
+
+def known_support(scene: Scene) -> list[Array]:
+    """In hindsight: the best score, unless it harms. No support can do better without another score."""
+    right = truth_of(scene)
+    return one(scene, best(scene, shared(scene), right > right[0]))
+
+
+def truth_of(scene: Scene) -> Array:
+    return numpy.mean([(s.predicted == s.cell.truth).mean(1) for s in scene.seen], 0)
+
+
+def always_source(scene: Scene) -> list[Array]:
+    return one(scene, 0)
+
+
+SCORES = (
+    "MaNo", "COT", "COT, calibrated", "COTT, calibrated", "ATC", "margin", "margin, calibrated",
+    "information", "information, calibrated", "nuclear norm", "nuclear norm, calibrated", "joint transport",
+    "own transport", "own clusters", "shared transport",
+)  # fmt: skip
+VARIANTS: dict[str, Variant] = {
+    "the rule": rule,
+    "always source-only": always_source,
+    "in hindsight: the best candidate with support": best_supported,
+    "in hindsight: the best score among the candidates that help": known_support,
+    **{f"score: {name}": partial(by_score, name=name) for name in SCORES},
+    **{f"ranks: with {name}": partial(by_ranks, name=name) for name in SCORES},
+    "vote: softmax calibrated on the source": partial(by_vote, vote=calibrated),
+    "vote: of predicted classes": partial(by_vote, vote=hard),
+    "vote: weights squared": partial(by_vote, vote=squared),
+    "support: of the labels by transport": partial(by_witness, how="transport"),
+    "support: of the vote or of the labels by transport": partial(by_witness, how="either"),
+    "support: of the vote and of the labels by transport": partial(by_witness, how="both"),
+    "support: z above 2": partial(rule, z=2.0),
+    "support: z above 4": partial(rule, z=4.0),
+    "support: z of all seeds together": pooled,
+    "support: none needed where clusters are better by 0.1": partial(by_distance, least=0.1),
+    "support: none needed where clusters are better by 0.2": partial(by_distance, least=0.2),
+    "support: none needed": partial(by_distance, least=0.0),
+    "ruled out: by collapse alone": by_collapse,
+    "model: the vote, always": vote_always,
+    "model: the vote, where the rule adapts": partial(vote_where, adapted=True),
+    "model: the vote, where no candidate has support": partial(vote_where, adapted=False),
+    "model: the vote, if its clusters beat the choice": vote_as_candidate,
+    "model: the supported candidate closest to the vote": nearest,
+    "model: mean of the choice and the vote": with_vote,
+    "model: mean of the best 2": partial(mean_of_best, count=2),
+    "model: mean of the best 3": partial(mean_of_best, count=3),
+}
+
+
+HONEST = [name for name in VARIANTS if not name.startswith("in hindsight")]
+
+
+# measuring -----------------------------------------------------------------------------------------------------------
+
+
+class Result(NamedTuple):
+    """Of one cell, in points of target accuracy."""
+
+    regret: float
+    gain: float
+
+
+Judged = dict[str, dict[str, list[Result]]]  # of one task, by variant and kind of cell
+
+
+def judge_scene(scene: Scene, variant: Variant) -> Result:
+    found = always_source(scene) if scene.refused else variant(scene)
+    truth = scene.seen[0].cell.truth
+    own = numpy.mean([(p.argmax(1) == truth).mean() for p in found])
+    means = scene.accuracy.mean(1)
+    return Result(100 * float(means.max() - own), 100 * float(own - means[0]))
+
+
+def drawn(task: str, cells: Sequence[Cell], draw: int) -> Scene:
+    """One weight of each method at the last checkpoint, as `development.one_setting`."""
+    own, rows = random.Random(f"{task}{draw}"), []
+    for method in sorted(development.WEIGHTS):
+        ends = [k for k, n in enumerate(cells[0].names) if cells[0].methods[k] == method and n.endswith("step=end")]
+        rows.append(own.choice(sorted(ends, key=cells[0].names.__getitem__)))
+    return scene(cells, [rows] * len(cells))
+
+
+def whole(cells: Sequence[Cell]) -> Scene:
+    return scene(cells, [list(range(1, len(cells[0].names)))] * len(cells))
+
+
+def scenes(cells: dict[int, Cell], task: str) -> dict[str, list[Scene]]:
+    """The cells of the table, by set of seeds and kind."""
+    found = {}
+    for name, seeds in SETS.items():
+        some = [cells[s] for s in seeds if s in cells]
+        if some:
+            found |= {f"{name} A": [whole([c]) for c in some], f"{name} B": [drawn(task, some, d) for d in range(3)]}
+    return found
+
+
+def more_seeds(cells: dict[int, Cell], task: str) -> dict[str, tuple[float, float, float]]:
+    """Regret, gain and seeds of the rule's choice with some seeds, all scored by the mean accuracy over all seeds.
+
+    Undecided: the seeds alone disagree on whether to adapt. Then all seeds choose together.
+    """
+    every = list(cells.values())
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for of in (whole, *(lambda some, d=d: drawn(task, some, d) for d in range(3))):
+        means = of(every).accuracy.mean(1)
+
+        def scored(k: int, seeds: float, means: Array = means) -> tuple[float, float, float]:
+            return 100 * (means.max() - means[k]), 100 * (means[k] - means[0]), seeds
+
+        alone = [decision(of([c])) for c in every]
+        pairs = [(i, j) for j in range(len(every)) for i in range(j)]
+        two = {p: decision(of([every[p[0]], every[p[1]]])) for p in pairs}
+        together = decision(of(every))
+        found.setdefault("one seed", []).extend(scored(k, 1) for k in alone)
+        found.setdefault("two seeds", []).extend(scored(k, 2) for k in two.values())
+        found.setdefault("all seeds", []).append(scored(together, len(every)))
+        torn = {p: (alone[p[0]] > 0) != (alone[p[1]] > 0) for p in pairs}
+        found.setdefault("two seeds, all where undecided", []).extend(
+            scored(together, len(every)) if torn[p] else scored(k, 2) for p, k in two.items()
+        )
+    return {name: tuple(numpy.mean(of, 0)) for name, of in found.items()}  # type: ignore[misc]
+
+
+def decision(scene: Scene) -> int:
+    """The row of the choice of the rule in `accuracy` of the scene."""
+    if scene.refused:
+        return 0
+    k = best(scene, shared(scene), z_of_rule(scene) > _choose.NEEDED_Z)
+    return [0, *scene.rows[0]].index(scene.seen[0].rows[k])
+
+
+def judge(folder: Path, seeds: Sequence[int], task: str) -> tuple[Judged, dict[str, tuple[float, float, float]]]:
+    torch.set_num_threads(1)
+    cells = {s: read_cell(folder / "scores" / f"{task}_s{s}.npz") for s in seeds}
+    found = scenes(cells, task)
+    judged = {n: {kind: [judge_scene(s, v) for s in of] for kind, of in found.items()} for n, v in VARIANTS.items()}
+    return judged, more_seeds(cells, task)
+
+
+def regrets(judged: Sequence[Judged], name: str, kinds: Sequence[str]) -> Array:
+    """For each task: the mean over kinds of cells of the mean over cells."""
+    return numpy.array([numpy.mean([numpy.mean([r.regret for r in task[name][k]]) for k in kinds]) for task in judged])
+
+
+def gains(judged: Sequence[Judged], name: str, kinds: Sequence[str]) -> Array:
+    return numpy.array([r.gain for task in judged for k in kinds for r in task[name][k]])
+
+
+def harm(judged: Sequence[Judged], name: str, kinds: Sequence[str]) -> float:
+    return 100 * float((gains(judged, name, kinds) <= -0.5 + 1e-7).mean())
+
+
+LEAST, MOST_HARM, FINALISTS = 0.3, 5.0, 3
+
+
+def kinds_of(judged: Sequence[Judged], *names: str) -> list[str]:
+    return [kind for kind in judged[0]["the rule"] if kind.rsplit(" ", 1)[0] in names]
+
+
+def table(judged: Sequence[Judged]) -> None:
+    pick, held = kinds_of(judged, "pick"), kinds_of(judged, *list(SETS)[1:])
+    others = [kinds for name in list(SETS)[1:] if (kinds := kinds_of(judged, name))]
+    print("| variant | seeds 0, 1: regret | to the rule | harm | worst", end=" | ")
+    print(" | ".join(f"{kinds[0][:-2]}: regret | harm" for kinds in others), "| held out, to the rule |")
+    print("|---|---:|---|---:|---:|" + "---:|---:|" * len(others) + "---|")
+    for name in VARIANTS:
+        text = [name, f"{regrets(judged, name, pick).mean():.2f}", difference(judged, name, pick)]
+        text += [f"{harm(judged, name, pick):.1f} %", f"{gains(judged, name, pick).min():.1f}"]
+        for kinds in others:
+            text += [f"{regrets(judged, name, kinds).mean():.2f}", f"{harm(judged, name, kinds):.1f} %"]
+        print("|", " | ".join([*text, difference(judged, name, held) if held else ""]), "|")
+
+
+def paired(judged: Sequence[Judged], name: str, kinds: Sequence[str]) -> tuple[float, float, float]:
+    return report.mean_interval((regrets(judged, name, kinds) - regrets(judged, "the rule", kinds)).tolist())
+
+
+def difference(judged: Sequence[Judged], name: str, kinds: Sequence[str]) -> str:
+    if name == "the rule":
+        return ""
+    mean, low, high = paired(judged, name, kinds)
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def allowed(judged: Sequence[Judged], name: str) -> bool:
+    pick = kinds_of(judged, "pick")
+    return harm(judged, name, pick) <= min(MOST_HARM, harm(judged, "the rule", pick)) + 1e-9
+
+
+def passes(judged: Sequence[Judged], name: str, kinds: Sequence[str]) -> bool:
+    mean, _, high = paired(judged, name, kinds)
+    return mean <= -LEAST and high < 0 and harm(judged, name, kinds) <= harm(judged, "the rule", kinds) + 1e-9
+
+
+def finalists(judged: Sequence[Judged]) -> list[str]:
+    pick = kinds_of(judged, "pick")
+    found = [n for n in HONEST if n != "the rule" and allowed(judged, n) and passes(judged, n, pick)]
+    return sorted(found, key=lambda n: regrets(judged, n, pick).mean())[:FINALISTS]
+
+
+def left_out(tasks: Sequence[str], judged: Sequence[Judged]) -> None:
+    pick = kinds_of(judged, "pick")
+    print("\n| left out | picked on the other families | regret | harm | regret of the rule | harm |")
+    print("|---|---|---:|---:|---:|---:|")
+    lost = numpy.zeros(2)
+    for family, start in list(development.FAMILIES.items())[1:]:
+        inside = [j for t, j in zip(tasks, judged, strict=True) if t.startswith(start)]
+        others = [j for t, j in zip(tasks, judged, strict=True) if not t.startswith(start)]
+        name = min((n for n in HONEST if allowed(others, n)), key=lambda n: regrets(others, n, pick).mean())
+        cells = []
+        for k, n in enumerate((name, "the rule")):
+            lost[k] += regrets(inside, n, pick).sum()
+            cells += [f"{regrets(inside, n, pick).mean():.2f}", f"{harm(inside, n, pick):.1f} %"]
+        print(f"| {family} | {name} | {' | '.join(cells)} |")
+    print(f"| all, each left out once | | {lost[0] / len(tasks):.2f} | | {lost[1] / len(tasks):.2f} | |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/selection_development"))
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    paths = {p.stem: p for p in options.folder.glob("[!.]*_s[0-4].npz")}
+    tasks = sorted({name.rsplit("_s", 1)[0] for name in paths})
+    tasks = [t for t in tasks if {f"{t}_s0", f"{t}_s1"} <= paths.keys()]
+    if not tasks:
+        raise SystemExit(f"no task has seeds 0 and 1 in {options.folder}: `selection_development.py run` first.")
+    (options.folder / "scores").mkdir(exist_ok=True)
+    whole_seeds = [s for s in range(5) if all(f"{t}_s{s}" in paths for t in tasks)]
+    work = [(t, s) for s in whole_seeds for t in tasks]
+    todo = [(t, s) for t, s in work if not (options.folder / "scores" / f"{t}_s{s}.npz").exists()]
+    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+        for _ in tqdm(pool.imap(partial(score_cell, options.folder), todo), total=len(todo)):
+            pass
+        found = list(tqdm(pool.imap(partial(judge, options.folder, whole_seeds), tasks), total=len(tasks)))
+    judged, seeds = [j for j, _ in found], [more for _, more in found]
+    table(judged)
+    last = finalists(judged)
+    print("\nclearly better on seeds 0 and 1:", ", ".join(last) or "none")
+    held = kinds_of(judged, *list(SETS)[1:])
+    print("and on the seeds held out:", ", ".join(n for n in last if passes(judged, n, held)) or "none")
+    left_out(tasks, judged)
+    print("\n| seeds of the choice | regret | gain | seeds, mean |\n|---|---:|---:|---:|")
+    for name in seeds[0]:
+        print(f"| {name} | " + " | ".join(f"{v:.2f}" for v in numpy.mean([s[name] for s in seeds], 0)) + " |")
+
+
+if __name__ == "__main__":
+    main()

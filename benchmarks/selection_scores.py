@@ -1,10 +1,15 @@
-"""Scores of all models of one task and seed, for benchmarks/selection_variants.py: a file beside the runs.
+"""Scores of all models of selection_development.py, for selection_variants.py: one file for each task and seed.
+
+    python benchmarks/selection_scores.py       # 6 minutes of one idle core for three seeds; writes beside the runs
 
 Beside the scores of `adapt.select`: MaNo, ATC, margins, softmax outputs calibrated on the source, and transport of
 predictions to classes (COT, COTT), of features, and of both together. Needs the extra `ot`.
 """
 
+import argparse
+import multiprocessing
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +17,7 @@ import numpy
 import ot
 import torch
 from scipy.special import softmax
+from tqdm import tqdm
 
 sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
 sys.path.append(str(Path(__file__).parent))
@@ -164,3 +170,29 @@ def read_cell(path: Path) -> Cell:
     scores["own transport"] = numpy.diag(found["agreed_sent"])
     names, methods = found.pop("names").tolist(), found.pop("methods").tolist()
     return Cell(names, methods, scores=scores, **found)
+
+
+def score_all(folder: Path, processes: int) -> tuple[list[str], list[int]]:
+    """Score what has no scores. Return the tasks with seeds 0 and 1, and the seeds that all these tasks have."""
+    names = {path.stem for path in folder.glob("[!.]*_s[0-4].npz")}
+    tasks = sorted({n[:-3] for n in names if {f"{n[:-3]}_s0", f"{n[:-3]}_s1"} <= names})
+    if not tasks:
+        raise SystemExit(f"no task has seeds 0 and 1 in {folder}: `selection_development.py run` first.")
+    seeds = [s for s in range(5) if all(f"{t}_s{s}" in names for t in tasks)]
+    (folder / "scores").mkdir(exist_ok=True)
+    work = [(t, s) for s in seeds for t in tasks if not (folder / "scores" / f"{t}_s{s}.npz").exists()]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for _ in tqdm(pool.imap(partial(score_cell, folder), work), total=len(work)):
+            pass
+    return tasks, seeds
+
+
+def arguments(text: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/selection_development"))
+    parser.add_argument("--processes", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    score_all(**vars(arguments(__doc__)))

@@ -20,7 +20,6 @@ The variants "in hindsight" know the target labels: they show what is left to ga
 Needs the extra `ot`.
 """
 
-import argparse
 import multiprocessing
 import random
 import sys
@@ -38,7 +37,7 @@ from tqdm import tqdm
 sys.path[0] = str(Path(__file__).parents[1])  # benchmarks/losses.py would hide the package
 sys.path.append(str(Path(__file__).parent))
 import selection_development as development
-from selection_scores import TRANSPORTED, Array, Cell, read_cell, rows_of, score_cell
+from selection_scores import TRANSPORTED, Array, Cell, arguments, read_cell, rows_of, score_all
 
 from adapt import report
 from adapt.heads import proportion
@@ -501,6 +500,8 @@ def left_out(tasks: Sequence[str], judged: Sequence[Judged]) -> None:
     for family, start in list(development.FAMILIES.items())[1:]:
         inside = [j for t, j in zip(tasks, judged, strict=True) if t.startswith(start)]
         others = [j for t, j in zip(tasks, judged, strict=True) if not t.startswith(start)]
+        if not inside or not others:
+            continue
         name = min((n for n in HONEST if allowed(others, n)), key=lambda n: regrets(others, n, pick).mean())
         cells = []
         for k, n in enumerate((name, "the rule")):
@@ -511,24 +512,11 @@ def left_out(tasks: Sequence[str], judged: Sequence[Judged]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path("runs/selection_development"))
-    parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
-    paths = {p.stem: p for p in options.folder.glob("[!.]*_s[0-4].npz")}
-    tasks = sorted({name.rsplit("_s", 1)[0] for name in paths})
-    tasks = [t for t in tasks if {f"{t}_s0", f"{t}_s1"} <= paths.keys()]
-    if not tasks:
-        raise SystemExit(f"no task has seeds 0 and 1 in {options.folder}: `selection_development.py run` first.")
-    (options.folder / "scores").mkdir(exist_ok=True)
-    whole_seeds = [s for s in range(5) if all(f"{t}_s{s}" in paths for t in tasks)]
-    work = [(t, s) for s in whole_seeds for t in tasks]
-    todo = [(t, s) for t, s in work if not (options.folder / "scores" / f"{t}_s{s}.npz").exists()]
+    options = arguments(__doc__)
+    tasks, seeds = score_all(options.folder, options.processes)
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        for _ in tqdm(pool.imap(partial(score_cell, options.folder), todo), total=len(todo)):
-            pass
-        found = list(tqdm(pool.imap(partial(judge, options.folder, whole_seeds), tasks), total=len(tasks)))
-    judged, seeds = [j for j, _ in found], [more for _, more in found]
+        found = list(tqdm(pool.imap(partial(judge, options.folder, seeds), tasks), total=len(tasks)))
+    judged, more = [j for j, _ in found], [m for _, m in found]
     table(judged)
     last = finalists(judged)
     print("\nclearly better on seeds 0 and 1:", ", ".join(last) or "none")
@@ -536,8 +524,8 @@ def main() -> None:
     print("and on the seeds held out:", ", ".join(n for n in last if passes(judged, n, held)) or "none")
     left_out(tasks, judged)
     print("\n| seeds of the choice | regret | gain | seeds, mean |\n|---|---:|---:|---:|")
-    for name in seeds[0]:
-        print(f"| {name} | " + " | ".join(f"{v:.2f}" for v in numpy.mean([s[name] for s in seeds], 0)) + " |")
+    for name in more[0]:
+        print(f"| {name} | " + " | ".join(f"{v:.2f}" for v in numpy.mean([m[name] for m in more], 0)) + " |")
 
 
 if __name__ == "__main__":

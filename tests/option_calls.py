@@ -240,6 +240,7 @@ PLAIN = {
     "fewshot.label_efficiency": lambda **o: fewshot.label_efficiency(
         X, LABELS, Y, LABELS, **{"budget": 1, "rounds": 1, "seeds": 1} | o
     ),
+    "fewshot.verify": lambda **o: fewshot.verify(X, LABELS, **{"resamples": 2} | o),
     "fewshot.query": lambda **o: fewshot.query(X, LOGITS.softmax(1), None, **{"budget": 2} | o),
     "fewshot.label_propagation": fewshot.label_propagation,
     "fewshot.laplacian_shot": fewshot.laplacian_shot,

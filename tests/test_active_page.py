@@ -1,4 +1,4 @@
-"""The blocks of docs/active.md run one after the other."""
+"""The blocks of docs/active.md and docs/verification.md run one after the other."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,9 @@ import torch
 from adapt.fewshot import strategies
 
 matplotlib.use("Agg")
-PAGE = (Path(__file__).parents[1] / "docs" / "active.md").read_text()
+PAGE, VERIFICATION = (
+    (Path(__file__).parents[1] / "docs" / f"{name}.md").read_text() for name in ("active", "verification")
+)
 
 
 def test_the_blocks_run():
@@ -28,3 +30,15 @@ def test_the_blocks_run():
 
 def test_every_strategy_has_a_row():
     assert not [name for name in strategies.__all__ if f'| `"{name}"` |' not in PAGE]
+
+
+def test_the_blocks_on_verification_run():
+    from matplotlib import pyplot
+
+    rows = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
+    names = {"features": rows, "identities": torch.arange(60) // 3, "axes": pyplot.figure().subplots()}
+    names |= {"new_features": rows[:4], "other_features": rows[:4]}
+    for block in re.findall(r"```python\n(.*?)```", VERIFICATION, re.S):
+        exec(block, names)
+    assert names["found"].accepts(rows[:4], rows[:4], 0.01).all()
+    pyplot.close("all")

@@ -103,6 +103,8 @@ OWN = {
     "adapt.heads.TokenClassifier.classes": "at least 2",
     "adapt.fewshot.label_efficiency.rounds": "count",
     "adapt.fewshot.label_efficiency.share": "above 0",
+    "adapt.fewshot.verify.rates": "above 0",
+    "adapt.fewshot.verify.resamples": "count",
     "adapt.inductive.probe.classes": "three",
     "adapt.inductive.transfer.classes": "three",
     "adapt.inductive.interpolated_fine_tuning.classes": "three",
@@ -143,7 +145,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.report.Group", "adapt.report.benefit.transfer", "adapt.report.benefit.scratch",
     "adapt.report.benefit.budgets", "adapt.report.calibration.probabilities", "adapt.report.calibration.labels",
     "adapt.report.critical_difference.scores",
-    "adapt.fewshot.LabelEfficiency", "adapt.fewshot.Pool",
+    "adapt.fewshot.LabelEfficiency", "adapt.fewshot.Pool", "adapt.fewshot.Verification",
     "adapt.report.Spent", "adapt.report.adversary", "adapt.report.trained_enough",
 }  # fmt: skip
 RIGHT = {
@@ -154,6 +156,7 @@ RIGHT = {
 }
 RANGE_OF = {name: kind for kind, names in OPTIONS.items() for name in names}
 SEQUENCES = {
+    "adapt.fewshot.verify.rates",
     "scales",
     "quantiles",
     "interval",

@@ -15,6 +15,7 @@ from adapt.fewshot._query import query
 from adapt.fewshot._ridge import ridge
 from adapt.fewshot._text_probe import text_probe
 from adapt.fewshot._transduce import Answers, transduce
+from adapt.fewshot._verify import Verification, similarity, verify
 from adapt.fewshot.method import Inductive, Rule, Transductive, classes_of
 from adapt.fewshot.pool import NoProbabilities, Pool
 
@@ -26,6 +27,7 @@ __all__ = [
     "Pool",
     "Rule",
     "Transductive",
+    "Verification",
     "alpha_tim",
     "bd_cspn",
     "centroid",
@@ -42,5 +44,7 @@ __all__ = [
     "ridge",
     "strategies",
     "text_probe",
+    "similarity",
     "transduce",
+    "verify",
 ]

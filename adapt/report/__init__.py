@@ -22,6 +22,7 @@ from adapt.report.figures import (
     rank_diagram,
     regret_dots,
     reliability,
+    roc,
     save,
     score_dots,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "rank_diagram",
     "regret_dots",
     "reliability",
+    "roc",
     "save",
     "score_dots",
     "table",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from adapt import store
+from adapt.fewshot import Verification
 from adapt.report._calibration import Calibration
 from adapt.report._critical_difference import CriticalDifference
 from adapt.report.paired import mean_interval
@@ -174,6 +175,22 @@ def reliability(axes: Any, calibrations: Mapping[str, Calibration]) -> None:
         sizes = [12 + 90 * b.n / found.n for b in found.bins]
         axes.scatter(x, value, s=sizes, marker=shown["marker"], color=shown["color"])
     axes.set(xlim=(0, 102), ylim=(-2, 102), xlabel="confidence %", ylabel="accuracy %")
+    _plain(axes)
+    _legend(axes)
+
+
+def roc(axes: Any, found: Mapping[str, Verification]) -> None:
+    """Draw the true accept rate over the false accept rate, from the smallest rate that the pairs can show.
+
+    Args:
+        found: by encoder, from :func:`adapt.fewshot.verify`.
+    """
+    for number, (name, one) in enumerate(found.items()):
+        shown = {**style(number), "marker": ""}
+        axes.step(100 * one.far, 100 * one.tar, where="post", label=shown_name(name), **shown)
+    axes.set_xscale("log")
+    axes.set(xlim=(100 / max(one.different for one in found.values()), 100), ylim=(0, 102))
+    axes.set(xlabel="false accept rate %", ylabel="true accept rate %")
     _plain(axes)
     _legend(axes)
 

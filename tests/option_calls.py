@@ -236,6 +236,9 @@ PLAIN = {
     "fewshot.bd_cspn": fewshot.bd_cspn,
     "fewshot.centroid": fewshot.centroid,
     "fewshot.cl2n": fewshot.cl2n,
+    "fewshot.evaluate": lambda **o: fewshot.evaluate(
+        ROWS, {"a": fewshot.cl2n()}, **{"ways": 2, "shots": 1, "queries": 1, "episodes": 2} | o
+    ),
     "fewshot.fit": lambda **o: fewshot.fit(network(), ROWS, **{"unknown": FEATURES} | o),
     "fewshot.label_efficiency": lambda **o: fewshot.label_efficiency(
         X, LABELS, Y, LABELS, **{"budget": 1, "rounds": 1, "seeds": 1} | o

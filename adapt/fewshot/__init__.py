@@ -4,6 +4,7 @@ from adapt.fewshot import strategies
 from adapt.fewshot._alpha_tim import alpha_tim
 from adapt.fewshot._bd_cspn import bd_cspn
 from adapt.fewshot._centroid import centroid, cl2n
+from adapt.fewshot._evaluate import Evaluation, evaluate
 from adapt.fewshot._fit import fit
 from adapt.fewshot._label_efficiency import LabelEfficiency, label_efficiency
 from adapt.fewshot._label_propagation import label_propagation
@@ -21,6 +22,7 @@ from adapt.fewshot.pool import NoProbabilities, Pool
 
 __all__ = [
     "Answers",
+    "Evaluation",
     "Inductive",
     "LabelEfficiency",
     "NoProbabilities",
@@ -33,6 +35,7 @@ __all__ = [
     "centroid",
     "cl2n",
     "classes_of",
+    "evaluate",
     "fit",
     "label_efficiency",
     "label_propagation",

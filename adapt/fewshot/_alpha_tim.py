@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from adapt.fewshot._centroid import means
-from adapt.fewshot.method import Transductive
-from losses.fine_tuning.norm import unit
+from adapt.fewshot.method import Transductive, unit_rows
 from losses.options import AT_LEAST_0, COUNT, POSITIVE, check
 
 
@@ -53,32 +52,37 @@ def alpha_tim(
 
     def log_p(x: Tensor, W: Tensor) -> Tensor:
         if cosine:
-            return (temperature * x @ unit(W, -1).mT).log_softmax(-1)
+            return (temperature * x @ unit_rows(W).mT).log_softmax(-1)
         return (temperature * (x @ W.mT - W.square().sum(-1).unsqueeze(-2) / 2)).log_softmax(-1)
 
-    def entropy(p: Tensor, log: Tensor) -> Tensor:
-        return -(p * log).sum(-1) if alpha == 1 else (1 - (alpha * log).exp().sum(-1)) / (alpha - 1)
+    def slope(log: Tensor) -> Tensor:
+        """The derivative of the entropy with respect to the probabilities, up to a number for each row."""
+        return -log if alpha == 1 else -alpha / (alpha - 1) * ((alpha - 1) * log).exp()
+
+    def gradient(x: Tensor, Y: Tensor, W: Tensor) -> Tensor:
+        s = Y.shape[-2]
+        log = log_p(x, W)
+        G = log.exp()
+        n, p = x.shape[-2] - s, G[..., s:, :]
+        shares = p.mean(-2, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny).log()
+        v = (conditional * slope(log[..., s:, :]) - marginal * slope(shares)) / n
+        G[..., s:, :] = p * (v - (p * v).sum(-1, keepdim=True))
+        G[..., :s, :] = (G[..., :s, :] - Y) / s
+        D = temperature * G.mT @ x
+        if not cosine:
+            return D - temperature * G.sum(-2).unsqueeze(-1) * W
+        length, w = W.norm(dim=-1, keepdim=True), unit_rows(W)
+        return (D - w * (w * D).sum(-1, keepdim=True)) / torch.where(length > 0, length, 1)
 
     def solve(S: Tensor, Y: Tensor, Q: Tensor) -> Tensor:
-        x = unit(torch.cat([S, Q], -2), -1).detach()
-        s, n = S.shape[-2], Q.shape[-2]
-        with torch.enable_grad():
-            W = means(S.detach() if cosine else x[..., :s, :], Y).requires_grad_()
-            optimizer = torch.optim.Adam([W], lr=rate)
+        x = unit_rows(torch.cat([S, Q], -2)).detach()
+        W = means(S.detach() if cosine else x[..., : S.shape[-2], :], Y).contiguous()
+        optimizer = torch.optim.Adam([W], lr=rate, fused=True)
+        with torch.no_grad():
             for _ in range(steps):
-                log = log_p(x, W)
-                fits = -(Y * log[..., :s, :]).sum((-2, -1)) / s
-                of_query = log[..., s:, :]
-                p = of_query.exp()
-                shares = p.mean(-2)
-                tiny = torch.finfo(p.dtype).tiny
-                varied = entropy(shares, shares.clamp_min(tiny).log())
-                unsure = entropy(p, of_query).sum(-1) / n
-                # the sum, not the mean: an episode must not change the step of another
-                loss = (fits - marginal * varied + conditional * unsure).sum()
-                (W.grad,) = torch.autograd.grad(loss, W)
+                W.grad = gradient(x, Y, W)
                 optimizer.step()
-        return log_p(x[..., s:, :], W.detach())
+            return log_p(x[..., S.shape[-2] :, :], W)
 
     options = {"alpha": alpha, "steps": steps, "rate": rate, "temperature": temperature, "metric": metric}
     return Transductive("alpha_tim", options | {"marginal": marginal, "conditional": conditional}, solve)

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from adapt.fewshot._centroid import means
-from adapt.fewshot.method import Transductive
-from losses.fine_tuning.norm import unit
+from adapt.fewshot.method import Transductive, unit_rows
 from losses.options import POSITIVE, TRUTH, check
 
 
@@ -39,12 +38,12 @@ def bd_cspn(*, sharpness: float = 10.0, shift: bool = True, temperature: float =
         if shift and Q.shape[-2] > 1:
             Q = Q + (S.mean(-2, keepdim=True) - Q.mean(-2, keepdim=True))
         x = torch.cat([S, Q], -2)
-        cosine = unit(x, -1) @ unit(means(S, Y), -1).mT
+        cosine = unit_rows(x) @ unit_rows(means(S, Y)).mT
         near = cosine[..., S.shape[-2] :, :]
         guess = torch.zeros_like(near).scatter_(-1, near.argmax(-1, keepdim=True), 1)
         member = torch.cat([Y, guess], -2)
         weight = (sharpness * cosine).masked_fill(member == 0, -torch.inf).softmax(-2)
-        return (unit(Q, -1) @ unit(weight.mT @ x, -1).mT / temperature).log_softmax(-1)
+        return (unit_rows(Q) @ unit_rows(weight.mT @ x).mT / temperature).log_softmax(-1)
 
     options = {"sharpness": sharpness, "shift": shift, "temperature": temperature}
     return Transductive("bd_cspn", options, solve)

@@ -5,8 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from adapt.fewshot.method import Inductive, Rule, centre_like, check_centre, prepared
-from losses.fine_tuning.norm import unit
+from adapt.fewshot.method import Inductive, Rule, centre_like, check_centre, prepared, unit_rows
 from losses.options import POSITIVE, check, or_none
 
 
@@ -44,7 +43,7 @@ def centroid(
 
     def solve(x: Tensor, Y: Tensor) -> Rule:
         if cosine:
-            return Rule(unit(means(x, Y), -1) / T, x.new_zeros(*Y.shape[:-2], Y.shape[-1]), unit=True)
+            return Rule(unit_rows(means(x, Y)) / T, x.new_zeros(*Y.shape[:-2], Y.shape[-1]), unit=True)
         m = x.mean(-2, keepdim=True)  # changes no distance, and the numbers that cancel stay small
         return by_distance(means(x - m, Y), T, m, unit=False)
 

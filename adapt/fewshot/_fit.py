@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from adapt.engine import Model
 from adapt.engine.card import card_of_rows
 from adapt.engine.model_data import first_inputs, preparation_of
-from adapt.fewshot._centroid import cl2n
+from adapt.fewshot._centroid import centroid
 from adapt.fewshot.method import Inductive, Rule
 from adapt.fewshot.rows import as_dataset, encoded, labelled
 from adapt.fewshot.unknown import UNKNOWN, refused_known, threshold_of
@@ -43,12 +43,14 @@ def fit(
         photos: the labelled rows: a batch ``(n, ...)``, a data set such as ``datasets.images(folder)``, or a list of
             texts or other items that the encoder reads. Any number of rows per class.
         names: the class of each row, texts or whole numbers. None takes the labels and names of the data set.
-        method: None is :func:`cl2n`, which takes the mean of `photos` as centre.
+        method: None is ``centroid(metric="cosine")``. On CIFAR-10 through a MobileNet of ImageNet, 200 episodes, the
+            default and :func:`ridge` are the best of these methods with one row of a class, and :func:`ridge` is ahead
+            by less than a point with five rows.
         unknown: None: every row is of a known class. Else the model has one class more, ``"unknown"``, for rows that
             fit no class: for rows with a largest logit below a threshold. ``"leave-one-out"`` finds the threshold by
             classes that are left out in turn, three classes at least. Rows of unknown classes, as `photos` without
-            names, find the threshold directly. A number is the threshold itself, in the units of the method: minus the
-            squared distance over the temperature for :func:`cl2n`.
+            names, find the threshold directly. A number is the threshold itself, in the units of the method: the
+            cosine over the temperature for the default.
         false_accept: share of unknown rows that may get the name of a class, 0.05: the threshold is the conformal
             quantile of the unknown rows. Fewer than ``1 / false_accept`` unknown rows cannot show a share this small:
             the threshold is then the largest logit among these rows.
@@ -67,11 +69,11 @@ def fit(
             knows vectors of the classes; a single class without `unknown`; ``"leave-one-out"`` with two classes or
             fewer; options outside of the ranges.
     """
-    method = cl2n() if method is None else method
+    method = centroid(metric="cosine") if method is None else method
     if not isinstance(method, Inductive):
         raise TypeError(
-            f"`method` must be an inductive method such as `fewshot.cl2n()`, got {method!r}: methods that read the set "
-            "of queries belong to `fewshot.transduce`."
+            f"`method` must be an inductive method such as `fewshot.ridge()`, got {method!r}: methods that read the "
+            "set of queries belong to `fewshot.transduce`."
         )
     check(BETWEEN, false_accept=false_accept)
     check(COUNT, batch_size=batch_size)

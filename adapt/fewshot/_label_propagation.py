@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from adapt.fewshot.method import Transductive
-from losses.fine_tuning.norm import unit
+from adapt.fewshot.method import Transductive, unit_rows
 from losses.options import BETWEEN, COUNT, check
 
 
@@ -35,7 +34,7 @@ def label_propagation(*, neighbours: int = 5, share: float = 0.8) -> Transductiv
     check(BETWEEN, share=share)
 
     def solve(S: Tensor, Y: Tensor, Q: Tensor) -> Tensor:
-        x = unit(torch.cat([S, Q], -2), -1)
+        x = unit_rows(torch.cat([S, Q], -2))
         n = x.shape[-2]
         distance, near = nearest(x, neighbours)
         scale = distance.mean((-2, -1), keepdim=True)

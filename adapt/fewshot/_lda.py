@@ -12,7 +12,7 @@ from losses.options import ABOVE_0, POSITIVE, TRUTH, check
 
 def lda(
     *, shrinkage: float = 0.5, covariance: Tensor | None = None, temperature: float = 1.0,
-    centre: Tensor | None = None, unit: bool = False,
+    centre: Tensor | None = None, unit: bool = True,
 ) -> Inductive:  # fmt: skip
     r"""Return the classifier by the distance of Mahalanobis from the class means, with one shrunk covariance.
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from adapt.fewshot._centroid import means
-from adapt.fewshot.method import Transductive
-from losses.fine_tuning.norm import unit as unit_length
+from adapt.fewshot.method import Transductive, unit_rows
 from losses.options import ABOVE_0, COUNT, POSITIVE, TRUTH, check, or_none
 
 MOST_STEPS, EVERY, TOLERANCE = 1000, 5, 1e-5
@@ -59,7 +58,7 @@ def pt_map(
 
     def prepare(x: Tensor) -> Tensor:
         x = x if power is None else (x.relu() + 1e-6) ** power
-        return unit_length(x, -1) if unit else x
+        return unit_rows(x) if unit else x
 
     def solve(S: Tensor, Y: Tensor, Q: Tensor) -> Tensor:
         S, Q = prepare(S), prepare(Q)
@@ -74,31 +73,31 @@ def pt_map(
         c, g = means(S, Y), torch.zeros_like(Q[..., :1, :1])
         for step in range(steps + 1):
             # the length of a query is equal for all classes
-            cost = sharpness * (c.square().sum(-1).unsqueeze(-2) - 2 * Q @ c.mT)
-            log_p, g = transport(cost, n * wanted.unsqueeze(-2), g)
+            cost = sharpness * (c.square().sum(-1).unsqueeze(-2) - Q @ (2 * c).mT)
+            g = transport(cost, n * wanted.unsqueeze(-2), g)
             if step < steps:
-                P = log_p.exp()
+                P = (g - cost).softmax(-1)
                 new = (Y.mT @ S + P.mT @ Q) / (Y.sum(-2) + P.sum(-2)).unsqueeze(-1)
                 c = c + rate * (new - c)
-        return log_p
+        return (g - cost).log_softmax(-1)
 
     options = {"prior": prior, "power": power, "unit": unit, "sharpness": sharpness, "steps": steps, "rate": rate}
     return Transductive("pt_map", options, solve)
 
 
-def transport(cost: Tensor, columns: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log P ``(..., n, classes)`` with row sums 1 and column sums `columns`, and the potential of the columns.
+def transport(cost: Tensor, columns: Tensor, g: Tensor) -> Tensor:
+    """Return the potential g of the columns: softmax(g - cost) has the column sums `columns`, and row sums 1.
 
     Args:
         cost: ``(..., n, classes)``, times the sharpness.
         columns: ``(..., 1, classes)``.
         g: ``(..., 1, classes)`` potential to start from.
     """
-    target = columns.log()
+    target, tiny = columns.log(), torch.finfo(cost.dtype).tiny
     for i in range(MOST_STEPS):
-        log_p = (g - cost).log_softmax(-1)
-        total = log_p.logsumexp(-2, keepdim=True)
-        if i % EVERY == 0 and bool(((total - target).abs() < TOLERANCE).all()):
+        # a sum that underflows comes back within a few steps
+        error = target - (g - cost).softmax(-1).sum(-2, keepdim=True).clamp_min(tiny).log()
+        if i % EVERY == 0 and bool((error.abs() < TOLERANCE).all()):
             break
-        g = g + target - total
-    return log_p, g
+        g = g + error
+    return g

@@ -5,10 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from adapt.fewshot.method import Inductive, Rule, prepared
+from adapt.fewshot.method import Inductive, Rule, prepared, unit_rows
 from adapt.fewshot.solver import logistic_weights
 from losses.checks import at_least_float32, check_real
-from losses.fine_tuning.norm import unit as unit_length
 from losses.options import POSITIVE, check
 
 
@@ -58,7 +57,7 @@ def text_probe(
     check(POSITIVE, scale=scale, pull=pull)
     if weighting not in ("equal", "clap"):
         raise ValueError(f'`weighting` must be "equal" or "clap", got {weighting!r}.')
-    fixed = unit_length(at_least_float32(vectors.detach()), -1)
+    fixed = unit_rows(at_least_float32(vectors.detach()))
 
     def solve(support: Tensor, Y: Tensor) -> Rule:
         if fixed.shape[-1] != support.shape[-1]:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from losses.checks import at_least_float32, check_real, full_precision, one_hot
-from losses.fine_tuning.norm import unit as unit_length
 
 
 class Rule(NamedTuple):
@@ -176,7 +175,13 @@ def numbered(labels: Tensor, columns: int | None = None) -> tuple[Tensor, Tensor
 def prepared(x: Tensor, centre: Tensor | None, unit: bool) -> Tensor:
     """Return features minus a centre, of unit length where asked."""
     x = x if centre is None else x - centre
-    return unit_length(x, -1) if unit else x
+    return unit_rows(x) if unit else x
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Return rows of unit length; a row of zeros stays. Two passes over the rows, where ``losses`` takes five."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / torch.where(length > 0, length, 1)
 
 
 def check_centre(centre: Tensor | None) -> None:

@@ -198,7 +198,7 @@ def slow_label_propagation(S, y, Q, neighbours=5, share=0.8):
     return numpy.log(F / F.sum(1, keepdims=True))
 
 
-def slow_laplacian_shot(S, y, Q, neighbours=3, smoothing=1.0, steps=20):
+def slow_laplacian_shot(S, y, Q, neighbours=3, smoothing=0.3, steps=20):
     m = S.mean(0)
     S, Q = (numpy.array([unit(x - m) for x in rows]) for rows in (S, Q))
     c = centroids(S, y)

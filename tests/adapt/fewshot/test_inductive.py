@@ -24,8 +24,8 @@ METHODS = {
     "cl2n, centre": (fewshot.cl2n(CENTRE, temperature=0.5), slow.slow_cl2n, {"centre": CENTRE, "temperature": 0.5}),
     "ridge": (fewshot.ridge(penalty=0.3, scale=4.0), slow.slow_ridge, {"penalty": 0.3, "scale": 4.0}),
     "logistic": (fewshot.logistic(penalty=0.1), slow.slow_logistic, {"penalty": 0.1}),
-    "lda": (fewshot.lda(shrinkage=0.2), slow.slow_lda, {"shrinkage": 0.2}),
-    "lda, given": (fewshot.lda(covariance=COVARIANCE), slow.slow_lda, {"covariance": COVARIANCE}),
+    "lda": (fewshot.lda(shrinkage=0.2, unit=False), slow.slow_lda, {"shrinkage": 0.2}),
+    "lda, given": (fewshot.lda(covariance=COVARIANCE, unit=False), slow.slow_lda, {"covariance": COVARIANCE}),
 }
 TOLERANCE = {"logistic": 1e-4}  # both are searches
 
@@ -61,7 +61,7 @@ def test_lda_equals_scikit_learn(d):
     S, y, Q, _ = episodes(batch=1, counts=(5, 5, 5), d=d)
     peer = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(S[0], y[0])
     expected = torch.from_numpy(peer.predict_log_proba(Q[0]))
-    torch.testing.assert_close(fewshot.lda(shrinkage=0.3)(S, y, Q)[0], expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(fewshot.lda(shrinkage=0.3, unit=False)(S, y, Q)[0], expected, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("d", [5, 30])
@@ -100,7 +100,11 @@ def test_the_largest_logit_is_minus_the_least_distance(name):
     torch.testing.assert_close(largest(rule, Q[0]), -torch.stack(distance).amin(0))
 
 
-ALL = {name: method for name, (method, *_) in METHODS.items()} | {"text": fewshot.text_probe(VECTORS, scale=5.0)}
+ALL = (
+    {name: method for name, (method, *_) in METHODS.items()}
+    | {"lda, unit": fewshot.lda()}
+    | {"text": fewshot.text_probe(VECTORS, scale=5.0)}
+)
 PLAIN = {name: ALL[name] for name in ALL if name != "text"}
 
 

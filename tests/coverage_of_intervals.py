@@ -125,19 +125,14 @@ def ece(repetitions: int, rng: np.random.Generator, names: Iterable[str] = MODEL
     for name in names:
         a, b, accuracy, n, bins = MODELS[name]
         many = stats.beta.ppf((np.arange(500_000) + 0.5) / 500_000, a, b)
-        truth = np.abs(np.bincount(bins_of(many, bins), accuracy(many) - many)).sum() / len(many)
+        truth = np.abs(np.bincount((many * bins).astype(int), accuracy(many) - many)).sum() / len(many)
 
         def one(_: int, a=a, b=b, accuracy=accuracy, n=n, bins=bins, truth=truth) -> bool:
             c = rng.beta(a, b, n)
             y = (rng.random(n) < accuracy(c)).astype(float)
-            low, high = Binned(c, y, np.unique(bins_of(c, bins), return_inverse=True)[1]).interval()
-            return low - 1e-9 <= truth <= high + 1e-9
+            return holds(Binned(c, y, bins).error(), truth)
 
         yield f"ECE, {name}: {truth:.3f}", share_of(repetitions, one), INSIDE if truth else BORDER
-
-
-def bins_of(c: np.ndarray, bins: int) -> np.ndarray:
-    return np.minimum((c * bins).astype(int), bins - 1)
 
 
 def smooth(repetitions: int, rng: np.random.Generator) -> Iterator[Line]:
@@ -176,6 +171,17 @@ def groups(repetitions: int, rng: np.random.Generator) -> Iterator[Line]:
             return holds(found.rows[0].change, up - down)
 
         yield f"change of a group of {n}, {up} better and {down} worse", share_of(repetitions, one), TOLD
+    for n, seeds, spread in ((40, 5, 0.0), (40, 5, 0.3), (200, 3, 0.3), (200, 5, 0.6), (200, 10, 0.3)):
+
+        def over_seeds(_: int, n=n, seeds=seeds, spread=spread) -> bool:
+            """No change: the difficulty belongs to the row; the models of a seed are better or worse on all rows."""
+            logit = 1 + 2 * rng.normal(size=n) + spread * rng.normal(size=(2, seeds, 1))
+            now, before = rng.random((2, seeds, n)) < 1 / (1 + np.exp(-logit))
+            found = report.groups(now.astype(int), np.ones(n, int), np.zeros(n, int), before=before.astype(int))
+            return holds(found.rows[0].change, 0.0)
+
+        share = share_of(repetitions, over_seeds)
+        yield f"no change of a group of {n}, {seeds} seeds that differ by {spread}", share, TOLD
 
 
 def verdict(repetitions: int, rng: np.random.Generator) -> Iterator[Line]:

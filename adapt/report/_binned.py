@@ -7,6 +7,7 @@ import numpy
 
 from adapt.heads.score import Z
 from adapt.report._inversion import calmed, inverted
+from adapt.report.interval import Interval
 
 TIMES = 3  # how often the bias is corrected; each time takes less away, and adds variance
 PLACES = numpy.linspace(0, 8, 401)  # residuals divided by their noise; beyond the last, bias and skewness are 0
@@ -14,7 +15,7 @@ NORMAL = numpy.linspace(-8, 8, 161)  # values of a standard normal variable
 
 
 class Binned:
-    r"""Residuals :math:`y - c` in B bins, and their calibration error :math:`\theta`.
+    r"""Residuals :math:`y - c` in B bins of equal width, and their calibration error :math:`\theta`.
 
     Bin b has the share :math:`w_b` of the n rows, and the mean residual :math:`r_b` with the true value
     :math:`\delta_b` and the variance :math:`v_b`. The quarter and the half give a variance to a bin without errors:
@@ -51,8 +52,9 @@ class Binned:
     1938, https://doi.org/10.2307/1400905
     """
 
-    def __init__(self, c: numpy.ndarray, y: numpy.ndarray, of: numpy.ndarray):
-        self.n, self.counts = len(c), numpy.bincount(of)
+    def __init__(self, c: numpy.ndarray, y: numpy.ndarray, bins: int = 15):
+        self.kept, of = numpy.unique(numpy.minimum((c * bins).astype(int), bins - 1), return_inverse=True)
+        self.n, self.of, self.counts = len(c), of, numpy.bincount(of)
         self.weight = self.counts / self.n
         self.confidence = numpy.bincount(of, c) / self.counts
         self.accuracy = numpy.bincount(of, y) / self.counts
@@ -83,14 +85,14 @@ class Binned:
         skewness = scale**3 @ third / variance**1.5
         return float(theta + scale @ bias + variance**0.5 * (z + (z * z - 1) / 6 * skewness))
 
-    def interval(self) -> tuple[float, float]:
-        """The calibration errors that the statistic does not refuse."""
+    def error(self) -> Interval:
+        """The debiased error, and the calibration errors that the statistic does not refuse."""
         observed = self.statistic()
 
         def refused(theta: float, side: float) -> bool:
             return side * (observed - self.quantile(theta, side * Z)) > 0
 
-        return inverted(observed, refused, 0.0, 1.0)
+        return Interval(max(0.0, observed), *inverted(observed, refused, 0.0, 1.0))
 
 
 def corrected(x: numpy.ndarray) -> numpy.ndarray:

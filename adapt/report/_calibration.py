@@ -103,15 +103,14 @@ def calibration(
     check(COUNT, bins=bins)
     check(FROM_0, seed=seed)
     c, y = confidences(numpy.asarray(probabilities), numpy.asarray(labels))
-    kept, of = numpy.unique(numpy.minimum((c * bins).astype(int), bins - 1), return_inverse=True)
-    binned = Binned(c, y, of)
+    binned = Binned(c, y, bins)
     rows = [
         Bin(k / bins, (k + 1) / bins, int(m), float(p), Interval(float(a), *wilson(float(a), int(m))))
-        for k, m, p, a in zip(kept, binned.counts, binned.confidence, binned.accuracy, strict=True)
+        for k, m, p, a in zip(binned.kept, binned.counts, binned.confidence, binned.accuracy, strict=True)
     ]
-    smooth, smooth_low, smooth_high = smooth_interval(binned, c, y, of, seed)
+    smooth, smooth_low, smooth_high = smooth_interval(binned, c, y, seed)
     return Calibration(
-        Interval(max(0.0, binned.statistic()), *binned.interval()),
+        binned.error(),
         Interval(smooth, smooth_low, smooth_high),
         rows,
         len(c),
@@ -163,9 +162,7 @@ def smooth_error(c: numpy.ndarray, residuals: numpy.ndarray) -> float:
     return high
 
 
-def smooth_interval(
-    binned: Binned, c: numpy.ndarray, y: numpy.ndarray, of: numpy.ndarray, seed: int
-) -> tuple[float, float, float]:
+def smooth_interval(binned: Binned, c: numpy.ndarray, y: numpy.ndarray, seed: int) -> tuple[float, float, float]:
     """The smooth error with its interval.
 
     The bins give a path of models, from calibrated to as wrong as possible, on which rows are simulated. A simulated
@@ -174,9 +171,9 @@ def smooth_interval(
     """
     value = smooth_error(c, y - c)
     _, first, of_pair, count = numpy.unique(
-        of * GRID + (c * GRID).astype(int), return_index=True, return_inverse=True, return_counts=True
+        binned.of * GRID + (c * GRID).astype(int), return_index=True, return_inverse=True, return_counts=True
     )
-    cell, pair_bin = numpy.minimum((c[first] * GRID).astype(int), GRID - 1), of[first]
+    cell, pair_bin = numpy.minimum((c[first] * GRID).astype(int), GRID - 1), binned.of[first]
     mean_c = numpy.bincount(of_pair, c) / count
     hits = Hits(count, seed, SMOOTH_DRAWS)
     kernel = smoothed(numpy.eye(GRID)[cell], value)[:, ::4] * 4 / len(c)  # the integral on every fourth point
@@ -186,5 +183,5 @@ def smooth_interval(
         return seldom(numpy.abs((hits(rate) - count * mean_c) @ kernel).sum(1), value, side)
 
     ends = inverted(value, refused, 0.0, 1.0)
-    low, high = (smooth_error(c, numpy.clip(c + binned.true(theta)[of], 0, 1) - c) for theta in ends)
+    low, high = (smooth_error(c, numpy.clip(c + binned.true(theta)[binned.of], 0, 1) - c) for theta in ends)
     return value, low, high

@@ -21,10 +21,10 @@ class Group:
     """The rows of one group, or of one class.
 
     Attributes:
-        score: accuracy, with Wilson's interval.
+        score: accuracy, the mean over the seeds, with Wilson's interval for n rows.
         before: accuracy of the other predictions; None without them.
         change: score minus before, with the interval of the paired difference; None without `before`.
-        p, adjusted: of McNemar's exact test, and after Holm's correction over the groups that are not too small.
+        p, adjusted: the p-value of no change, and after Holm's correction over the groups that are not too small.
         verdict: ``"helped"``, ``"harmed"``, ``"undecided"`` or ``"too small"``; None without `before`.
         too_small: fewer than 10 rows.
     """
@@ -86,31 +86,45 @@ def groups(
     simulated rows (:func:`adapt.report._inversion.inverted`). With many small groups the interval can lie below the
     value.
 
-    The change of a group counts the rows that became right, b, and that became wrong, c, of n. The verdict is McNemar's
-    exact test with Holm's correction over the groups. The interval adds one row to each count (Bonett and Price):
+    The change of a group is the mean of :math:`d_{si}`, over S seeds and n rows: 1 where row i became right with seed
+    s, -1 where the row became wrong, else 0. :math:`d_i` is the mean of row i, and :math:`D_s` the mean of seed s. For
+    the interval one row that became right and one row that became wrong are added (Bonett and Price):
 
-    .. math:: \frac{b - c}{n}, \qquad \tilde b = \frac{b + 1}{n + 2}, \; \tilde c = \frac{c + 1}{n + 2}, \qquad
-        \tilde b - \tilde c \pm 1.96 \sqrt{\frac{\tilde b + \tilde c - (\tilde b - \tilde c)^2}{n + 2}}
+    .. math:: m = \frac{1}{n + 2} \sum_i d_i, \qquad
+        V_r = \frac{1}{n + 2} \Bigl(\frac{2 + \sum_i d_i^2}{n + 2} - m^2\Bigr), \qquad
+        V_s = \frac{1}{S (S - 1)} \sum_s (D_s - \bar D)^2
 
-    The rows are the sample here, of one trained model. For a verdict over seeds, give the scores of each group to
-    :func:`adapt.report.compare`, with the groups as tasks.
+    **One seed**: the rows are the sample, of one trained model. The interval is :math:`m \pm 1.96 \sqrt{V_r}`. The
+    verdict is McNemar's exact test.
+
+    **Several seeds**: rows and seeds are the sample. The interval is :math:`m \pm t_\nu \sqrt{V_r + V_s}` with
+    :math:`\nu = (V_r + V_s)^2 / (V_r^2 / (n - 1) + V_s^2 / (S - 1))` degrees of freedom (Satterthwaite). The verdict
+    is the t test of this interval. The variance is a little too large, as both terms hold the noise of a single row and
+    seed (Cameron, Gelbach and Miller). Simulated with 3 to 10 seeds and 40 to 200 rows, the interval held the truth in
+    94 to 99.9 %; with 2 seeds in 87 to 99 %. Scores, worst group and gaps are those of the mean over the seeds. Their
+    intervals know the rows, as if each row had one seed; they do not know how much other seeds would differ.
+
+    Holm's correction is over the groups.
 
     A group with fewer than 10 rows is too small: no verdict, and no part in the worst group and the gap. A group with
     fewer than 10 positive or 10 negative rows has no part in the equalized odds.
 
     Args:
-        predictions, labels, before: ``(n,)`` classes. Rows with the label -1 do not count.
+        predictions: ``(n,)`` classes, or ``(seeds, n)`` of one model per seed.
+        labels: ``(n,)`` classes. Rows with the label -1 do not count.
         groups: ``(n,)`` names.
-        before: predictions of the other model for the same rows, such as the model without transfer.
+        before: predictions of the other model for the same rows and the same seeds, such as the model without transfer.
         positive: the class that is the positive outcome; None takes the larger of two classes.
         seed: of the simulated rows.
 
     Raises:
-        ValueError: different numbers of rows, no labelled row, a `positive` that is no label.
+        ValueError: different numbers of rows or seeds, no labelled row, a `positive` that is no label.
 
     Hardt, Price, Srebro, Equality of Opportunity in Supervised Learning, 2016, https://arxiv.org/abs/1610.02413; Bonett
     and Price, Adjusted Wald confidence interval for a difference of binomial proportions based on paired data, 2012,
-    https://doi.org/10.3102/1076998611411915
+    https://doi.org/10.3102/1076998611411915; Cameron, Gelbach and Miller, Robust Inference With Multiway Clustering,
+    2011, https://doi.org/10.1198/jbes.2010.07136; Satterthwaite, An Approximate Distribution of Estimates of Variance
+    Components, 1946, https://doi.org/10.2307/3002019
 
     >>> found = groups([1, 1, 0, 0] * 10, [1, 0, 0, 0] * 10, ["a", "a", "b", "b"] * 10)
     >>> found.worst, found.gap.value
@@ -123,7 +137,7 @@ def groups(
     judged = [r for r in rows if not r.too_small]
     worst, worst_score, gap = None, None, None
     if judged:
-        right = numpy.array([round(r.score.value * r.n) for r in judged])
+        right = numpy.array([r.score.value * r.n for r in judged])
         counts = numpy.array([r.n for r in judged])
         worst, worst_score = judged[int((right / counts).argmin())].name, lowest(right, counts, seed)
         gap = largest_gap(right[None], counts[None], seed) if len(judged) > 1 else None
@@ -142,7 +156,8 @@ def per_class(
     The groups are the rows of each true class, and Holm's correction counts the classes.
 
     Args:
-        predictions, labels, before: ``(n,)`` classes. Rows with the label -1 do not count.
+        predictions, before: ``(n,)`` classes, or ``(seeds, n)``.
+        labels: ``(n,)`` classes. Rows with the label -1 do not count.
         names: of the classes, where the classes are numbers; None keeps the numbers.
 
     Raises:
@@ -157,30 +172,31 @@ def per_class(
 
 
 def same_rows(predictions: Any, labels: Any, groups: Any, before: Any) -> list:
-    """The labelled rows as arrays, after the checks of the door."""
-    given = [None if v is None else numpy.asarray(v) for v in (predictions, labels, groups, before)]
-    sizes = [v.shape for v in given if v is not None]
-    if len(set(sizes)) != 1 or len(sizes[0]) != 1:
+    """The labelled rows as arrays, with one row of predictions per seed, after the checks of the door."""
+    p, y, g = (numpy.asarray(v) for v in (predictions, labels, groups))
+    b = None if before is None else numpy.asarray(before)
+    shapes = [v.shape for v in (p, y, g, b) if v is not None]
+    fits = p.ndim in (1, 2) and y.shape == g.shape == p.shape[-1:] and (b is None or b.shape == p.shape)
+    if not fits:
         raise ValueError(
             "`predictions`, `labels`, `groups` and `before` must have one entry for each row, got shapes "
-            f"{', '.join(map(str, sizes))}: take the predicted class of each row, not its logits."
+            f"{', '.join(map(str, shapes))}: take the predicted class of each row, not its logits. Several seeds are "
+            "the first axis of `predictions` and of `before`."
         )
-    kept = numpy.asarray(given[1] != -1)
+    kept = numpy.asarray(y != -1)
     if not kept.any():
         raise ValueError("`labels` must hold at least one label that is not missing (-1), got none.")
-    return [None if v is None else v[kept] for v in given]
+    return [numpy.atleast_2d(p)[:, kept], y[kept], g[kept], None if b is None else numpy.atleast_2d(b)[:, kept]]
 
 
 def changes(hits: numpy.ndarray, of: numpy.ndarray, before: numpy.ndarray | None) -> list[Group]:
     """One row per group, with the change and the verdict where there is something before."""
     rows = []
     for name in numpy.unique(of):
-        now = hits[of == name]
-        then = None if before is None else before[of == name]
-        share = float(now.mean())
-        score = Interval(share, *wilson(share, len(now)))
-        row = Group(name.item(), len(now), score, too_small=len(now) < FEWEST)
-        rows.append(row if then is None else changed(row, now, then))
+        now = hits[:, of == name]
+        share, n = float(now.mean()), now.shape[1]
+        row = Group(name.item(), n, Interval(share, *wilson(share, n)), too_small=n < FEWEST)
+        rows.append(row if before is None else changed(row, now, before[:, of == name]))
     if before is None:
         return rows
     adjusted = iter(holm([r.p for r in rows if not r.too_small]))
@@ -188,13 +204,25 @@ def changes(hits: numpy.ndarray, of: numpy.ndarray, before: numpy.ndarray | None
 
 
 def changed(row: Group, now: numpy.ndarray, then: numpy.ndarray) -> Group:
+    """The group with the change from hits ``(seeds, n)`` to hits."""
+    from scipy.special import stdtr, stdtrit
     from scipy.stats import binomtest
 
-    n, b, c = row.n, int((now & ~then).sum()), int((~now & then).sum())
-    up, down = (b + 1) / (n + 2), (c + 1) / (n + 2)
-    half = Z * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-    change = Interval((b - c) / n, max(-1.0, up - down - half), min(1.0, up - down + half))
-    return replace(row, before=float(then.mean()), change=change, p=float(binomtest(b, b + c).pvalue) if b + c else 1.0)
+    d = now.astype(float) - then
+    seeds, n = d.shape
+    of_row = d.mean(0)
+    mean = of_row.sum() / (n + 2)
+    variance = ((of_row @ of_row + 2) / (n + 2) - mean**2) / (n + 2)
+    if seeds == 1:
+        up, down = int((d > 0).sum()), int((d < 0).sum())
+        p, half = float(binomtest(up, up + down).pvalue) if up + down else 1.0, Z * math.sqrt(variance)
+    else:
+        of_seeds = d.mean(1).var(ddof=1) / seeds
+        freedom = (variance + of_seeds) ** 2 / (variance**2 / max(1, n - 1) + of_seeds**2 / (seeds - 1))
+        spread = math.sqrt(variance + of_seeds)
+        p, half = 2 * float(stdtr(freedom, -abs(mean) / spread)), float(stdtrit(freedom, 0.975)) * spread
+    change = Interval(float(d.mean()), max(-1.0, mean - half), min(1.0, mean + half))
+    return replace(row, before=float(then.mean()), change=change, p=p)
 
 
 def judged(row: Group, adjusted: float) -> Group:
@@ -216,9 +244,8 @@ def equalized_odds(
     names, of = numpy.unique(g, return_inverse=True)
     counts = numpy.stack([numpy.bincount(of[y == positive], minlength=len(names)),
                           numpy.bincount(of[y != positive], minlength=len(names))])  # fmt: skip
-    said = p == positive
-    hits = numpy.stack([numpy.bincount(of[said & (y == positive)], minlength=len(names)),
-                        numpy.bincount(of[said & (y != positive)], minlength=len(names))])  # fmt: skip
+    said = (p == positive).mean(0)
+    hits = numpy.stack([numpy.bincount(of, said * (y == positive)), numpy.bincount(of, said * (y != positive))])
     enough = (counts >= FEWEST).all(0)
     without = [name.item() for name in names[~enough]]
     return (largest_gap(hits[:, enough], counts[:, enough], seed) if enough.sum() > 1 else None), without

@@ -25,7 +25,7 @@ def of_groups(view: View, pairs: Sequence[Pair]) -> Part:
         data = view.experiment.data.get(pair.target.task)
         for kind, of in (data.groups if data is not None else {}).items():
             given = [str(name) for name in of]
-            found = groups(pair.after.argmax(1), pair.labels, given, before=pair.before.argmax(1))
+            found = groups(pair.after.argmax(2), pair.labels, given, before=pair.before.argmax(2))
             facts.append({"target": pair.target.name, "method": pair.method, "kind": kind, "found": found})
             gaps.append([pair.target.name, view.shown(pair.method), str(kind), *_gaps(found)])
             if pair.method != view.baseline:
@@ -45,7 +45,8 @@ def of_groups(view: View, pairs: Sequence[Pair]) -> Part:
              "equalized-odds difference, points"]  # fmt: skip
     blocks = [
         *_short(view, columns, rows, words=3),
-        view.table(worst, gaps[:MOST_ROWS], words=4, caption="The worst group and the gaps, with 95 % intervals."
+        view.table(worst, gaps[:MOST_ROWS], words=4, caption="The worst group and the gaps of the mean "
+                   "over the seeds, with 95 % intervals over rows."
                    + f" {len(gaps) - MOST_ROWS} more rows are in the JSON." * (len(gaps) > MOST_ROWS)),
     ]  # fmt: skip
     return Part(named, blocks, facts)
@@ -57,7 +58,7 @@ def of_classes(view: View, pairs: Sequence[Pair]) -> Part:
     for pair in pairs:
         if pair.method == view.baseline:
             continue
-        found = per_class(pair.after.argmax(1), pair.labels, pair.before.argmax(1), names(view, pair))
+        found = per_class(pair.after.argmax(2), pair.labels, pair.before.argmax(2), names(view, pair))
         facts.append({"target": pair.target.name, "method": pair.method, "classes": found})
         rows += [(_change(g), [pair.target.name, view.shown(pair.method), str(g.name), *_numbers(g)]) for g in found]
         harmed = [f"{g.name} ({_told(g)})" for g in sorted(found, key=_change) if g.verdict == "harmed"]
@@ -104,7 +105,8 @@ def _short(view: View, columns: Sequence[str], rows: list[tuple[float, list[str]
             blocks.append(f"{told} {len(decided)} rows with a verdict.")
         every = [cells for _, cells in decided]
     caption = (
-        "Against the baseline on the same rows, McNemar's test with Holm's correction over the rows of one method."
+        "Against the baseline on the same rows and seeds, mean over the seeds. The intervals and tests count rows and "
+        "seeds (one seed: McNemar's test of the rows), with Holm's correction over the rows of one method."
     )
     return [*blocks, view.table(columns, every, words=words, caption=caption)] if every else blocks
 
@@ -119,12 +121,12 @@ def _confusions(view: View, pairs: Sequence[Pair]) -> list[Block]:
     here = [pair for pair in pairs if pair.target is pairs[0].target]
     best = view.best(pairs[0].target)
     for pair in (p for p in here if p.method in (view.baseline, best)):
-        few = pair.after.shape[1] <= 10
+        few = pair.after.shape[2] <= 10
         figure = Figure(figsize=(4.4, 4.4), layout="constrained")
-        confusion(figure.subplots(), pair.labels, pair.after.argmax(1), names=names(view, pair), title=pair.method)
+        confusion(figure.subplots(), pair.labels, pair.after[0].argmax(1), names=names(view, pair), title=pair.method)
         where = on(view, pair.target)
         word = "before" if pair.method == view.baseline else "after"
         numbers = " Numbers are percent of the true class." if few else ""
-        found.append(Picture(figure, f"Confusion of the classes {word}: {pair.method}{where}, seed {pair.seed}.",
-                             f"Confusion {word}: {pair.method}{where}, seed {pair.seed}.{numbers}"))  # fmt: skip
+        found.append(Picture(figure, f"Confusion of the classes {word}: {pair.method}{where}, seed {pair.seeds[0]}.",
+                             f"Confusion {word}: {pair.method}{where}, seed {pair.seeds[0]}.{numbers}"))  # fmt: skip
     return found

@@ -4,6 +4,7 @@ from adapt.report.page._bias import of_classes, of_groups
 from adapt.report.page._document import Block, Heading, Items, Section
 from adapt.report.page._pairs import broken, on, pairs
 from adapt.report.page._trust import of_trust
+from adapt.report.page._units import several
 from adapt.report.page._view import View
 
 NO_ROWS = (
@@ -29,7 +30,9 @@ def harm_section(view: View) -> Section:
         "Calibration": of_trust(view, found),
     }
     named += [line for part in parts.values() for line in part.named]
-    blocks: list[Block] = [*_first(named), f"Below, one model of each method is looked at: seed {found[0].seed}."]
+    seeds = sorted({seed for pair in found for seed in pair.seeds})
+    told = f"Below, the models of all seeds with the same test rows are looked at: {several(map(str, seeds))}."
+    blocks: list[Block] = [*_first(named), told if len(seeds) > 1 else f"Below, models of one seed: {seeds[0]}."]
     for name, part in parts.items():
         blocks += [Heading(name), *part.blocks]
     facts = {"named": _plain(named), **{name.lower(): part.facts for name, part in parts.items()}}

@@ -13,11 +13,11 @@ MOST_ROWS = 40  # of a table; a longer table keeps the rows with a verdict
 
 
 class Pair(NamedTuple):
-    """Logits of the baseline and of a method for the same test rows ``(n, classes)``, of the first shared seed."""
+    """Logits of the baseline and of a method for the same test rows ``(seeds, n, classes)``, of the shared seeds."""
 
     target: Target
     method: str
-    seed: int
+    seeds: list[int]
     before: numpy.ndarray
     after: numpy.ndarray
     labels: numpy.ndarray
@@ -32,19 +32,31 @@ class Part(NamedTuple):
 
 
 def pairs(view: View) -> list[Pair]:
-    """Return the pairs of classifiers whose cells kept the test rows. The baseline is a pair with itself."""
+    """Return the pairs of classifiers whose cells kept the test rows. The baseline is a pair with itself.
+
+    A pair has all seeds with the test rows of the first seed. Other seeds are left out, such as seeds with a split of
+    their own, or with outputs that are not finite (named by `broken`).
+    """
     found = []
     for target in view.ends:
         for method in view.experiment.methods:
-            records = view.pair(target, method)
-            tests = [_of_classes(r.rows) for r in records or ()]
-            before, after = tests if len(tests) == 2 else (None, None)
-            if records and before and after and before.outputs.shape == after.outputs.shape:
-                outputs = before.outputs, after.outputs
-                if not all(numpy.isfinite(z).all() for z in outputs):
-                    continue  # named by `broken`
-                found.append(Pair(target, method, records[0].seed, *outputs, numpy.asarray(after.labels)))
+            kept: dict[int, list[Rows]] = {}
+            for records in view.pairs(target, method):
+                tests = [test for r in records if (test := _of_classes(r.rows)) is not None]
+                first = next(iter(kept.values()), tests)
+                if len(tests) == 2 and all(_alike(first[0], test) for test in tests):
+                    kept[records[0].seed] = tests
+            if kept:
+                before, after = (numpy.stack([tests[k].outputs for tests in kept.values()]) for k in (0, 1))
+                labels = numpy.asarray(next(iter(kept.values()))[0].labels)
+                found.append(Pair(target, method, list(kept), before, after, labels))
     return found
+
+
+def _alike(first: Rows, test: Rows) -> bool:
+    """Return whether the rows are those of the first seed, and all outputs are finite."""
+    same = numpy.array_equal(numpy.asarray(test.labels), numpy.asarray(first.labels))
+    return same and test.outputs.shape == first.outputs.shape and bool(numpy.isfinite(test.outputs).all())
 
 
 def broken(view: View) -> list[tuple[str, str]]:
@@ -65,7 +77,7 @@ def names(view: View, pair: Pair) -> list[str] | None:
     given: Sequence[Any] | None = data.names if data is not None else None
     kept = [r.provenance.get("names") for r in view.kept(pair.target, pair.method)]
     given = given or next(filter(None, kept), None)
-    return [str(name) for name in given] if given and len(given) == pair.after.shape[1] else None
+    return [str(name) for name in given] if given and len(given) == pair.after.shape[2] else None
 
 
 def on(view: View, target: Target) -> str:

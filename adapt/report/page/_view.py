@@ -125,8 +125,7 @@ class View:
             key=lambda r: r.seed,
         )  # fmt: skip
 
-    def pair(self, target: Target, method: str) -> tuple[Record, Record] | None:
-        """Return the records of the baseline and of a method for the first seed of both."""
+    def pairs(self, target: Target, method: str) -> list[tuple[Record, Record]]:
+        """Return the records of the baseline and of a method for each seed of both."""
         before, after = ({r.seed: r for r in self.kept(target, m)} for m in (self.baseline, method))
-        seeds = sorted(before.keys() & after.keys())
-        return (before[seeds[0]], after[seeds[0]]) if seeds else None
+        return [(before[seed], after[seed]) for seed in sorted(before.keys() & after.keys())]

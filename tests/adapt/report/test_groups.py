@@ -71,6 +71,36 @@ def test_the_change_of_a_group_is_mcnemars():
     assert {r.name: r.verdict for r in found.rows} == {"a": "helped", "b": "helped", "c": "harmed"}
 
 
+def test_the_change_over_seeds_counts_rows_and_seeds():
+    rng, n, seeds = np.random.default_rng(0), 50, 4
+    before, now = rng.random((seeds, n)) < 0.5, rng.random((seeds, n)) < np.array([[0.5], [0.7], [0.9], [0.8]])
+    labels = np.ones(n, int)
+    (row,) = report.groups(now.astype(int), labels, labels, before=before.astype(int)).rows
+    d = [[int(now[s, i]) - int(before[s, i]) for i in range(n)] for s in range(seeds)]
+    of_row = [sum(d[s][i] for s in range(seeds)) / seeds for i in range(n)] + [1, -1]
+    of_seed = [sum(line) / n for line in d]
+    parts = np.var(of_row) / (n + 2), np.var(of_seed, ddof=1) / seeds
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (n - 1) + parts[1] ** 2 / (seeds - 1))
+    middle, spread = np.mean(of_row), math.sqrt(sum(parts))
+    expected = stats.t.interval(0.95, freedom, middle, spread)
+    assert row.change.value == pytest.approx(np.mean(of_seed)) and row.change[1:] == pytest.approx(expected)
+    assert row.p == pytest.approx(2 * stats.t.sf(abs(middle) / spread, freedom))
+    assert (row.n, row.score.value, row.before) == (n, pytest.approx(now.mean()), pytest.approx(before.mean()))
+
+
+def test_one_lucky_seed_decides_nothing_and_equal_seeds_are_one_seed():
+    rng, n = np.random.default_rng(0), 100
+    y = np.ones(n, int)
+    before = (rng.random((3, n)) < 0.6).astype(int)
+    now = before.copy()
+    now[0] = 1  # one of three seeds gains 40 points, the others nothing
+    assert report.groups(now[0], y, y, before=before[0]).rows[0].verdict == "helped"
+    assert report.groups(now, y, y, before=before).rows[0].verdict == "undecided"
+    one, two = (report.groups(now[[0] * k], y, y, before=before[[0] * k]) for k in (1, 2))
+    assert two.rows[0].change == pytest.approx(one.rows[0].change, abs=2e-3) and two.gap == one.gap
+    assert two.worst_score == one.worst_score
+
+
 def test_classes_are_groups_of_the_true_class():
     p, y, _, before = rows()
     found = report.per_class(p, y, before, names=["no", "yes"])
@@ -185,6 +215,7 @@ def test_no_gap_is_not_refused_and_a_gap_is():
     [
         (([1], [1, 0], ["a", "b"]), {}, "one entry for each row, got shapes"),
         (([1], [-1], ["a"]), {}, "at least one label"),
+        (([[1], [0]], [1], ["a"]), {"before": [1]}, r"Several seeds are the first axis"),
         (([1, 0], [1, 0], ["a", "b"]), {"positive": 7}, "`positive` must be one of the labels 0, 1, got 7"),
     ],
 )

@@ -17,6 +17,7 @@ from adapt.report.page import _page
 from adapt.report.page._distance import by_layer
 from adapt.report.page._document import Table
 from adapt.report.page._html import html
+from adapt.report.page._pairs import pairs
 from adapt.report.page._view import View
 from tests.adapt.report import made
 
@@ -71,12 +72,29 @@ def test_the_page_begins_with_the_verdict(page):
 
 def test_the_page_names_the_planted_harm(page):
     said = re.sub(r"\s+", " ", page.sections["harm"])
-    named = said[: said.index("Below, one model")]
+    named = said[: said.index("Below, the models of all seeds")]
     assert re.search(r"collapsing harmed: -2\d\.\d points", named)
     assert "day only harmed the group night (light)" in named and "day only harmed the group day" not in named
     assert "sure of itself is miscalibrated, overconfident" in named
     for innocent in ("DANN", "source only", "target only"):
         assert innocent not in named
+
+
+def test_groups_and_calibration_look_at_all_seeds():
+    """A method that is overconfident and harms a group with the first seed alone is not accused."""
+    e = made.only(made.planted(), ["source only", "DANN", "day only", "sure of itself"])
+    kind = {(r.method, r.seed): r for r in e.records}
+    bad = {"DANN": "day only", "source only": "sure of itself"}
+    swapped = [replace(kind[bad.get(r.method, r.method), 0], method=r.method) if r.seed == 0 else r for r in e.records]
+    lucky = made.only(replace(e, records=swapped), ["source only", "DANN"])
+    section = next(s for s in _page.document(lucky).sections if s.key == "harm")
+    assert "DANN harmed the group" not in str(section.facts["named"]) and "miscal" not in str(section.facts["named"])
+    first = replace(lucky, records=[r for r in lucky.records if r.seed == 0], seeds=[0])
+    named = str(next(s for s in _page.document(first).sections if s.key == "harm").facts["named"])
+    assert "DANN harmed the group night" in named and "source only is miscalibrated" in named
+    assert "looked at: 0, 1, 2, 3 and 4." in words(lucky).sections["harm"]
+    other = [r if r.seed else replace(r, rows={"test": Rows(*(a[::-1] for a in r.rows["test"]))}) for r in e.records]
+    assert pairs(View(replace(e, records=other)))[0].seeds == [0], "rows in another order are not the same rows"
 
 
 def test_a_transfer_without_harm_is_not_accused():

@@ -148,10 +148,9 @@ def accuracy(episodes: int) -> None:
     from adapt import datasets, encoders, engine
 
     weights = Path(os.environ["ADAPT_DATA"], "mobilenet025_imagenet", "mobilenet025_224_notop.npz")
-    rows = datasets.omniglot("small2", size=64)
-    images = torch.stack([rows[i][0] for i in range(len(rows))]).expand(-1, 3, -1, -1)
-    classes = torch.as_tensor([int(rows[i][1]) for i in range(len(rows))])
-    found = engine.features(encoders.mobilenet(0.25, weights), TensorDataset(images, classes))
+    images, labels = datasets.omniglot("small2", size=64).images.tensors
+    rows = TensorDataset(images.expand(-1, 3, -1, -1), labels[:, 1])
+    found = engine.features(encoders.mobilenet(0.25, weights), rows)
     columns = {}
     for shots in (1, 5):
         for concentration in (None, 2.0):

@@ -236,6 +236,7 @@ PLAIN = {
     "fewshot.bd_cspn": fewshot.bd_cspn,
     "fewshot.centroid": fewshot.centroid,
     "fewshot.cl2n": fewshot.cl2n,
+    "fewshot.episodic": lambda **o: fewshot.episodic("tasks", **o),
     "fewshot.evaluate": lambda **o: fewshot.evaluate(
         ROWS, {"a": fewshot.cl2n()}, **{"ways": 2, "shots": 1, "queries": 1, "episodes": 2} | o
     ),

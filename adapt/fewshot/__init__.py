@@ -4,6 +4,7 @@ from adapt.fewshot import strategies
 from adapt.fewshot._alpha_tim import alpha_tim
 from adapt.fewshot._bd_cspn import bd_cspn
 from adapt.fewshot._centroid import centroid, cl2n
+from adapt.fewshot._episodic import episodic
 from adapt.fewshot._evaluate import Evaluation, evaluate
 from adapt.fewshot._fit import fit
 from adapt.fewshot._label_efficiency import LabelEfficiency, label_efficiency
@@ -35,6 +36,7 @@ __all__ = [
     "centroid",
     "cl2n",
     "classes_of",
+    "episodic",
     "evaluate",
     "fit",
     "label_efficiency",

@@ -29,7 +29,7 @@ def test_the_loop_by_hand():
     x, y, known, expected = X[order], Y[order], [], []
     for _ in range(3):
         known += fewshot.query(x, None, known, 3, "k_centre").tolist()
-        p = fewshot.logistic()(x[known], y[known], TEST)
+        p = fewshot.logistic(penalty=0.01, centre=X.mean(0))(x[known], y[known], TEST)
         seen = y[known].unique()
         expected.append((seen[p.argmax(1)] == TEST_Y).double().mean().item())
     assert found.labels == (3, 6, 9) and found.accuracy["k_centre"].tolist() == [expected]

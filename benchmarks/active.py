@@ -100,13 +100,15 @@ def kept(name: str, read: Callable[[], Rows], folder: Path) -> Rows:
     return torch.load(path)
 
 
-def herding_then_margin(pool: fewshot.Pool) -> Tensor:
-    """Like `typiclust_margin`, with MaxHerding first."""
+def then_margin(first: Callable, pool: fewshot.Pool) -> Tensor:
+    """The first two labels for each class by another strategy, then margin."""
     early = pool.probabilities is None or int(pool.labelled.sum()) < 2 * pool.probabilities.shape[1]
-    return strategies.max_herding(pool) if early else strategies.margin(pool)
+    return first(pool) if early else strategies.margin(pool)
 
 
-STRATEGIES = {name: name for name in strategies.__all__} | {"max_herding, then margin": herding_then_margin}
+STRATEGIES = {name: name for name in strategies.__all__} | {
+    f"{name}, then margin": partial(then_margin, vars(strategies)[name]) for name in ("typiclust", "max_herding")
+}
 
 
 def shown(values: numpy.ndarray) -> str:

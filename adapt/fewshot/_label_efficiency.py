@@ -93,7 +93,7 @@ def label_efficiency(
     labels: Any,
     test_features: Any,
     test_labels: Any,
-    strategies: Sequence[str | Strategy] | Mapping[str, str | Strategy] = ("random", "margin"),
+    strategies: Sequence[str | Strategy] | Mapping[str, str | Strategy] = ("random", "margin", "max_herding"),
     *,
     budget: int = 10,
     rounds: int = 10,

@@ -6,7 +6,6 @@ from adapt.fewshot.strategies._k_centre import k_centre
 from adapt.fewshot.strategies._max_herding import max_herding
 from adapt.fewshot.strategies._random import random
 from adapt.fewshot.strategies._typiclust import typiclust
-from adapt.fewshot.strategies._typiclust_margin import typiclust_margin
 from adapt.fewshot.strategies._uncertainty import entropy, least_confident, margin
 
 __all__ = [
@@ -19,5 +18,4 @@ __all__ = [
     "max_herding",
     "random",
     "typiclust",
-    "typiclust_margin",
 ]

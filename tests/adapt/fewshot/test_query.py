@@ -9,8 +9,8 @@ import torch
 from adapt.fewshot import NoProbabilities, query, strategies
 
 ALL = strategies.__all__
-WITHOUT = {"random", "k_centre", "max_herding", "typiclust", "typiclust_margin"}  # here with few labels
-BY_CHANCE = {"random", "badge", "typiclust", "typiclust_margin", "clue"}
+WITHOUT = {"random", "k_centre", "max_herding", "typiclust"}
+BY_CHANCE = {"random", "badge", "typiclust", "clue"}
 
 
 def rows(n=50, d=5, classes=3, seed=0):
@@ -102,17 +102,6 @@ def test_probabilities_are_asked_for(strategy):
         query(rows()[0], None, None, 8, strategy)
 
 
-def test_typical_rows_first_and_then_uncertain_rows():
-    x, p = rows()
-    for labelled in (range(5), range(6)):
-        first, then = (query(x, p, labelled, 4, name) for name in ("typiclust", "margin"))
-        assert query(x, p, labelled, 4, "typiclust_margin").equal(first if len(labelled) < 6 else then)
-        assert not first.equal(then)
-    assert query(x, None, range(40), 4, "typiclust_margin").equal(query(x, None, range(40), 4, "typiclust"))
-    later = partial(strategies.typiclust_margin, per_class=3)
-    assert query(x, p, range(6), 4, later).equal(query(x, p, range(6), 4, "typiclust"))
-
-
 X, P = rows()
 BAD = X.clone()
 BAD[3, 1] = float("nan")
@@ -136,7 +125,6 @@ WRONG = {
     "`temperature` must be a positive number, got 0": (X, P, [], 2, partial(strategies.clue, temperature=0)),
     "`neighbours` must be a whole number": (X, P, [], 2, partial(strategies.typiclust, neighbours=0)),
     "`bandwidth` must be a positive number": (X, P, [], 2, partial(strategies.max_herding, bandwidth=0.0)),
-    "`per_class` must be a whole number": (X, P, [], 2, partial(strategies.typiclust_margin, per_class=0)),
     "`origin` must be True or False": (X, P, [], 2, partial(strategies.badge, origin=1)),
 }
 

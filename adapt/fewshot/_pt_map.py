@@ -93,11 +93,12 @@ def transport(cost: Tensor, columns: Tensor, g: Tensor) -> Tensor:
         columns: ``(..., 1, classes)``.
         g: ``(..., 1, classes)`` potential to start from.
     """
-    target, tiny = columns.log(), torch.finfo(cost.dtype).tiny
+    target, tiny = columns.mT.log(), torch.finfo(cost.dtype).tiny
+    cost, g = cost.mT.contiguous(), g.mT  # rows last: a softmax over few classes is several times faster so
     for i in range(MOST_STEPS):
         # a sum that underflows comes back within a few steps
-        error = target - (g - cost).softmax(-1).sum(-2, keepdim=True).clamp_min(tiny).log()
+        error = target - (g - cost).softmax(-2).sum(-1, keepdim=True).clamp_min(tiny).log()
         if i % EVERY == 0 and bool((error.abs() < TOLERANCE).all()):
             break
         g = g + error
-    return g
+    return g.mT

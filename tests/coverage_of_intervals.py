@@ -121,8 +121,8 @@ def gap_holds(rates: np.ndarray, counts: np.ndarray, truth: float, rng: np.rando
     return lambda i: holds(largest_gap(rng.binomial(counts, rates), counts, i), truth)
 
 
-def ece(repetitions: int, rng: np.random.Generator, names: Iterable[str] = MODELS) -> Iterator[Line]:
-    for name in names:
+def ece(repetitions: int, rng: np.random.Generator, names: Iterable[str] | None = None) -> Iterator[Line]:
+    for name in names or MODELS:
         a, b, accuracy, n, bins = MODELS[name]
         many = stats.beta.ppf((np.arange(500_000) + 0.5) / 500_000, a, b)
         truth = np.abs(np.bincount((many * bins).astype(int), accuracy(many) - many)).sum() / len(many)

@@ -22,7 +22,7 @@ from losses.options import BETWEEN, COUNT, check, is_number
 
 def fit(
     encoder: nn.Module,
-    photos: Any,
+    support: Any,
     names: Sequence[Any] | None = None,
     *,
     method: Inductive | None = None,
@@ -34,13 +34,13 @@ def fit(
 ) -> Model:
     """Fit a classifier to a few labelled rows, on the features of a frozen encoder: one row of a class is enough.
 
-    ``fewshot.fit(encoder, photos, names).predict(new_photos)`` gives an array of names. The prediction is always the
+    ``fewshot.fit(encoder, support, names).predict(new_photos)`` gives an array of names. The prediction is always the
     name with the largest probability.
 
     Args:
         encoder: from inputs to ``(n, d)`` features; not copied, and not trained. Any callable becomes an encoder by
             :func:`adapt.encoders.callable`.
-        photos: the labelled rows: a batch ``(n, ...)``, a data set such as ``datasets.images(folder)``, or a list of
+        support: the labelled rows: a batch ``(n, ...)``, a data set such as ``datasets.images(folder)``, or a list of
             texts or other items that the encoder reads. Any number of rows per class.
         names: the class of each row, texts or whole numbers. None takes the labels and names of the data set.
         method: None is ``centroid(metric="cosine")``. On CIFAR-10 through a MobileNet of ImageNet, 200 episodes, the
@@ -48,7 +48,7 @@ def fit(
             by less than a point with five rows.
         unknown: None: every row is of a known class. Else the model has one class more, ``"unknown"``, for rows that
             fit no class: for rows with a largest logit below a threshold. ``"leave-one-out"`` finds the threshold by
-            classes that are left out in turn, three classes at least. Rows of unknown classes, as `photos` without
+            classes that are left out in turn, three classes at least. Rows of unknown classes, as `support` without
             names, find the threshold directly. A number is the threshold itself, in the units of the method: the
             cosine over the temperature for the default.
         false_accept: share of unknown rows that may get the name of a class, 0.05: the threshold is the conformal
@@ -78,7 +78,7 @@ def fit(
     check(BETWEEN, false_accept=false_accept)
     check(COUNT, batch_size=batch_size)
     how = {"batch_size": batch_size, "device": device}
-    x, y, known = labelled(encoder, photos, names, classes, **how)
+    x, y, known = labelled(encoder, support, names, classes, **how)
     _check_classes(method, y, known, unknown)
     settings: dict[str, Any] = {"method": method, "rows": len(x)}
     threshold = None
@@ -92,7 +92,7 @@ def fit(
         if (refused := refused_known(method, x, y, threshold)) is not None:
             settings["known rows called unknown in cross-validation"] = round(refused, 4)
     head = head_of_rule(method.fit(x, y), known, threshold)
-    data = as_dataset(photos)
+    data = as_dataset(support)
     card = card_of_rows(data, "by a few-shot method", settings)
     return Model(
         encoder, head, device, preparation=preparation_of(data), inputs=first_inputs(data, ItemForm()), card=card
@@ -103,7 +103,7 @@ def _check_classes(method: Inductive, y: Tensor, names: list[str], unknown: Any)
     counts = y.bincount(minlength=len(names))
     if method.columns is None and (empty := [n for n, c in zip(names, counts.tolist(), strict=True) if c == 0]):
         raise ValueError(
-            f"every class must have a row in `photos`, and {len(empty)} have none, the first {empty[0]!r}: leave the "
+            f"every class must have a row in `support`, and {len(empty)} have none, the first {empty[0]!r}: leave the "
             "names of these classes out (`names=`, one for each row), or take `fewshot.text_probe`."
         )
     if method.columns not in (None, len(names)):

@@ -41,7 +41,7 @@ def lda(
     Bateni et al., Improved Few-Shot Visual Classification (Simple CNAPS), 2020, https://arxiv.org/abs/1912.03432
 
     >>> x, y = torch.tensor([[0.0, 0.0], [0.0, 2.0], [4.0, 0.0], [4.0, 2.0]]), torch.tensor([0, 0, 1, 1])
-    >>> lda()(x, y, torch.tensor([[2.0, 9.0]])).exp()
+    >>> lda(unit=False)(x, y, torch.tensor([[2.0, 9.0]])).exp()
     tensor([[0.5000, 0.5000]])
     """
     check(ABOVE_0, shrinkage=shrinkage)

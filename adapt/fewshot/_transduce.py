@@ -29,7 +29,7 @@ class Answers(NamedTuple):
 
 def transduce(
     encoder: nn.Module,
-    photos: Any,
+    support: Any,
     names: Sequence[Any] | None = None,
     *,
     queries: Any,
@@ -44,8 +44,8 @@ def transduce(
     queries.
 
     Args:
-        encoder, photos, names, classes, batch_size, device: as in :func:`fit`.
-        queries: the rows to name, as `photos` without names.
+        encoder, support, names, classes, batch_size, device: as in :func:`fit`.
+        queries: the rows to name, as `support` without names.
         method: None is :func:`alpha_tim`. With a prior in the order of the classes: :func:`pt_map`.
 
     Returns:
@@ -63,12 +63,12 @@ def transduce(
         )
     check(COUNT, batch_size=batch_size)
     how = {"batch_size": batch_size, "device": device}
-    x, y, known = labelled(encoder, photos, names, classes, **how)
+    x, y, known = labelled(encoder, support, names, classes, **how)
     present = y.unique()
     if len(present) < len(known):
         absent = sorted(set(range(len(known))) - set(present.tolist()))
         raise ValueError(
-            f"every class must have a row in `photos`, and {len(absent)} have none, the first {known[absent[0]]!r}: "
+            f"every class must have a row in `support`, and {len(absent)} have none, the first {known[absent[0]]!r}: "
             "leave the names of these classes out (`names=`, one for each row)."
         )
     p = method(x, y, encoded(encoder, queries, "`queries`", **how).tensors[0]).exp().numpy()

@@ -22,20 +22,20 @@ class Labelled(NamedTuple):
     names: list[str]
 
 
-def as_dataset(photos: Any) -> Any:
+def as_dataset(support: Any) -> Any:
     """Return a batch ``(n, ...)`` as a data set, and a data set or a list as it is."""
-    if isinstance(photos, Tensor | numpy.ndarray):
-        return TensorDataset(torch.as_tensor(photos))
-    return datasets.arrays(photos) if from_package(photos, "pandas") or from_package(photos, "scipy") else photos
+    if isinstance(support, Tensor | numpy.ndarray):
+        return TensorDataset(torch.as_tensor(support))
+    return datasets.arrays(support) if from_package(support, "pandas") or from_package(support, "scipy") else support
 
 
-def encoded(encoder: nn.Module, photos: Any, what: str, **how: Any) -> TensorDataset:
+def encoded(encoder: nn.Module, support: Any, what: str, **how: Any) -> TensorDataset:
     """Return the features of rows, after a look at the shape, and the labels where the rows have labels.
 
     Raises:
         ValueError: features that are not ``(n, d)`` finite numbers.
     """
-    found = features(encoder, as_dataset(photos), **how)
+    found = features(encoder, as_dataset(support), **how)
     rows = found.tensors[0]
     if rows.ndim != 2 or not rows.isfinite().all():
         why = f"shape {tuple(rows.shape)}: pool the features" if rows.ndim != 2 else "NaN or infinity: look at the rows"
@@ -43,7 +43,7 @@ def encoded(encoder: nn.Module, photos: Any, what: str, **how: Any) -> TensorDat
     return found
 
 
-def labelled(encoder: nn.Module, photos: Any, names: Sequence[Any] | None, classes: Any, **how: Any) -> Labelled:
+def labelled(encoder: nn.Module, support: Any, names: Sequence[Any] | None, classes: Any, **how: Any) -> Labelled:
     """Return features and numbers of classes.
 
     Args:
@@ -54,13 +54,13 @@ def labelled(encoder: nn.Module, photos: Any, names: Sequence[Any] | None, class
         TypeError: names that are neither texts nor whole numbers.
         ValueError: no names and no labels, unequal numbers of rows, an unknown name.
     """
-    found = encoded(encoder, photos, "`photos`", **how)
+    found = encoded(encoder, support, "`support`", **how)
     rows = found.tensors[0]
     if names is None:
         if len(found.tensors) == 1 or found.tensors[1].ndim != 1 or found.tensors[1].is_floating_point():
             raise ValueError("`names` must be given for rows without classes: one name for each row.")
         numbers = found.tensors[1].long()
-        own = list(photos.names) if offers(photos, HasNames) and photos.names is not None else None
+        own = list(support.names) if offers(support, HasNames) and support.names is not None else None
         known = own if classes is None else [str(name) for name in classes]
         known = [str(c) for c in range(int(numbers.max()) + 1)] if known is None else known
     else:
@@ -81,7 +81,7 @@ def labelled(encoder: nn.Module, photos: Any, names: Sequence[Any] | None, class
         raise ValueError(f"`classes` must differ, got {known[:5]}.")
     if int(numbers.min()) < 0 or int(numbers.max()) >= len(known):
         raise ValueError(
-            f"the labels of `photos` must be in [0, {len(known)}), found {int(numbers.min())} to {int(numbers.max())}: "
+            f"labels of `support` must be in [0, {len(known)}), found {int(numbers.min())} to {int(numbers.max())}: "
             "leave rows without a label out, or give `names`, one for each row."
         )
     return Labelled(rows, numbers, known)

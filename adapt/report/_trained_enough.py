@@ -72,7 +72,7 @@ def trained_enough(history: History, *, tag: str | None = None) -> TrainedEnough
         return TrainedEnough(
             None, unknown,
             f"Nobody can tell whether the run was long enough: {len(steps)} log points, and {3 * LEAST} are needed. "
-            "Lower `log_every`.",
+            "Give the trainer a `log`, or lower `log_every`.",
         )  # fmt: skip
     fall = values[0] - numpy.median(late[1])
     if fall <= 0:

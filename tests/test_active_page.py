@@ -1,17 +1,12 @@
 """The blocks of docs/active.md and docs/verification.md run one after the other."""
 
-import re
-from pathlib import Path
-
 import matplotlib
 import torch
 
 from adapt.fewshot import strategies
+from tests.pages import DOCS, blocks_of, run_block
 
 matplotlib.use("Agg")
-PAGE, VERIFICATION = (
-    (Path(__file__).parents[1] / "docs" / f"{name}.md").read_text() for name in ("active", "verification")
-)
 
 
 def test_the_blocks_run():
@@ -21,15 +16,15 @@ def test_the_blocks_run():
     rows, labels = torch.randn(60, 5, generator=g), torch.arange(60) % 3
     names = {"axes": pyplot.figure().subplots(), "labels": labels, "test_features": rows, "test_labels": labels}
     names |= {"features": torch.randn(60, 5, generator=g), "probabilities": torch.rand(60, 3, generator=g).softmax(1)}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, re.S):
-        exec(block, names)
+    for number, block in enumerate(blocks_of("active.md")):
+        run_block("active.md", number, block, names)
     assert names["rows"].shape == (20,) and names["first"].shape == (10,)
     assert set(names["found"].accuracy) == {"random", "margin", "typiclust"}
     pyplot.close("all")
 
 
 def test_every_strategy_has_a_row():
-    assert not [name for name in strategies.__all__ if f'| `"{name}"` |' not in PAGE]
+    assert not [name for name in strategies.__all__ if f'| `"{name}"` |' not in (DOCS / "active.md").read_text()]
 
 
 def test_the_blocks_on_verification_run():
@@ -38,7 +33,7 @@ def test_the_blocks_on_verification_run():
     rows = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
     names = {"features": rows, "identities": torch.arange(60) // 3, "axes": pyplot.figure().subplots()}
     names |= {"new_features": rows[:4], "other_features": rows[:4]}
-    for block in re.findall(r"```python\n(.*?)```", VERIFICATION, re.S):
-        exec(block, names)
+    for number, block in enumerate(blocks_of("verification.md")):
+        run_block("verification.md", number, block, names)
     assert names["found"].accepts(rows[:4], rows[:4], 0.01).all()
     pyplot.close("all")

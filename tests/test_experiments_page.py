@@ -1,14 +1,13 @@
 """The blocks of docs/experiments.md run one after the other; a block without its package is skipped, and said."""
 
 import importlib.util
-import re
-import warnings
-from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[1] / "docs" / "experiments.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
+from tests.pages import blocks_of, run_block
+
+PAGE = "experiments.md"
+BLOCKS = blocks_of(PAGE)
 PACKAGES = ("submitit", "optuna", "ray")
 
 
@@ -24,17 +23,8 @@ def page(tmp_path_factory):
         patch.chdir(folder)
         for number, block in enumerate(BLOCKS):
             if package_of(block) is None:
-                run(number, block, names)
+                run_block(PAGE, number, block, names)
     return folder, names
-
-
-def run(number, block, names):
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            exec(compile(block, f"block {number}", "exec"), names)
-    except Exception as error:
-        pytest.fail(f"block {number} of docs/experiments.md: {error!r}\n{block}")
 
 
 def test_the_plain_blocks_run(page):
@@ -49,4 +39,4 @@ def test_the_block_of_a_package_runs(page, package, monkeypatch):
     folder, names = page
     monkeypatch.chdir(folder)
     (block,) = [block for block in BLOCKS if package_of(block) == package]
-    run(BLOCKS.index(block), block, dict(names))
+    run_block(PAGE, BLOCKS.index(block), block, dict(names))

@@ -1,25 +1,16 @@
 """The example of augmentation runs; both starts learn from the same images, augmented or as they are."""
 
-import importlib.util
 import json
-import os
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from adapt import report
+from tests.examples.loaded import example_of
 
-spec = importlib.util.spec_from_file_location(
-    "augmentation_example", Path(__file__).parents[2] / "examples" / "augmentation.py"
-)
-example = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(example)
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets"),
-]
+example = example_of("augmentation")
+pytestmark = pytest.mark.data
 FEW = example.Settings(steps=((40, 1), (80, 1)), seeds=1, test=3)
 
 

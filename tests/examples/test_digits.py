@@ -1,15 +1,13 @@
 """The first example runs, writes what it says, and mixes no settings."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
-spec = importlib.util.spec_from_file_location("digits_example", Path(__file__).parents[2] / "examples" / "digits.py")
-example = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(example)  # in this process: another would import torch again
+from tests.examples.loaded import example_of
+
+example = example_of("digits")
 
 
 def run(monkeypatch, out, *flags):

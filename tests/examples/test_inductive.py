@@ -1,24 +1,16 @@
 """The example of inductive transfer runs, goes on where it was stopped, and mixes no settings."""
 
-import importlib.util
 import json
-import os
 import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-spec = importlib.util.spec_from_file_location(
-    "inductive_example", Path(__file__).parents[2] / "examples" / "inductive.py"
-)
-example = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(example)  # in this process: another would import torch again
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets"),
-]
+from tests.examples.loaded import example_of
+
+example = example_of("inductive")
+pytestmark = pytest.mark.data
 
 
 def run(monkeypatch, out, settings):

@@ -1,8 +1,6 @@
 """The example of copied layers runs; copies and frozen layers are what the names of the methods say."""
 
-import importlib.util
 import json
-import os
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -11,14 +9,10 @@ import pytest
 import torch
 
 from adapt import report
+from tests.examples.loaded import example_of
 
-spec = importlib.util.spec_from_file_location("layers_example", Path(__file__).parents[2] / "examples" / "layers.py")
-example = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(example)
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets"),
-]
+example = example_of("layers")
+pytestmark = pytest.mark.data
 FEW = example.Settings(seeds=1, images=8, epochs=2, batch=20)
 
 

@@ -1,31 +1,18 @@
 """The examples of schools and torques run, and compare the errors of all tasks."""
 
-import importlib.util
 import json
-import os
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_example", Path(__file__).parents[2] / f"examples/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
+from tests.examples.loaded import example_of
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.parametrize(("name", "methods", "tasks"), [("schools", 5, 139), ("multitask", 8, 7)])
 def test_quick_run(name, methods, tasks, tmp_path, monkeypatch, capsys):
-    example = load(name)
+    example = example_of(name)
     few = example.Settings(seeds=1, steps=2)
     monkeypatch.setattr(example, "Settings", lambda **quick: few)
     monkeypatch.setattr(sys, "argv", [f"{name}.py", "--quick", "--out", str(tmp_path)])
@@ -39,6 +26,6 @@ def test_quick_run(name, methods, tasks, tmp_path, monkeypatch, capsys):
 
 def test_each_school_has_three_quarters_of_the_pupils_in_training():
     school = torch.arange(5).repeat_interleave(torch.tensor([4, 8, 12, 4, 8]))
-    train, test = load("schools").parts(school, seed=3)
+    train, test = example_of("schools").parts(school, seed=3)
     assert school[train].bincount().tolist() == [3, 6, 9, 3, 6]
     assert sorted([*train.tolist(), *test.tolist()]) == list(range(36))

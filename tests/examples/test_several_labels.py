@@ -1,22 +1,14 @@
 """The example with several labels per row runs, and compares each task."""
 
-import importlib.util
 import json
-import os
 import sys
-from pathlib import Path
 
 import pytest
 
-spec = importlib.util.spec_from_file_location(
-    "several_labels_example", Path(__file__).parents[2] / "examples" / "several_labels.py"
-)
-example = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(example)
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets"),
-]
+from tests.examples.loaded import example_of
+
+example = example_of("several_labels")
+pytestmark = pytest.mark.data
 
 
 def no_encoder(train, test):

@@ -1,24 +1,17 @@
 """The example of text classification runs, goes on with what is there, and mixes no settings."""
 
-import importlib.util
 import json
-import os
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 
 from adapt import datasets
+from tests.examples.loaded import example_of
 
-spec = importlib.util.spec_from_file_location("text_example", Path(__file__).parents[2] / "examples" / "text.py")
-example = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(example)
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets"),
-]
+example = example_of("text")
+pytestmark = pytest.mark.data
 
 
 class Two(NamedTuple):  # products, for a short test

@@ -1,28 +1,19 @@
 """The example of translation and tagging runs, and no document is on two sides."""
 
-import importlib.util
 import json
-import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from adapt import datasets
+from tests.examples.loaded import example_of
 
-spec = importlib.util.spec_from_file_location(
-    "translation_tagging", Path(__file__).parents[2] / "examples" / "translation_tagging.py"
-)
-example = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = example
-spec.loader.exec_module(example)
-needs_data = pytest.mark.skipif("ADAPT_DATA" not in os.environ, reason="set ADAPT_DATA to the folder of the data sets")
+example = example_of("translation_tagging")
 
 
 @pytest.mark.data
-@needs_data
 def test_quick_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(example, "QUICK", replace(example.QUICK, seeds=1, steps=2))
     monkeypatch.setattr(sys, "argv", ["translation_tagging.py", "--quick", "--out", str(tmp_path)])
@@ -37,7 +28,6 @@ def test_quick_run(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.data
-@needs_data
 def test_a_document_is_on_one_side():
     names = sorted(set(documents := datasets.ud_pud().documents))
     document = torch.tensor([names.index(name) for name in documents])

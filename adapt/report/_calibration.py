@@ -90,7 +90,8 @@ def calibration(
         seed: of the simulated rows of the intervals.
 
     Raises:
-        ValueError: other shapes, values outside of [0, 1], labels that are no class, no labelled row.
+        ValueError: other shapes, values outside of [0, 1], rows that do not sum to 1, labels that are no class, no
+            labelled row.
 
     Kumar, Liang, Ma, Verified Uncertainty Calibration, 2019, https://arxiv.org/abs/1909.10155; Błasiok, Nakkiran,
     Smooth ECE, 2023, https://arxiv.org/abs/2309.12236; Guo, Pleiss, Sun, Weinberger, On Calibration of Modern Neural
@@ -127,6 +128,11 @@ def confidences(probabilities: numpy.ndarray, labels: numpy.ndarray) -> tuple[nu
             "`probabilities` must be (n, classes) or (n,) with one entry of `labels` per row, got shapes "
             f"{probabilities.shape} and {labels.shape}."
         )
+    if labels.size and (labels.dtype.kind not in "biuf" or (labels % 1 != 0).any()):
+        raise ValueError(
+            f"`labels` must be whole numbers of classes, got other values ({labels.dtype}): number the names of the "
+            "classes, and give -1 for a missing label."
+        )
     classes = 2 if probabilities.ndim == 1 else probabilities.shape[1]
     kept = labels != -1
     probabilities, labels = probabilities[kept], labels[kept]
@@ -136,6 +142,11 @@ def confidences(probabilities: numpy.ndarray, labels: numpy.ndarray) -> tuple[nu
         raise ValueError(f"`labels` must be classes from 0 to {classes - 1}, got {labels.min()} to {labels.max()}.")
     if not ((probabilities >= 0) & (probabilities <= 1 + 1e-6)).all():
         raise ValueError("`probabilities` must lie in [0, 1], got other values: take the softmax of logits first.")
+    if probabilities.ndim == 2 and not numpy.allclose(probabilities.sum(1), 1, atol=0.02):  # bfloat16 rounds
+        raise ValueError(
+            "`probabilities` of each row must sum to 1, got other sums: take the softmax of logits, or give the column "
+            "of one class, `(n,)`, where a row can have several classes."
+        )
     if probabilities.ndim == 1:
         return probabilities.clip(0, 1), labels.astype(float)
     return probabilities.max(1).clip(0, 1), (probabilities.argmax(1) == labels).astype(float)

@@ -118,7 +118,8 @@ def groups(
         seed: of the simulated rows.
 
     Raises:
-        ValueError: different numbers of rows or seeds, no labelled row, a `positive` that is no label.
+        ValueError: different numbers of rows or seeds, no labelled row, a `positive` that is no label; probabilities
+            or NaN in place of classes, names beside numbers, a row without a group.
 
     Hardt, Price, Srebro, Equality of Opportunity in Supervised Learning, 2016, https://arxiv.org/abs/1610.02413; Bonett
     and Price, Adjusted Wald confidence interval for a difference of binomial proportions based on paired data, 2012,
@@ -161,20 +162,32 @@ def per_class(
         names: of the classes, where the classes are numbers; None keeps the numbers.
 
     Raises:
-        ValueError: different numbers of rows, no labelled row.
+        ValueError: as in :func:`groups`; `names` without a name for each class.
 
     >>> [row.verdict for row in per_class([0] * 20 + [0] * 20, [0] * 20 + [1] * 20, [0] * 20 + [1] * 20)]
     ['undecided', 'harmed']
     """
+    if before is None:
+        raise ValueError("`before` must be the predictions of the other model, got None: `report.groups` needs none.")
     p, y, _, b = same_rows(predictions, labels, labels, before)
+    if names is not None and (y.dtype.kind in "US" or y.min() < 0 or y.max() >= len(names)):
+        raise ValueError(
+            f"`names` must have a name for each class, got {len(names)} names and classes from {numpy.unique(y)[0]} to "
+            f"{numpy.unique(y)[-1]}: give all names in the order of the numbers, or none where the labels are names."
+        )
     rows = changes(p == y, y, b == y)
     return rows if names is None else [replace(r, name=names[int(r.name)]) for r in rows]
 
 
 def same_rows(predictions: Any, labels: Any, groups: Any, before: Any) -> list:
     """The labelled rows as arrays, with one row of predictions per seed, after the checks of the door."""
-    p, y, g = (numpy.asarray(v) for v in (predictions, labels, groups))
-    b = None if before is None else numpy.asarray(before)
+    p, y, b = classes("predictions", predictions), classes("labels", labels), None
+    if before is not None:
+        b = classes("before", before)
+    g = array("groups", groups)
+    if any(name is None or name != name for name in g.ravel().tolist()):
+        raise ValueError("`groups` must name the group of each row, got None or NaN: give a name such as 'unknown'.")
+    g = numpy.asarray(g.tolist())  # texts of pandas are objects
     shapes = [v.shape for v in (p, y, g, b) if v is not None]
     fits = p.ndim in (1, 2) and y.shape == g.shape == p.shape[-1:] and (b is None or b.shape == p.shape)
     if not fits:
@@ -183,10 +196,37 @@ def same_rows(predictions: Any, labels: Any, groups: Any, before: Any) -> list:
             f"{', '.join(map(str, shapes))}: take the predicted class of each row, not its logits. Several seeds are "
             "the first axis of `predictions` and of `before`."
         )
+    if len({v.dtype.kind in "US" for v in (p, y, b) if v is not None}) > 1:
+        raise ValueError(
+            "`predictions`, `labels` and `before` must be classes of one kind, got names and numbers: give the numbers "
+            "of the classes, or the names, everywhere."
+        )
     kept = numpy.asarray(y != -1)
     if not kept.any():
         raise ValueError("`labels` must hold at least one label that is not missing (-1), got none.")
     return [numpy.atleast_2d(p)[:, kept], y[kept], g[kept], None if b is None else numpy.atleast_2d(b)[:, kept]]
+
+
+def array(name: str, values: Any) -> numpy.ndarray:
+    """Values as an array; rows of different lengths are refused."""
+    try:
+        return numpy.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must have the same number of rows for each seed, got rows of different lengths: compare the "
+            "seeds on the same rows."
+        ) from error
+
+
+def classes(name: str, values: Any) -> numpy.ndarray:
+    """Classes as an array of whole numbers, truth values, or texts."""
+    found = numpy.asarray(array(name, values).tolist())  # texts of pandas are objects
+    if found.dtype.kind not in "biufUS" or (found.dtype.kind == "f" and (found % 1 != 0).any()):
+        raise ValueError(
+            f"`{name}` must be classes, whole numbers or names, got other values ({found.dtype}): take the class with "
+            "the largest probability, and -1 for a missing label."
+        )
+    return found
 
 
 def changes(hits: numpy.ndarray, of: numpy.ndarray, before: numpy.ndarray | None) -> list[Group]:
@@ -221,7 +261,7 @@ def changed(row: Group, now: numpy.ndarray, then: numpy.ndarray) -> Group:
         freedom = (variance + of_seeds) ** 2 / (variance**2 / max(1, n - 1) + of_seeds**2 / (seeds - 1))
         spread = math.sqrt(variance + of_seeds)
         p, half = 2 * float(stdtr(freedom, -abs(mean) / spread)), float(stdtrit(freedom, 0.975)) * spread
-    change = Interval(float(d.mean()), max(-1.0, mean - half), min(1.0, mean + half))
+    change = Interval(float(d.mean()), max(-1.0, float(mean) - half), min(1.0, float(mean) + half))
     return replace(row, before=float(then.mean()), change=change, p=p)
 
 

@@ -150,6 +150,10 @@ def test_a_planted_overconfidence_is_found_and_a_calibrated_model_is_not_accused
         ([[0.5, 0.5]], [2], "classes from 0 to 1, got 2 to 2"),
         ([[0.5, 0.5]], [-1], "at least one label"),
         ([[5.0, -3.0]], [0], "take the softmax"),
+        ([[0.9, 0.8]], [0], "sum to 1, got other sums"),
+        ([[0.5, 0.5]], [np.nan], "whole numbers of classes, got other values .float64"),
+        ([0.5], [0.5], "whole numbers of classes"),
+        ([[0.5, 0.5]], ["a"], "whole numbers of classes, got other values .<U1"),
     ],
 )
 def test_doors(probabilities, labels, message):

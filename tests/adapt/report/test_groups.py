@@ -217,8 +217,37 @@ def test_no_gap_is_not_refused_and_a_gap_is():
         (([1], [-1], ["a"]), {}, "at least one label"),
         (([[1], [0]], [1], ["a"]), {"before": [1]}, r"Several seeds are the first axis"),
         (([1, 0], [1, 0], ["a", "b"]), {"positive": 7}, "`positive` must be one of the labels 0, 1, got 7"),
+        (([0.3, 0.9], [1, 0], ["a", "b"]), {}, "`predictions` must be classes.*float64.*largest probability"),
+        (([1, 0], [1, math.nan], ["a", "b"]), {}, "`labels` must be classes.*-1 for a missing label"),
+        (([1, 0], [1, 0], ["a", "b"]), {"before": [0.5, 1]}, "`before` must be classes"),
+        ((["1", "0"], [1, 0], ["a", "b"]), {}, "of one kind, got names and numbers"),
+        (([[1, 0], [1]], [1, 0], ["a", "b"]), {}, "`predictions` must have the same number of rows for each seed"),
+        ((np.zeros((0, 2)), [1, 0], ["a", "b"]), {}, "one entry for each row"),
+        (([1, 0], [1, 0], ["a", None]), {}, "`groups` must name the group of each row, got None or NaN"),
+        (([1, 0], [1, 0], [1.0, math.nan]), {}, "`groups` must name the group of each row, got None or NaN"),
     ],
 )
 def test_doors(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         report.groups(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("labels", "before", "names", "message"),
+    [
+        ([0, 1], [0, 1], ["a"], "a name for each class, got 1 names and classes from 0 to 1"),
+        (["x", "y"], ["x", "y"], ["a", "b"], "got 2 names and classes from x to y"),
+        ([0, 1], None, None, "`before` must be the predictions of the other model, got None"),
+    ],
+)
+def test_doors_of_classes(labels, before, names, message):
+    with pytest.raises(ValueError, match=message):
+        report.per_class(labels, labels, before, names)
+
+
+def test_names_may_be_objects_as_in_a_column_of_pandas():
+    p, y, g, before = rows()
+    found = report.groups(p, y, np.array(g, object), before=before)
+    assert found == report.groups(p, y, g, before=before)
+    words = np.array(["no", "yes"], object)
+    assert report.groups(words[p], words[y], g, before=words[before]) == found

@@ -33,7 +33,8 @@ def small_gru(words: int, endings: int, *, dim: int = 128, dropout: float = 0.3)
     Precision: the GRU and the vectors follow autocast.
 
     Raises:
-        ValueError: sizes below 1, an odd `dim`, a dropout outside [0, 1); inputs of another shape.
+        ValueError: sizes below 1, an odd `dim`, a dropout outside [0, 1); inputs of another shape, numbers out of
+            range, padding before a word.
 
     >>> import torch
     >>> small_gru(9, 5, dim=4)(torch.tensor([[[1, 1, 2], [0, 3, 1], [0, 0, 0]]])).shape
@@ -61,12 +62,23 @@ class _Sentences(nn.Module):
         return f"dropout={self.dropout}"
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if inputs.ndim != 3 or inputs.shape[2] != 3:
+        if inputs.ndim != 3 or inputs.shape[2] != 3 or inputs.is_floating_point():
             raise ValueError(
-                f"`inputs` must be (n, length, 3) numbers of word, ending and shape, got {tuple(inputs.shape)}: "
+                "`inputs` must be (n, length, 3) whole numbers of word, ending and shape, got shape "
+                f"{tuple(inputs.shape)} of {inputs.dtype}: "
                 "`datasets.WordForms(...).numbers(sentences, length)` makes the numbers."
             )
         there = inputs[..., 2] > 0
+        if not there.numel():
+            return self.words.weight.new_zeros(*there.shape, self.words.embedding_dim)  # torch packs no empty tensors
+        sizes = [table.num_embeddings for table in (self.words, self.endings, self.shapes)]
+        wrong = (inputs < 0) | (inputs >= inputs.new_tensor(sizes))
+        if bool((wrong.any(2) | (there & ~there.cummin(1).values)).any()):
+            raise ValueError(
+                f"`inputs` must be numbers of words below {sizes[0]}, of endings below {sizes[1]} and of shapes below "
+                f"{SHAPES}, with padding of 0 at the end alone, got others: make the numbers with the "
+                "`datasets.WordForms` whose `sizes` the encoder has."
+            )
         lengths = there.sum(1).clamp_min(1).cpu()  # torch packs no row of length 0
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
         word, ending, shape = packed.data.unbind(1)

@@ -14,7 +14,8 @@ def chrf(found: Sequence[str], references: Sequence[str]) -> float:
     .. math:: \mathrm{chrF} = \frac{100}{6} \sum_{n=1}^{6} \frac{5 P_n R_n}{4 P_n + R_n}
 
     The mean is over the F-scores of the lengths n. The library sacrebleu takes the F-score of the mean precision and
-    the mean recall, unless the option ``eps_smoothing`` is set.
+    the mean recall, unless the option ``eps_smoothing`` is set. With this option both give the same number where each
+    reference has 6 letters or more. In P sacrebleu leaves out the n-grams of a text whose reference is shorter than n.
 
     Args:
         found: n texts.

@@ -121,6 +121,11 @@ class SequenceDecoder(nn.Module):
     def measure(self, memory: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy summed over the known words of each sentence, and the number of known words."""
         self.check(labels)
+        if len(memory) != len(labels):
+            raise ValueError(
+                f"`memory` and `labels` must have the same number of sentences, got {len(memory)} and {len(labels)}: "
+                "give the labels of the rows of the features."
+            )
         totals = []
         for some, truth in zip(memory.split(ROWS), labels.split(ROWS), strict=True):
             logits, known, sentence = self._forced(some, truth)
@@ -139,14 +144,14 @@ class SequenceDecoder(nn.Module):
         return ratio("cross-entropy", *measures, higher_is_better=False, units=units)
 
     def check(self, labels: Tensor) -> None:
-        """Raise a ValueError unless `labels` are ``(n, m)`` numbers of words or -1, with m up to `length`.
+        """Raise a ValueError unless `labels` are ``(n, m)`` numbers of words or -1, with m from 1 to `length`.
 
         A host synchronisation on a GPU.
         """
         labels = whole_numbers(labels, "a sequence decoder", "(n, length)", 2)
-        if labels.shape[1] > self.length:
+        if not 0 < labels.shape[1] <= self.length:
             raise ValueError(
-                f"`labels` must have at most {self.length} words for each sentence, got {labels.shape[1]}: cut the "
+                f"`labels` must have 1 to {self.length} words for each sentence, got {labels.shape[1]}: cut the "
                 "sentences, or give the decoder a larger `length`."
             )
         check_range(labels, len(self.words))

@@ -69,6 +69,19 @@ def test_numbers_of_words_fit():
 def test_other_sizes_and_inputs():
     with pytest.raises(ValueError, match="`dim` must be even, got 7: half of the features"):
         encoders.small_gru(9, 5, dim=7)
-    for shape in ((4, 6), (4, 6, 2)):
-        with pytest.raises(ValueError, match=r"\(n, length, 3\) numbers of word, ending and shape, got .*WordForms"):
-            network()(torch.ones(shape, dtype=torch.long))
+    for shape, kind in (((4, 6), torch.long), ((4, 6, 2), torch.long), ((4, 6, 3), torch.float)):
+        with pytest.raises(ValueError, match=r"whole numbers of word, ending and shape, got shape .*WordForms"):
+            network()(torch.ones(shape, dtype=kind))
+
+
+@pytest.mark.parametrize("row", [[9, 1, 1], [1, 5, 1], [1, 1, 6], [-1, 1, 1], [1, 0, 0]])
+def test_numbers_of_other_sentences_and_a_hole_before_a_word(row):
+    tokens = torch.tensor([[row, [1, 1, 1], [0, 0, 0]]])
+    if row == [1, 0, 0]:
+        assert network()(tokens[:, ::2]).shape == (1, 2, 8), "padding at the end alone"
+    with pytest.raises(ValueError, match="words below 9, of endings below 5 .* below 6, with padding of 0 at the end"):
+        network()(tokens)
+
+
+def test_no_sentence_and_no_word_have_no_features():
+    assert network()(sentences()[:0]).shape == (0, 6, 8) and network()(sentences()[:, :0]).shape == (4, 0, 8)

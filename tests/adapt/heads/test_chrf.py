@@ -23,6 +23,14 @@ def test_counts_are_summed_over_the_texts():
     assert both == pytest.approx(100 / 6 * sum(k / n for k, n in shares))
 
 
+def test_the_number_is_that_of_sacrebleu():
+    metrics = pytest.importorskip("sacrebleu.metrics", reason="sacrebleu is not installed")
+    references = ["ein Hund bellt.", "Zwei Männer stehen am Herd.", "Ein kleines Mädchen"]
+    found = ["ein Hund, der bellt", "Männer am Herd", "kl"]
+    theirs = metrics.CHRF(eps_smoothing=True).corpus_score(found, [references]).score
+    assert chrf(found, references) == pytest.approx(theirs, abs=1e-10)
+
+
 @pytest.mark.parametrize(
     ("found", "references", "got"),
     [([], [], "0 texts and 0 texts"), (["a"], ["a", "b"], "1 texts and 2 texts"), ("ab", ["a", "b"], "one text")],

@@ -126,7 +126,12 @@ def test_it_learns_is_saved_and_answers_in_words(tmp_path):
         (lambda: heads.SequenceDecoder(8, [""]), "`words` must be at least 2, got 1"),
         (lambda: decoder()[0](torch.zeros(4, 5, 3)), "must have size 8, got 3"),
         (lambda: decoder()[0](torch.zeros(4, 8)), r"must be \(n, length, 8\), got \(4, 8\)"),
-        (lambda: decoder()[0].check(torch.zeros(4, 7).long()), "at most 6 words.*got 7: cut.*larger `length`"),
+        (lambda: decoder()[0].check(torch.zeros(4, 7).long()), "1 to 6 words.*got 7: cut.*larger `length`"),
+        (lambda: decoder()[0].check(torch.zeros(4, 0).long()), "1 to 6 words for each sentence, got 0"),
+        (
+            lambda: decoder()[0].measure(torch.zeros(3, 2, 8), torch.zeros(4, 2).long()),
+            "number of sentences, got 3 and 4",
+        ),
         (lambda: decoder()[0].check(torch.full((4, 2), 7)), r"in \[0, 7\)"),
         (lambda: decoder()[0].check(torch.zeros(4, 2)), "of torch.float32"),
         (lambda: decoder()[0].measure(torch.zeros(1, 2, 8), torch.tensor([[9]])), r"in \[0, 7\)"),

@@ -69,7 +69,8 @@ class Inductive:
     own episodes.
 
     Raises:
-        ValueError: shapes that do not fit, no support row, labels that are no whole numbers from 0 on.
+        ValueError: shapes that do not fit, no support row, NaN or infinity, numbers whose squares leave the range of
+            the precision, labels that are no whole numbers from 0 on.
     """
 
     name: str
@@ -82,11 +83,14 @@ class Inductive:
 
     def __call__(self, support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
         support, query = check_episodes(support, labels, query, empty=self.columns is not None)
-        return self.fit(support, labels).log_probabilities(query)
+        return self._rule(support, labels).log_probabilities(query)
 
     def fit(self, support: Tensor, labels: Tensor) -> Rule:
         """Return the classifiers of episodes, for queries that come later."""
         support, _ = check_episodes(support, labels, empty=self.columns is not None)
+        return self._rule(support, labels)
+
+    def _rule(self, support: Tensor, labels: Tensor) -> Rule:
         numbers, classes = numbered(labels, self.columns)
         with full_precision(support):
             return self.solve(support, one_hot(numbers, classes.shape[-1], support))
@@ -152,6 +156,7 @@ def numbered(labels: Tensor, columns: int | None = None) -> tuple[Tensor, Tensor
 
     Two host synchronisations on a GPU.
     """
+    labels = labels.long()  # torch finds no minimum of uint16
     if labels.numel() and int(labels.min()) < 0:
         raise ValueError(f"`labels` must be from 0 on, found {int(labels.min())}: leave rows without a label out.")
     if columns is not None:
@@ -216,19 +221,40 @@ def check_whole(labels: Tensor, *, empty: bool = False) -> None:
         raise ValueError("`support` must have at least one row, got 0: label one row of each class.")
 
 
+def check_size(name: str, x: Tensor) -> None:
+    """Raise unless all numbers are finite, and the largest number has a square in the range of the precision."""
+    if x.numel() == 0:
+        return
+    x = at_least_float32(x.detach())
+    largest = max(abs(end.item()) for end in x.aminmax())
+    if not largest < torch.inf:
+        raise ValueError(f"`{name}` must be finite, found NaN or infinity: leave these rows out.")
+    most = torch.finfo(x.dtype).max ** 0.4
+    if largest and not 1 / most < largest < most:
+        raise ValueError(
+            f"`{name}` must have a largest number between {1 / most:.0e} and {most:.0e} in {x.dtype}, got "
+            f"{largest:.3g}: divide support and queries by one number."
+        )
+
+
 def check_episodes(
     support: Tensor, labels: Tensor, query: Tensor | None = None, *, empty: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return support and queries in one precision, at least float32, after a look at shapes.
 
+    A look at the largest number of support and of queries is a host synchronisation each.
+
     Raises:
         TypeError: features that are no tensors.
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, numbers that are not finite, too large or too small.
     """
     for name, x in (("support", support), ("query", support if query is None else query)):
         check_real(name, x)
-        if x.ndim < 2:
+        if x.ndim < 2 or x.shape[-1] == 0:
             raise ValueError(f"`{name}` must be (..., rows, d) features, got {tuple(x.shape)}: one row is `x[None]`.")
+    check_size("support", support)
+    if query is not None:
+        check_size("query", query)
     check_whole(labels, empty=empty)
     if labels.shape != support.shape[:-1]:
         raise ValueError(

@@ -166,6 +166,14 @@ def test_dense_features_of_a_huge_scale(name):
         assert torch.equal(fewshot.classes_of(y).gather(1, found.argmax(-1)), right)
 
 
+@pytest.mark.parametrize("scale", [1e-14, 1e14])
+@pytest.mark.parametrize("name", ["cosine", "cl2n", "ridge", "logistic", "lda, unit"])
+def test_the_scale_changes_no_answer_of_rows_of_unit_length(name, scale):
+    S, y, Q, _ = episodes()
+    found = ALL[name]((scale * S).float(), y, (scale * Q).float())
+    torch.testing.assert_close(found, ALL[name](S.float(), y, Q.float()), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("name", PLAIN)
 def test_equal_and_zero_rows(name):
     S, y, Q, _ = episodes()
@@ -189,6 +197,30 @@ def test_gradients_reach_support_and_queries(name):
     S, y, Q, _ = episodes(batch=1)
     S.requires_grad_(), Q.requires_grad_()
     assert torch.autograd.gradcheck(lambda s, q: PLAIN[name](s, y, q), (S, Q))
+
+
+@pytest.mark.parametrize("method", [*ALL.values(), fewshot.alpha_tim(), fewshot.pt_map(prior="uniform")], ids=repr)
+def test_numbers_that_no_method_can_read_are_refused(method):
+    """NaN gave NaN or an error of LAPACK; squares that overflow or vanish gave equal probabilities."""
+    S, y, Q, _ = episodes(batch=1, names=(0, 1, 2))
+    S, Q = S.float(), Q.float()
+    wanted = {torch.nan: "NaN or infinity", torch.inf: "NaN or infinity", 1e25: "divide", 1e-25: "divide"}
+    for factor, message in wanted.items():
+        wrong = S.clone()
+        wrong[0, 0, 0] *= factor
+        for s, q, name in ((wrong if factor != 1e-25 else S * factor, Q, "support"), (S, Q * factor, "query")):
+            with pytest.raises(ValueError, match=f"`{name}` must .*{message}"):
+                method(s, y, q)
+    with pytest.raises(ValueError, match=r"\(\.\.\., rows, d\) features"):
+        method(S[..., :0], y, Q[..., :0])
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int8, torch.uint16, torch.uint32, torch.uint64])
+def test_labels_of_every_whole_type(dtype):
+    S, y, Q, _ = episodes(counts=(2, 3), names=(0, 1))
+    for method in (fewshot.centroid(), fewshot.alpha_tim(steps=2)):
+        torch.testing.assert_close(method(S, y.to(dtype), Q), method(S, y, Q))
+    assert fewshot.classes_of(y.to(dtype)).tolist() == [[0, 1]] * 2
 
 
 def test_what_is_no_episode_is_refused():

@@ -1,5 +1,6 @@
 """Prototypes that make the predictions on the queries confident and varied."""
 
+import math
 from typing import Literal
 
 import torch
@@ -25,15 +26,16 @@ def alpha_tim(
     with rows x of unit length, W from the class means of the support on, by Adam.
 
     Args:
-        alpha: :math:`\alpha` of the entropies of Tsallis. 1 is Shannon's entropy: TIM, which pulls the shares of the
-            classes among the queries to equal shares. A larger number pulls less: queries may be unbalanced.
-        steps: of Adam.
-        rate: learning rate of Adam.
+        alpha: :math:`\alpha` of the entropies of Tsallis, 2 as the authors' code for one row of a class; the code takes
+            7 from five rows of a class on. 1 is Shannon's entropy: TIM, which pulls the shares of the classes among
+            the queries to equal shares. A larger number pulls less: queries may be unbalanced.
+        steps: of Adam, 50; the authors' code takes 1,000 with a `rate` of 1e-4.
+        rate: learning rate of Adam, 1e-3.
         temperature: :math:`\tau`, 15 as the authors' code.
         metric: ``"cosine"`` takes :math:`p_{ik} \propto \exp(\tau \cos(x_i, w_k))` from class means of rows as they
             are, as easyfsl.
-        marginal: :math:`\mu`, 1.
-        conditional: :math:`\nu`, 1.
+        marginal: :math:`\mu`, 1 as the authors' code of alpha-TIM; the weights of TIM's authors have the ratio of 10.
+        conditional: :math:`\nu`, 1 as both.
 
     All episodes are one tensor and share the steps; no episode changes another. No gradient goes through the result.
 
@@ -48,7 +50,7 @@ def alpha_tim(
     check(AT_LEAST_0, marginal=marginal, conditional=conditional)
     if metric not in ("squared_euclidean", "cosine"):
         raise ValueError(f'`metric` must be "squared_euclidean" or "cosine", got {metric!r}.')
-    cosine = metric == "cosine"
+    cosine, least = metric == "cosine", math.log(torch.finfo(torch.float32).tiny)
 
     def log_p(x: Tensor, W: Tensor) -> Tensor:
         if cosine:
@@ -57,7 +59,10 @@ def alpha_tim(
 
     def slope(log: Tensor) -> Tensor:
         """The derivative of the entropy with respect to the probabilities, up to a number for each row."""
-        return -log if alpha == 1 else -alpha / (alpha - 1) * ((alpha - 1) * log).exp()
+        if alpha == 1:
+            return -log
+        log = log.clamp_min(least)  # for alpha below 1 the slope grows without end where a probability goes to 0
+        return -alpha / (alpha - 1) * ((alpha - 1) * log).expm1()  # minus 1: right for alpha close to 1 too
 
     def gradient(x: Tensor, Y: Tensor, W: Tensor) -> Tensor:
         s = Y.shape[-2]

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy
 import torch
 from torch import Tensor
 
 from adapt.fewshot._centroid import means
 from adapt.fewshot.method import Transductive, unit_rows
-from losses.options import ABOVE_0, COUNT, POSITIVE, TRUTH, check, or_none
+from losses.options import ABOVE_0, COUNT, POSITIVE, TRUTH, check, each, or_none
 
 MOST_STEPS, EVERY, TOLERANCE = 1000, 5, 1e-5
 
@@ -31,16 +32,17 @@ def pt_map(
             leaves features with a sign as they are.
         unit: whether rows then get unit length, as in the paper.
         sharpness: :math:`\lambda`, 10 as in the paper.
-        steps: updates of the prototypes, 10.
+        steps: updates of the prototypes, 10; the authors' code takes 20.
         rate: :math:`\alpha`, 0.2 as in the paper for one row of a class.
 
     Computed in log space: no cost is too large, and there may be fewer queries than classes. A look at the shares every
     five iterations is a host synchronisation; the iterations end at a relative error of 1e-5, or after 1,000.
 
     Raises:
-        ValueError: shares that are not positive, or a number of shares other than the classes; options outside of the
-            ranges.
+        ValueError: shares that are not ``(classes,)`` positive numbers; options outside of the ranges.
 
+    The authors' code also subtracts the mean of the support from the support and the mean of the queries from the
+    queries, and takes the unit length again. With unequal shares the two means differ, so the step is left out here.
     easyfsl leaves the unit length out, takes exp of the cost (which underflows), and gives NaN for fewer queries than
     classes.
 
@@ -52,9 +54,11 @@ def pt_map(
     check(COUNT, steps=steps)
     check(ABOVE_0, rate=rate)
     check(TRUTH, unit=unit)
-    shares = None if isinstance(prior, str) else torch.as_tensor(prior, dtype=torch.float64)
-    if (shares is None and prior != "uniform") or (shares is not None and not bool((shares > 0).all())):
-        raise ValueError(f"`prior` must be 'uniform' or a positive share for each class, got {prior!r}.")
+    prior = prior.tolist() if isinstance(prior, Tensor | numpy.ndarray) else prior
+    shares = None
+    if not (isinstance(prior, str) and prior == "uniform"):
+        check(each(POSITIVE), "give 'uniform', or a share for each class", prior=prior)
+        shares = torch.tensor(prior, dtype=torch.float64)
 
     def prepare(x: Tensor) -> Tensor:
         x = x if power is None else (x.relu() + 1e-6) ** power
@@ -63,18 +67,19 @@ def pt_map(
     def solve(S: Tensor, Y: Tensor, Q: Tensor) -> Tensor:
         S, Q = prepare(S), prepare(Q)
         n, classes = Q.shape[-2], Y.shape[-1]
-        if shares is not None and shares.shape[-1] != classes:
-            raise ValueError(f"`prior` must have a share for each of {classes} classes, got {shares.shape[-1]}.")
-        wanted = (
-            Q.new_full((classes,), 1 / classes) if shares is None else (shares / shares.sum(-1, keepdim=True)).to(Q)
-        )
+        if shares is not None and len(shares) != classes:
+            raise ValueError(
+                f"`prior` must have a share for each of {classes} classes, got {len(shares)}: the order is "
+                "`fewshot.classes_of(labels)`."
+            )
+        wanted = Q.new_full((classes,), 1 / classes) if shares is None else (shares / shares.sum()).to(Q)
         m = S.mean(-2, keepdim=True)  # changes no distance, and the numbers that cancel stay small
         S, Q = S - m, Q - m
         c, g = means(S, Y), torch.zeros_like(Q[..., :1, :1])
         for step in range(steps + 1):
             # the length of a query is equal for all classes
             cost = sharpness * (c.square().sum(-1).unsqueeze(-2) - Q @ (2 * c).mT)
-            g = transport(cost, n * wanted.unsqueeze(-2), g)
+            g = transport(cost, n * wanted[None], g)
             if step < steps:
                 P = (g - cost).softmax(-1)
                 new = (Y.mT @ S + P.mT @ Q) / (Y.sum(-2) + P.sum(-2)).unsqueeze(-1)

@@ -184,12 +184,33 @@ def test_the_shares_of_the_classes_are_kept():
         torch.testing.assert_close(found, torch.tensor([shares] * 2, dtype=torch.float64), atol=1e-4, rtol=0)
 
 
+def test_every_alpha_is_computed():
+    """Close to 1 the slope of the entropy cancels; below 1 the slope has no end where a probability goes to 0."""
+    S, y, Q, _ = (x.float() if x.is_floating_point() else x for x in episodes())
+    shannon = fewshot.alpha_tim(alpha=1.0, rate=0.05)(S, y, Q)
+    torch.testing.assert_close(fewshot.alpha_tim(alpha=1 + 1e-7, rate=0.05)(S, y, Q), shannon, atol=1e-3, rtol=0)
+    torch.testing.assert_close(fewshot.alpha_tim(alpha=1 - 1e-7, rate=0.05)(S, y, Q), shannon, atol=1e-3, rtol=0)
+    for alpha in (0.01, 0.5, 20.0):
+        assert fewshot.alpha_tim(alpha=alpha, temperature=1000.0)(S, y, Q).isfinite().all()
+
+
+def test_a_prior_of_every_kind():
+    S, y, Q, _ = episodes()
+    expected = ALL["pt_map"](S, y, Q)
+    for prior in (torch.ones(3, requires_grad=True), torch.ones(3).numpy(), (2, 2, 2)):
+        found = fewshot.pt_map(prior=prior)(S, y, Q)
+        torch.testing.assert_close(found, expected)
+        assert not found.requires_grad
+
+
 def test_what_is_no_option_is_refused():
     S, y, Q, _ = episodes()
     for make in (
         lambda: fewshot.pt_map(prior="flat"), lambda: fewshot.pt_map(prior=[0.5, 0.0]),
         lambda: fewshot.pt_map(prior=[0.5, 0.5])(S, y, Q), lambda: fewshot.alpha_tim(metric="x"),
-        lambda: fewshot.bd_cspn()(S, -y, Q),
+        lambda: fewshot.bd_cspn()(S, -y, Q), lambda: fewshot.pt_map(prior=None), lambda: fewshot.pt_map(prior=3.0),
+        lambda: fewshot.pt_map(prior=[1.0, torch.inf]), lambda: fewshot.pt_map(prior=[]),
+        lambda: fewshot.pt_map(prior=torch.ones(2, 3)), lambda: fewshot.pt_map(prior=["a", "b"]),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"must (be|have)"):
             make()

@@ -24,8 +24,10 @@ def typiclust(pool: Pool, *, neighbours: int = 20, unit_length: bool = True) -> 
         neighbours: K, 20 as in the paper; all other rows of the cluster where the cluster has fewer.
         unit_length: whether rows first get unit length, as in the authors' code.
 
-    Neighbours are rows of the same cluster, with and without label. The authors' code leaves out clusters of five rows
-    or fewer; these clusters come last here. scikit-activeml differs: 5 neighbours, and rows as they are.
+    Neighbours are rows of the same cluster, with and without label. The authors' code reads only the rows of the
+    cluster without a label, at most half of these rows as neighbours, and squared distances. The code leaves out
+    clusters of five rows or fewer; these clusters come last here. scikit-activeml differs: 5 neighbours, and rows as
+    they are.
 
     Raises:
         ValueError: a number of neighbours below 1.

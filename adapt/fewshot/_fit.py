@@ -1,8 +1,10 @@
 """From an encoder and a few labelled rows to a model with the names of the user."""
 
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ from adapt.heads import Classifier
 from adapt.heads._centred import Centred
 from adapt.heads.task_layers import WithTaskLayers
 from adapt.streams.items import ItemForm
-from losses.options import BETWEEN, COUNT, check, is_number
+from losses.options import BETWEEN, COUNT, check
 
 
 def fit(
@@ -32,7 +34,7 @@ def fit(
     batch_size: int = 256,
     device: torch.device | str = "cpu",
 ) -> Model:
-    """Fit a classifier to a few labelled rows, on the features of a frozen encoder: one row of a class is enough.
+    """Fit a classifier to a few labelled rows, on the features of a frozen encoder. A single row per class is enough.
 
     ``fewshot.fit(encoder, support, names).predict(new_photos)`` gives an array of names. The prediction is always the
     name with the largest probability.
@@ -46,14 +48,13 @@ def fit(
         method: None is ``centroid(metric="cosine")``. On CIFAR-10 through a MobileNet of ImageNet, 200 episodes, the
             default and :func:`ridge` are the best of these methods with one row of a class, and :func:`ridge` is ahead
             by less than a point with five rows.
-        unknown: None: every row is of a known class. Else the model has one class more, ``"unknown"``, for rows that
-            fit no class: for rows with a largest logit below a threshold. ``"leave-one-out"`` finds the threshold by
-            classes that are left out in turn, three classes at least. Rows of unknown classes, as `support` without
-            names, find the threshold directly. A number is the threshold itself, in the units of the method: the
-            cosine over the temperature for the default.
-        false_accept: share of unknown rows that may get the name of a class, 0.05: the threshold is the conformal
-            quantile of the unknown rows. Fewer than ``1 / false_accept`` unknown rows cannot show a share this small:
-            the threshold is then the largest logit among these rows.
+        unknown: None: every row is of a known class. Else the model has a further class, ``"unknown"``, for rows with
+            a largest logit below a threshold. ``"leave-one-out"`` leaves each class out in turn to find the threshold,
+            and needs three classes. Rows of unknown classes, as `support` without names, give the threshold directly.
+            A number is the threshold, in the units of the method: the cosine over the temperature for the default.
+        false_accept: share of unknown rows that may get the name of a class, 0.05: the threshold is just above the
+            conformal quantile of the unknown rows. Fewer than ``1 / false_accept`` unknown rows cannot show so small a
+            share: the threshold is then just above the largest logit of all unknown rows.
         classes: the names of the classes in order. None takes the names of the data set, or the sorted `names`.
         batch_size: rows for each call of the encoder.
         device: where the encoder runs.
@@ -83,11 +84,11 @@ def fit(
     settings: dict[str, Any] = {"method": method, "rows": len(x)}
     threshold = None
     if unknown is not None:
-        if is_number(unknown) or isinstance(unknown, str):
-            strangers = unknown
-        else:
-            strangers = encoded(encoder, unknown, "`unknown`", **how).tensors[0]
-        threshold = threshold_of(method, x, y, strangers, false_accept)
+        if isinstance(unknown, Tensor | numpy.ndarray) and unknown.ndim == 0:
+            unknown = unknown.item()
+        if not isinstance(unknown, str | Number):
+            unknown = encoded(encoder, unknown, "`unknown`", **how).tensors[0]
+        threshold = threshold_of(method, x, y, unknown, false_accept)
         settings["threshold of the largest logit"] = threshold
         if (refused := refused_known(method, x, y, threshold)) is not None:
             settings["known rows called unknown in cross-validation"] = round(refused, 4)

@@ -1,6 +1,6 @@
 """The rows of a user as features and numbers of classes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -64,15 +64,21 @@ def labelled(encoder: nn.Module, support: Any, names: Sequence[Any] | None, clas
         known = own if classes is None else [str(name) for name in classes]
         known = [str(c) for c in range(int(numbers.max()) + 1)] if known is None else known
     else:
+        if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+            raise TypeError(f"`names` must be a list with a name for each row, got {names!r}.")
         words = names.tolist() if isinstance(names, Tensor | numpy.ndarray) else list(names)
-        if any(isinstance(w, bool) or not isinstance(w, str | int | numpy.integer) for w in words):
+        texts = sum(isinstance(w, str) for w in words)
+        if any(isinstance(w, bool) or not isinstance(w, str | int | numpy.integer) for w in words) or (
+            0 < texts < len(words)
+        ):
             kinds = sorted({type(w).__name__ for w in words})
-            raise TypeError(f"`names` must be texts or whole numbers, one for each row, found {', '.join(kinds)}.")
+            raise TypeError(
+                f"`names` must be all texts or all whole numbers, one for each row, found {', '.join(kinds)}: convert "
+                "the names, and leave rows without a name out."
+            )
         if len(words) != len(rows):
             raise ValueError(f"`names` must have one name for each of {len(rows)} rows, got {len(words)}.")
-        numeric = all(not isinstance(w, str) for w in words)
-        ordered = sorted(set(words)) if numeric else sorted(set(map(str, words)))
-        known = [str(name) for name in (ordered if classes is None else classes)]
+        known = [str(name) for name in (sorted(set(words)) if classes is None else classes)]
         place = {name: i for i, name in enumerate(known)}
         if strangers := sorted({str(w) for w in words} - place.keys()):
             raise ValueError(f"`names` must be among the `classes` {known[:5]}, found {strangers[:5]}.")

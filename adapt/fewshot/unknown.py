@@ -1,4 +1,4 @@
-"""The threshold below which a row is of no known class."""
+"""The threshold of the largest logit: a row below the threshold is of no known class."""
 
 import math
 
@@ -7,12 +7,13 @@ from torch import Tensor
 
 from adapt.fewshot.method import Inductive, Rule, prepared
 from adapt.inductive._probe import folds_of
+from losses.options import is_number
 
 UNKNOWN, MOST_FITS = "unknown", 20
 
 
 def largest(rule: Rule, x: Tensor) -> Tensor:
-    """Return ``(n,)``, the largest logit of each row, with the part that is equal for all classes."""
+    """Return ``(n,)``, the largest logit of each row, with the common part of the logits of all classes."""
     x = prepared(x.to(rule.weight.dtype), rule.centre, rule.unit)
     logits = (x @ rule.weight.mT + rule.bias).amax(-1)
     if rule.square is None:
@@ -26,6 +27,8 @@ def largest(rule: Rule, x: Tensor) -> Tensor:
 def threshold_of(method: Inductive, x: Tensor, y: Tensor, unknown: Tensor | float | str, false_accept: float) -> float:
     """Return the threshold of the largest logit.
 
+    The threshold lies just above a score of an unknown row: rows with equal scores, such as copies, are unknown.
+
     Args:
         x: ``(n, d)`` features of known rows.
         y: ``(n,)`` numbers of the classes.
@@ -33,26 +36,27 @@ def threshold_of(method: Inductive, x: Tensor, y: Tensor, unknown: Tensor | floa
         false_accept: share of unknown rows above the threshold.
 
     Raises:
-        ValueError: another text; fewer than three classes to leave one out.
+        ValueError: another text, NaN or infinity; fewer than three classes for ``"leave-one-out"``.
     """
-    if isinstance(unknown, str):
-        if unknown != "leave-one-out":
-            raise ValueError(
-                f"`unknown` must be 'leave-one-out', a number, or rows of unknown classes, got {unknown!r}."
-            )
-        scores = _left_out(method, x, y)
-    elif isinstance(unknown, Tensor):
+    if isinstance(unknown, Tensor):
         scores = largest(method.fit(x, y), unknown)
-    else:
+    elif isinstance(unknown, str) and unknown == "leave-one-out":
+        scores = _left_out(method, x, y)
+    elif is_number(unknown):
         return float(unknown)
+    else:
+        raise ValueError(
+            f"`unknown` must be 'leave-one-out', a finite number, or rows of unknown classes, got {unknown!r}."
+        )
     place = math.ceil((1 - false_accept) * (len(scores) + 1))  # conformal: one unknown row more is below this place
-    return float(scores.sort().values[min(place, len(scores)) - 1])
+    edge = float(scores.sort().values[min(place, len(scores)) - 1])
+    return edge + 1e-5 * max(1.0, abs(edge))  # above the rounding of the score in the model
 
 
 def _left_out(method: Inductive, x: Tensor, y: Tensor) -> Tensor:
-    """Return the largest logit of each row, of a classifier that does not know the class of the row.
+    """Return the largest logit of each row, by a classifier without the class of the row.
 
-    Classes are left out one by one, or in 20 groups where there are more classes.
+    Each class is left out in turn; more than 20 classes are left out in 20 groups.
     """
     classes = y.unique()
     if len(classes) < 3 or method.columns is not None:
@@ -70,7 +74,7 @@ def _left_out(method: Inductive, x: Tensor, y: Tensor) -> Tensor:
 
 
 def refused_known(method: Inductive, x: Tensor, y: Tensor, threshold: float) -> float | None:
-    """Return the share of known rows below a threshold in cross-validation; None where no class has two rows."""
+    """Return the share of known rows below a threshold in cross-validation; None if every class has a single row."""
     fold = torch.from_numpy(folds_of(y.cpu().numpy(), MOST_FITS, 0))
     scores = [largest(method.fit(x[fold != f], y[fold != f]), x[fold == f]) for f in fold[fold >= 0].unique()]
     return float((torch.cat(scores) < threshold).float().mean()) if scores else None

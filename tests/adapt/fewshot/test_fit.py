@@ -109,6 +109,28 @@ def test_the_threshold_of_left_out_classes_and_of_rows_and_of_a_number():
     assert settings["threshold of the largest logit"] == pytest.approx(float(max(scores)), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("rows", [1, 30])
+def test_copies_of_the_unknown_rows_are_unknown(name, rows):
+    """Also where all unknown rows are equal, such as rows of zeros: the threshold is above the common score."""
+    x, names, queries, _ = people()
+    made = encoders.wrap(nn.Identity(), D)
+    for row in (torch.zeros(D), torch.full((D,), 0.37), queries[0]):
+        far = row.expand(rows, D)
+        model = fewshot.fit(made, x, names, method=METHODS[name], unknown=far)
+        assert (model.predict(far[:1]) == "unknown").all() and (model.predict(far.repeat(9, 1)) == "unknown").all()
+
+
+def test_a_threshold_of_every_kind_of_number():
+    x, names, queries, _ = people()
+    made = encoder()
+    expected = fewshot.fit(made, x, names, unknown=0.5).probabilities(queries)
+    for threshold in (numpy.float32(0.5), torch.tensor(0.5), numpy.array(0.5)):
+        numpy.testing.assert_array_equal(
+            fewshot.fit(made, x, names, unknown=threshold).probabilities(queries), expected
+        )
+
+
 def test_one_class_against_unknown():
     x, names, _, _ = people(counts=(5,), names=("ada",))
     far = torch.randn(50, D, generator=torch.Generator().manual_seed(2)) * 30
@@ -174,14 +196,21 @@ def test_what_cannot_be_fitted_is_refused():
         (lambda: fewshot.fit(encoders.wrap(nn.Unflatten(1, (2, 3)), 3), x, names), "pool the features"),
         (lambda: fewshot.fit(made, x[:0], []), "`dataset` is empty"),
         (lambda: fewshot.fit(made, x, ["unknown", *names[1:]], unknown=0.5), "must not hold 'unknown'"),
-        (lambda: fewshot.fit(made, x, names, unknown="auto"), "must be 'leave-one-out', a number, or rows"),
+        (lambda: fewshot.fit(made, x, names, unknown="auto"), "must be 'leave-one-out', a finite number, or rows"),
         (lambda: fewshot.fit(made, x[:2], ["a", "b"], unknown="leave-one-out"), "needs three classes"),
         (lambda: fewshot.fit(made, x, names, method=fewshot.text_probe(VECTORS[:2])), "2 class vectors for 3 classes"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
             call()
-    with pytest.raises(TypeError, match="texts or whole numbers"):
-        fewshot.fit(made, x, [0.5] * 6)
+    for threshold in (torch.nan, torch.inf, True, 1j, numpy.array(numpy.nan)):
+        with pytest.raises(ValueError, match="`unknown` must be 'leave-one-out', a finite number"):
+            fewshot.fit(made, x, names, unknown=threshold)
+    for wrong in ([0.5] * 6, [None, *names[1:]], [torch.nan, *names[1:]], [True] * 6, [1, "1", *names[2:]], [b"a"] * 6):
+        with pytest.raises(TypeError, match="all texts or all whole numbers"):
+            fewshot.fit(made, x, wrong)
+    for wrong in ("aabbcc", 5):
+        with pytest.raises(TypeError, match="a list with a name for each row"):
+            fewshot.fit(made, x, wrong)
     with pytest.raises(TypeError, match="inductive method"):
         fewshot.fit(made, x, names, method="cl2n")
 

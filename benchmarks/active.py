@@ -97,7 +97,7 @@ def kept(name: str, read: Callable[[], Rows], folder: Path) -> Rows:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         torch.save(read(), path)
-    return torch.load(path)
+    return torch.load(path, weights_only=True)
 
 
 def then_margin(first: Callable, pool: fewshot.Pool) -> Tensor:

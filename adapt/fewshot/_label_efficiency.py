@@ -8,6 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from adapt.datasets.labels import to_labels
 from adapt.fewshot._logistic import logistic
 from adapt.fewshot._query import Strategy, chosen, function_of
 from adapt.fewshot.method import classes_of
@@ -110,7 +111,7 @@ def label_efficiency(
 
     Args:
         features: ``(n, d)`` of rows whose labels can be asked for.
-        labels: ``(n,)`` classes, whole numbers or names.
+        labels: ``(n,)`` classes, whole numbers from 0 on or names: an array, a tensor, a list or a column of pandas.
         test_features: ``(m, d)`` of other rows.
         test_labels: ``(m,)`` classes.
         strategies: names of :mod:`adapt.fewshot.strategies` or functions, as :func:`adapt.fewshot.query` takes
@@ -132,7 +133,8 @@ def label_efficiency(
 
     Raises:
         ValueError: rows and labels that do not fit, more labels to ask for than rows in a pool, zero-shot
-            probabilities without a column for each class; as :func:`adapt.fewshot.query`.
+            probabilities without a column for each class, two strategies with one name, a learner that returns
+            another shape or NaN; as :func:`adapt.fewshot.query`.
 
     >>> x = torch.cat([torch.randn(40, 2) + 3, torch.randn(40, 2) - 3])
     >>> y = ["up"] * 40 + ["down"] * 40
@@ -154,7 +156,7 @@ def label_efficiency(
             "rows: ask for fewer labels or take a larger `share`."
         )
     start = None if zero_shot is None else _zero_shot(zero_shot, len(x), len(test_x), classes)
-    named = strategies if isinstance(strategies, Mapping) else {_name(s): s for s in strategies}
+    named = _named(strategies)
     task = _Task(x, y, test_x, test_y, classes, learner or logistic(penalty=0.01, centre=x.mean(0)), start)
     pools = [permutation(len(x), s, "pool of labels")[:size] for s in range(seeds)]
     accuracy = {
@@ -197,8 +199,20 @@ class _Task:
 
     def _probabilities(self, support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
         with torch.no_grad():
-            p = self.learner(support, labels, query).exp()
-        seen = torch.arange(self.classes) if p.shape[-1] == self.classes else classes_of(labels)
+            log_p = self.learner(support, labels, query)
+        seen = classes_of(labels)
+        right = isinstance(log_p, Tensor) and log_p.shape in ((len(query), len(seen)), (len(query), self.classes))
+        if not right or log_p.isnan().any():
+            found = (
+                f"shape {tuple(log_p.shape)}{' with NaN' if right else ''}"
+                if isinstance(log_p, Tensor)
+                else type(log_p).__name__
+            )
+            raise ValueError(
+                f"`learner` must return log-probabilities of {len(query)} rows and {len(seen)} or {self.classes} "
+                f"classes, got {found}: take a method such as `fewshot.ridge()`."
+            )
+        p, seen = log_p.exp(), torch.arange(self.classes) if log_p.shape[1] == self.classes else seen
         full = p.new_zeros(len(query), self.classes)
         full[:, seen] = p  # a class without a label has probability 0
         return full
@@ -207,25 +221,40 @@ class _Task:
         return float((p.argmax(1) == self.test_y).double().mean())
 
 
+def _named(strategies: Any) -> dict[str, str | Strategy]:
+    one = isinstance(strategies, str) or callable(strategies)
+    named = {} if one else dict(strategies) if isinstance(strategies, Mapping) else {_name(s): s for s in strategies}
+    if not named or len(named) < len(strategies):
+        raise ValueError(
+            f"`strategies` must be strategies with different names, got {strategies!r}: give a list, or a dict with "
+            "names of your own."
+        )
+    return named
+
+
 def _name(strategy: str | Strategy) -> str:
     return strategy if isinstance(strategy, str) else getattr(strategy, "__name__", repr(strategy))  # partial has none
 
 
 def _numbers(labels: Any, n: int, test_labels: Any, m: int) -> tuple[int, Tensor, Tensor]:
     """Return the number of classes, and the numbers of the classes of both sets."""
-    given = []
+    given: list[Any] = []
     for name, values, rows in (("labels", labels, n), ("test_labels", test_labels, m)):
-        y = values.detach().cpu().numpy() if isinstance(values, Tensor) else numpy.asarray(values)
-        if y.shape != (rows,) or y.dtype.kind not in "iubUS":
-            raise ValueError(
-                f"`{name}` must be ({rows},) classes, whole numbers or names, one for each row, got shape {y.shape} of "
-                f"{y.dtype}."
-            )
-        given.append(y)
-    names, numbers = numpy.unique(numpy.concatenate(given), return_inverse=True)
+        found = values.tolist() if isinstance(values, Tensor | numpy.ndarray) else list(values)
+        if len(found) != rows:
+            raise ValueError(f"`{name}` must be ({rows},) classes, one for each row, got {len(found)}.")
+        given += found
+    what = "`labels` and `test_labels`"
+    y = to_labels(given, what=what).values
+    if y.ndim != 1 or y.is_floating_point() or int(y.min()) < 0:
+        raise ValueError(
+            f"{what} must be names or whole numbers from 0 on, one for each row, found {tuple(y.shape)} labels of "
+            f"{y.dtype} from {y.min():g} on: leave rows without a label out."
+        )
+    names, y = y.unique(return_inverse=True)
     if len(names) < 2:
         raise ValueError("`labels` hold one class: give rows of two classes or more.")
-    return len(names), *torch.from_numpy(numbers).long().split([n, m])
+    return len(names), *y.split([n, m])
 
 
 def _zero_shot(zero_shot: tuple[Any, Any], n: int, m: int, classes: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from adapt.fewshot import strategies
-from adapt.fewshot.pool import Pool, pool_of
+from adapt.fewshot.pool import Pool, as_numbers, pool_of
 from losses.options import COUNT, FROM_0, check
 
 Strategy = Callable[[Pool], Tensor]
@@ -72,7 +72,7 @@ def function_of(strategy: str | Strategy) -> Strategy:
 def chosen(pool: Pool, strategy: Strategy) -> Tensor:
     """Return the rows that a strategy chooses, after a check of the rows."""
     with torch.no_grad():
-        rows = torch.as_tensor(strategy(pool)).cpu()
+        rows = as_numbers("strategy", strategy(pool)).cpu()
     right = rows.shape == (pool.budget,) and not rows.is_floating_point() and rows.dtype != torch.bool
     if not right or not 0 <= int(rows.min()) <= int(rows.max()) < len(pool.labelled):
         raise ValueError(

@@ -8,9 +8,11 @@ import numpy
 import torch
 from torch import Tensor
 
-from adapt.fewshot.pool import finite_rows
+from adapt.datasets.labels import to_labels
+from adapt.fewshot.pool import as_numbers, finite_rows
 from adapt.heads.score import Score, wilson
 from adapt.randomness import keyed_seed
+from losses.checks import at_least_float32
 from losses.fine_tuning.norm import unit
 from losses.options import ABOVE_0, COUNT, FROM_0, check, each
 
@@ -26,6 +28,12 @@ def similarity(first: Tensor, second: Tensor, *, metric: Metric = "cosine") -> T
     """
     if metric not in ("cosine", "squared_euclidean"):
         raise ValueError(f'`metric` must be "cosine" or "squared_euclidean", got {metric!r}.')
+    first, second = at_least_float32(first), at_least_float32(second)
+    if first.shape[-1:] != second.shape[-1:]:
+        raise ValueError(
+            f"`first` and `second` must have the same feature size, got {tuple(first.shape)} and "
+            f"{tuple(second.shape)}: take features of one encoder."
+        )
     if metric == "cosine":
         return (unit(first, -1) * unit(second, -1)).sum(-1)
     return -(first - second).square().sum(-1)
@@ -67,8 +75,8 @@ class Verification:
         return float(self.thresholds[_place(self.far, far)])
 
     def accepts(self, first: Tensor, second: Tensor, far: float) -> Tensor:
-        """Return whether pairs of ``(..., d)`` rows are of the same identity, by the threshold of `far`."""
-        return similarity(first, second, metric=self.metric) >= self.threshold(far)
+        """Return whether pairs of ``(..., d)`` rows are of the same identity, by the threshold of `far`, in float64."""
+        return similarity(first.double(), second.double(), metric=self.metric) >= self.threshold(far)
 
     def __str__(self) -> str:
         rates = [f"at FAR {far:g}: {score}" for far, score in self.tar_at.items()]
@@ -92,7 +100,7 @@ def verify(
 
     Args:
         features: ``(n, d)``, by any encoder.
-        identities: ``(n,)`` names or whole numbers.
+        identities: ``(n,)`` names or whole numbers from 0 on: an array, a tensor, a list or a column of pandas.
         pairs: ``(m, 2)`` numbers of rows. None takes all pairs of two rows.
         metric: ``"cosine"``, or ``"squared_euclidean"`` for minus the squared distance.
         rates: false accept rates of `tar_at`. None takes those of 0.1, 0.01 and 0.001 that the number of pairs can
@@ -121,14 +129,19 @@ def verify(
     """
     check(COUNT, resamples=resamples)
     check(FROM_0, seed=seed)
-    x = finite_rows("features", features, "d")[0]
-    y = identities.detach().cpu().numpy() if isinstance(identities, Tensor) else numpy.asarray(identities)
-    if y.shape != (len(x),) or y.dtype.kind not in "iubUS":
+    x, low, high = finite_rows("features", features, "d")
+    if max(-low, high) and not 1e-100 < max(-low, high) < 1e100:  # squares of float64 overflow or vanish
         raise ValueError(
-            f"`identities` must be ({len(x)},) names or whole numbers, one for each row, got shape {y.shape} of "
-            f"{y.dtype}."
+            f"`features` must have a largest number between 1e-100 and 1e100, got {max(-low, high):.3g}: divide the "
+            "features by one number."
         )
-    names, y = numpy.unique(y, return_inverse=True)
+    who = to_labels(identities, what="`identities`").values
+    if who.shape != (len(x),) or who.is_floating_point() or int(who.min()) < 0:
+        raise ValueError(
+            f"`identities` must be ({len(x)},) names or whole numbers from 0 on, one for each row, found "
+            f"{tuple(who.shape)} numbers of {who.dtype} from {who.min():g} on: leave rows without an identity out."
+        )
+    names, y = numpy.unique(who.numpy(), return_inverse=True)
     i, j = _pairs(pairs, len(x))
     s = _similarities(x, i, j, metric)
     order = numpy.argsort(-s, kind="stable")
@@ -212,8 +225,8 @@ def _score(metric: str, value: float, ends: numpy.ndarray, units: int, *, higher
 def _pairs(pairs: Any, n: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     if pairs is None:
         return numpy.triu_indices(n, 1)
-    found = pairs.detach().cpu().numpy() if isinstance(pairs, Tensor) else numpy.asarray(pairs)
-    if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind not in "iu" or not len(found):
+    found = as_numbers("pairs", pairs).cpu().numpy()
+    if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind != "i" or not len(found):
         raise ValueError(f"`pairs` must be (m, 2) row numbers with m >= 1, got shape {found.shape} of {found.dtype}.")
     if found.min() < 0 or found.max() >= n or (found[:, 0] == found[:, 1]).any():
         raise ValueError(

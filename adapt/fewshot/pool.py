@@ -81,9 +81,29 @@ def pool_of(features: Any, probabilities: Any, labelled: Any, budget: int, seed:
     return Pool(x, p, mask, int(budget), int(seed))
 
 
+def as_numbers(name: str, values: Any) -> Tensor:
+    """Return numbers or booleans as a tensor without a gradient, unsigned numbers as int64.
+
+    Raises:
+        ValueError: texts, None or lists of unequal lengths.
+    """
+    if isinstance(values, Tensor):
+        x = values.detach()
+    else:
+        try:
+            found = numpy.asarray(values)
+        except ValueError:  # lists of unequal lengths
+            found = numpy.empty(0, dtype=object)
+        if found.dtype.kind not in "biufc":
+            raise ValueError(f"`{name}` must be an array, a tensor or lists of numbers, got {type(values).__name__}.")
+        x = torch.as_tensor(found)
+    # torch finds no minimum of uint16, and takes uint8 for booleans where rows are chosen
+    return x if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool else x.long()
+
+
 def finite_rows(name: str, rows: Any, columns: str) -> tuple[Tensor, float, float]:
     """Return ``(n, columns)`` rows in float32 or float64, the least and the largest number."""
-    x = rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(numpy.asarray(rows))
+    x = as_numbers(name, rows)
     if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0 or x.is_complex():
         raise ValueError(f"`{name}` must be (n, {columns}) real numbers with n >= 1, got shape {tuple(x.shape)}.")
     x = x if x.dtype in (torch.float32, torch.float64) else x.float()
@@ -114,9 +134,7 @@ def _probabilities(probabilities: Any, n: int) -> Tensor:
 
 def _mask(labelled: Any, n: int) -> Tensor:
     """Return ``(n,)`` booleans from booleans, from row numbers, or from None for no row."""
-    given = torch.as_tensor(
-        labelled if isinstance(labelled, Tensor) else numpy.asarray([] if labelled is None else labelled)
-    )
+    given = as_numbers("labelled", [] if labelled is None else labelled)
     if given.dtype == torch.bool and given.shape == (n,):
         return given
     mask = torch.zeros(n, dtype=torch.bool, device=given.device)
@@ -129,5 +147,5 @@ def _mask(labelled: Any, n: int) -> Tensor:
         )
     if given.min() < 0 or given.max() >= n:
         raise ValueError(f"`labelled` must be row numbers in [0, {n}), found {int(given.min())} to {int(given.max())}.")
-    mask[given.long()] = True
+    mask[given] = True
     return mask

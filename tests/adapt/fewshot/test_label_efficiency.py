@@ -2,6 +2,7 @@ import math
 
 import matplotlib
 import numpy
+import pandas
 import pytest
 import torch
 from scipy import stats
@@ -100,13 +101,34 @@ WRONG = {
     "`budget` must be a whole number": {"budget": 0},
     r"`share` must be in \(0, 1\]": {"share": 0},
     r"`labels` must be \(120,\) classes": {"labels": Y[:-1]},
-    "`labels` must be .* of float32": {"labels": Y.float()},
+    "`labels` and .* whole numbers from 0 on, .* of torch.float32": {
+        "labels": Y.float(),
+        "test_labels": TEST_Y.float(),
+    },
+    "`labels` and .* found .* from -1 on: leave rows": {"labels": Y - 1},
+    "`strategies` must be .* different names": {"strategies": "random"},
+    "`strategies` must be .* got ..: give a list": {"strategies": []},
+    "`strategies` must be .*<lambda>": {"strategies": [lambda pool: [0, 1], lambda pool: [2, 3]]},
+    "`learner` must return .* got ndarray": {"learner": lambda s, y, q: numpy.zeros((len(q), 4))},
+    r"`learner` must return .* rows and [12] or 4 classes, got shape \(180, 7\)": {
+        "learner": lambda s, y, q: torch.zeros(len(q), 7)
+    },
+    "`learner` must return .* with NaN": {"learner": lambda s, y, q: torch.full((len(q), 4), torch.nan), "rounds": 1},
     "must have the same columns, got 4 and 3": {"test_features": TEST[:, :3]},
     "`features` must be .* n >= 1": {"features": X[:0]},
     "`labels` hold one class": {"labels": 0 * Y, "test_labels": 0 * Y},
     r"`zero_shot` must be two sets .* \(120, 4\)": {"zero_shot": (X[:, :3], TEST)},
     "`strategy` must be one of": {"strategies": ["margins"]},
 }
+
+
+def test_columns_of_pandas_and_names_of_two_kinds():
+    names = pandas.Series([f"n{k}" for k in Y.tolist()])
+    found = label_efficiency(X, names, TEST, numpy.array([f"n{k}" for k in TEST_Y], object), budget=2, rounds=1)
+    same = label_efficiency(X, Y, TEST, TEST_Y.to(torch.uint8), budget=2, rounds=1)
+    assert (found.accuracy["random"] == same.accuracy["random"]).all()
+    with pytest.raises(TypeError, match="`labels` and `test_labels` must be all texts"):
+        label_efficiency(X, names, TEST, TEST_Y, budget=2, rounds=1)
 
 
 @pytest.mark.parametrize("message", WRONG)

@@ -19,8 +19,14 @@ def rows(n=50, d=5, classes=3, seed=0):
 
 
 def is_a_choice(found, budget, labelled, n):
-    assert found.dtype == torch.long and found.device.type == "cpu" and found.shape == (budget,)
-    assert len(set(found.tolist())) == budget and not set(found.tolist()) & set(labelled) and 0 <= min(found) < n
+    """Whether the rows are `budget` different rows without a label."""
+    rows, left = set(found.tolist()), set(range(n)) - set(labelled)
+    return (
+        found.dtype == torch.long
+        and found.device.type == "cpu"
+        and found.shape == (len(rows),) == (budget,)
+        and rows <= left
+    )
 
 
 @pytest.mark.parametrize("labelled", [[], [3], list(range(49)), list(range(0, 40, 2))], ids=len)
@@ -28,7 +34,7 @@ def is_a_choice(found, budget, labelled, n):
 def test_rows_are_different_and_have_no_label(strategy, labelled):
     x, p = rows()
     for budget in {1, 50 - len(labelled)}:
-        is_a_choice(query(x, p, labelled, budget, strategy), budget, labelled, 50)
+        assert is_a_choice(query(x, p, labelled, budget, strategy), budget, labelled, 50)
 
 
 @pytest.mark.parametrize("strategy", ALL)
@@ -76,7 +82,7 @@ def test_half_precision_and_arrays(strategy):
     x, p = rows()
     half = x.bfloat16(), p.bfloat16()
     found = query(*half, [1], 8, strategy)
-    is_a_choice(found, 8, [1], 50)
+    assert is_a_choice(found, 8, [1], 50)
     assert found.equal(query(half[0].float(), half[1].float(), [1], 8, strategy))
     as_arrays = query(x.numpy(), p.numpy(), numpy.array([1]), 8, strategy)
     assert as_arrays.equal(query(x, p, torch.arange(50) == 1, 8, strategy))
@@ -87,13 +93,13 @@ def test_half_precision_and_arrays(strategy):
 @pytest.mark.parametrize("strategy", ALL)
 def test_equal_rows_and_1000_classes(strategy):
     p = torch.randn(30, 1000, generator=torch.Generator().manual_seed(0)).softmax(1)
-    is_a_choice(query(torch.ones(30, 4), p.bfloat16(), [2], 29, strategy), 29, [2], 30)
-    is_a_choice(query(torch.zeros(30, 4), torch.eye(1000)[:30], [2], 9, strategy), 9, [2], 30)
+    assert is_a_choice(query(torch.ones(30, 4), p.bfloat16(), [2], 29, strategy), 29, [2], 30)
+    assert is_a_choice(query(torch.zeros(30, 4), torch.eye(1000)[:30], [2], 9, strategy), 9, [2], 30)
 
 
 @pytest.mark.parametrize("strategy", sorted(WITHOUT))
 def test_before_the_first_probabilities(strategy):
-    is_a_choice(query(rows()[0], None, None, 8, strategy), 8, [], 50)
+    assert is_a_choice(query(rows()[0], None, None, 8, strategy), 8, [], 50)
 
 
 @pytest.mark.parametrize("strategy", sorted(set(ALL) - WITHOUT))
@@ -117,6 +123,11 @@ WRONG = {
     "`probabilities` must be at least 0 and sum to 1": (X, P.log(), [], 1),
     r"`labelled` must be row numbers in \[0, 50\), found 3 to 50": (X, P, [3, 50], 1),
     r"`labelled` must be \(50,\) booleans": (X, P, [0.5], 1),
+    "`labelled` must be an array, .* got str": (X, P, "ab", 1),
+    "`labelled` must be an array, .* got list": (X, P, [None], 1),
+    "`features` must be an array, .* got list": ([["a"]], P, [], 1),
+    "`features` must be an array, a tensor or lists of numbers, got list": ([[1.0], [1.0, 2.0]], P, [], 1),
+    "`strategy` must be an array, .* got NoneType": (X, P, [], 2, lambda pool: None),
     "`strategy` must be one of badge, clue": (X, P, [], 1, "margins"),
     "`strategy` must return 2 row numbers": (X, P, [], 2, lambda pool: torch.tensor([1.0, 2.0])),
     "`strategy` must return 2 row numbers in": (X, P, [], 2, lambda pool: torch.tensor([1, 50])),
@@ -133,6 +144,13 @@ WRONG = {
 def test_wrong_arguments(message):
     with pytest.raises(ValueError, match=message):
         query(*WRONG[message])
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "uint64", "int32"])
+def test_row_numbers_of_every_whole_type(kind):
+    expected = query(X, P, [1, 2], 4, "margin")
+    assert query(X, P, numpy.array([1, 2], kind), 4, "margin").equal(expected)
+    assert query(X, P, [0], 2, lambda pool: numpy.array([1, 2], kind)).tolist() == [1, 2]
 
 
 def test_a_function_of_your_own():

@@ -2,6 +2,7 @@ import itertools
 
 import matplotlib
 import numpy
+import pandas
 import pytest
 import torch
 from sklearn.metrics import roc_curve
@@ -145,6 +146,11 @@ def test_the_picture():
 BAD = X.clone()
 BAD[0, 0] = float("nan")
 WRONG = {
+    "`features` must have a largest number between 1e-100 and 1e100, got .*e.200": {"features": 1e200 * X.double()},
+    "`features` must have .* got .*e-200": {"features": 1e-200 * X.double()},
+    "`identities` must have a label in every row": {"identities": ["a", None] * 24},
+    r"`identities` must be .* found \(48,\) numbers of torch.float32": {"identities": Y.double()},
+    "`identities` must be .* from -1 on": {"identities": Y - 1},
     r"`features` must be \(n, d\).* n >= 1": {"features": X[:0], "identities": Y[:0]},
     "`features` must be finite, got 1 of 48": {"features": BAD},
     r"`identities` must be \(48,\) names": {"identities": Y[:-1]},
@@ -157,6 +163,29 @@ WRONG = {
     r"`pairs` must be two different row numbers in \[0, 48\), found 0 to 48": {"pairs": [[0, 48]]},
     "or a row with itself": {"pairs": [[0, 0]]},
 }
+
+
+def test_identities_and_pairs_of_every_kind():
+    expected = str(verify(X, Y, resamples=5))
+    texts = [f"n{k:02}" for k in Y.tolist()]
+    for identities in (pandas.Series(texts), numpy.array(texts, object), tuple(texts), Y.to(torch.uint8)):
+        assert str(verify(X, identities, resamples=5)) == expected
+    pairs = numpy.array([[0, 1], [1, 4], [0, 40], [4, 5]])
+    expected = str(verify(X, Y, pairs=pairs, resamples=5))
+    for kind in ("uint8", "uint16", "uint64", "int32"):
+        assert str(verify(X, Y, pairs=pairs.astype(kind), resamples=5)) == expected
+
+
+def test_half_precision_and_small_integers_are_compared_in_full_precision():
+    a, b = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])
+    assert similarity(a.bfloat16(), b.bfloat16()).item() == pytest.approx(0.5**0.5, abs=1e-6)
+    far = torch.tensor([100, -100], dtype=torch.int8)
+    assert similarity(far, -far, metric="squared_euclidean").item() == -80_000
+    found = verify(X, Y, resamples=2)
+    i, j = numpy.triu_indices(len(X), 1)
+    assert found.accepts(X[i], X[j], 0.1).equal(found.accepts(X[i].double(), X[j].double(), 0.1))
+    with pytest.raises(ValueError, match=r"same feature size, got \(2,\) and \(3,\)"):
+        similarity(a, torch.ones(3))
 
 
 @pytest.mark.parametrize("message", WRONG)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -250,12 +251,9 @@ def feature_map(
     Args:
         clouds: features ``(n, d)`` and labels ``(n,)`` by domain. A row with a label below 0 is a dot.
     """
-    from sklearn.manifold import TSNE
-
     check(FROM_0, seed=seed)
-
     features = numpy.concatenate([f for f, _ in clouds.values()])
-    flat = TSNE(perplexity=min(30, (len(features) - 1) / 3), init="pca", random_state=seed).fit_transform(features)
+    flat = _flat(features.tobytes(), features.dtype.str, features.shape, seed)
     first = 0
     for (name, (rows, labels)), colour in zip(clouds.items(), COLOURS, strict=False):
         part = flat[first : first + len(rows)]
@@ -268,6 +266,15 @@ def feature_map(
     axes.set_yticks([])
     axes.set_title(shown_name(title, 40), fontsize=10)
     axes.legend(loc="upper right", fontsize=7, framealpha=0.8)
+
+
+@lru_cache(maxsize=8)  # page, picture and TensorBoard of an experiment draw the same features
+def _flat(content: bytes, kind: str, shape: tuple[int, ...], seed: int) -> numpy.ndarray:
+    """Return the features ``(n, d)`` in two dimensions."""
+    from sklearn.manifold import TSNE
+
+    features = numpy.frombuffer(content, kind).reshape(shape)
+    return TSNE(perplexity=min(30, (len(features) - 1) / 3), init="pca", random_state=seed).fit_transform(features)
 
 
 def save(figure: Any, path: str | Path) -> Path:

@@ -114,6 +114,13 @@ def test_pictures(tmp_path):
     rng = np.random.default_rng(0)
     clouds = {name: (rng.normal(size=(20, 5)), rng.integers(0, 3, 20)) for name in ("paper", "photo")}
     report.feature_map(features, clouds, title="t")
-    assert len(features.texts) == 40
+    places = [text.get_position() for text in features.texts]
+    assert len(places) == 40
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sklearn.manifold.TSNE.fit_transform", None)
+        report.feature_map(bars, clouds, title="again: page and picture compute the places once")
+        assert [text.get_position() for text in bars.texts[-40:]] == places
+        with pytest.raises(TypeError):
+            report.feature_map(bars, clouds, title="other places", seed=1)
     assert report.save(figure, tmp_path / "a" / "b.png").read_bytes()[:4] == b"\x89PNG"
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.png"]

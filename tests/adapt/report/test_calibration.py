@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from adapt import report
-from adapt.report._binned import Binned
+from adapt.report._binned import Binned, corrected
 from tests.coverage_of_intervals import ece
 
 
@@ -123,6 +123,23 @@ def test_the_ends_of_the_interval_just_keep_the_data():
             cells = in_bins(c[drawn], rng.random(len(c)) < rate[drawn], 15).values()
             errors.append(slow_debiased(cells))
         assert (side * (np.array(errors) - b.statistic()) > 0).mean() == pytest.approx(0.025, abs=0.015)
+
+
+def test_the_quantiles_know_skewness_and_the_shares_of_the_bins():
+    """Within 2.5 % of the width of the simulated statistic; 4 to 9 % without the skewness, or with fixed shares."""
+    rng = np.random.default_rng(0)
+    sure, two = rng.beta(8, 1, 1000), np.repeat([0.5, 0.95], [100, 300])
+    cases = [
+        (Binned(sure, (rng.random(1000) < sure).astype(float), 5), 0.02),  # errors near the noise: a skewed statistic
+        (Binned(two, (rng.random(400) < np.repeat([0.1, 0.95], [100, 300])).astype(float), 10), 0.1),
+    ]
+    for b, theta in cases:
+        true = b.true(theta)
+        residual = true + b.noise * rng.normal(size=(100_000, len(true)))
+        again = rng.multinomial(b.n, b.weight, len(residual)) / b.n * b.noise * corrected(residual / b.noise)
+        low, high = np.quantile(again.sum(1), (0.025, 0.975))
+        found = b.quantile(theta, -1.96), b.quantile(theta, 1.96)
+        assert found == pytest.approx((low, high), abs=0.025 * (high - low))
 
 
 @pytest.mark.parametrize("name", [

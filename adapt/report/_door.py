@@ -35,7 +35,7 @@ def seeds_of(seeds: Any) -> list[int]:
 
 
 def budgets_of(budgets: Any) -> list[int | None]:
-    """Return the budgets; the one budget None where the grid has no budgets."""
+    """Return the budgets; the budget None where the grid has no budgets."""
     return [None] if budgets is None else [*_distinct("budgets", budgets, COUNT)]
 
 
@@ -51,7 +51,7 @@ def _distinct(option: str, values: Any, rule: Any) -> list[int]:
 
 
 def tasks_of(data: Any) -> dict[str, Data | None]:
-    """Return the data by task; the one task ``""`` where the grid has no tasks."""
+    """Return the data by task; the task ``""`` where the grid has no tasks."""
     tasks = {"": data} if data is None or isinstance(data, Data) else data
     if not isinstance(tasks, Mapping) or not tasks:
         raise TypeError(f"`data` must be a `report.Data`, or one for each task by name, got a {type(data).__name__}.")
@@ -83,7 +83,7 @@ def settings_of(settings: Any) -> dict[str, Any]:
     """Return settings as json.
 
     Raises:
-        TypeError: settings that are no mapping and no dataclass, or of values that are not plain.
+        TypeError: settings other than a mapping or a dataclass, and values other than numbers, texts and lists.
     """
     if settings is None:
         return {}

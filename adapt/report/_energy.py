@@ -71,7 +71,7 @@ def _joules(path: Path) -> float:
 
 
 def _nvml_counter(nvml: ctypes.CDLL, uuid: str) -> Callable[[], float] | None:
-    """Return a function that reads the joules of a GPU since its driver was loaded, or None without such a counter."""
+    """Return a function for the joules of a GPU since the driver was loaded, or None without a counter."""
     handle, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
     if nvml.nvmlDeviceGetHandleByUUID(uuid.encode(), ctypes.byref(handle)) != 0:
         return None

@@ -1,4 +1,4 @@
-"""The choice without target labels: what would be taken, why, and what the choice costs on the test rows."""
+"""The choice without target labels: the chosen method, the reasons, and the cost of the choice on the test rows."""
 
 import warnings
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def choice_section(view: View) -> Section:
 
 
 def _choice(view: View, target: Target) -> tuple[list[str], Table | None, dict[str, Any]]:
-    """Return sentences, the scores of the choice and facts of one target."""
+    """Return sentences, the scores of the choice and facts of a target."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*are left out")  # the page has a section for failures
         try:
@@ -62,7 +62,7 @@ def _choice(view: View, target: Target) -> tuple[list[str], Table | None, dict[s
 
 
 def _in_hindsight(view: View, cost: Regret, out: Mapping[str, str]) -> list[str]:
-    """Return sentences about regret, gain and harm: what the labels of the test rows say of a choice."""
+    """Return sentences about regret, gain and harm of a choice, by the labels of the test rows."""
     points = view.units.points
     beside = ", which was ruled out" if cost.best in out else ""
     return [

@@ -12,7 +12,7 @@ Points = Mapping[float, float]  # one curve of one seed
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of one score on one target: ``lines[method][seed]``."""
+    """The curves of a score on a target: ``lines[method][seed]``."""
 
     where: str
     over: str
@@ -20,7 +20,7 @@ class Curves:
     lines: Mapping[str, Mapping[int, Points]]
 
     def line(self, method: str) -> tuple[list[float], numpy.ndarray]:
-        """Return the positions ``(k,)`` that all seeds share, and the values ``(seeds, k)``."""
+        """Return the positions ``(k,)`` in the curves of all seeds, and the values ``(seeds, k)``."""
         at = _shared(self.lines[method].values())
         return at, _values(self.lines[method].values(), at)
 

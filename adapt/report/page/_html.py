@@ -1,4 +1,4 @@
-"""A document as one HTML file: no script, nothing from outside, pictures inside the file."""
+"""A document as an HTML file without scripts and without requests to the network. Pictures are inside the file."""
 
 import base64
 import io
@@ -71,7 +71,7 @@ h2,h3{break-after:avoid}
 
 
 def html(document: Document) -> str:
-    """Return the page as one file. The first section stands above the table of contents."""
+    """Return the page as text of HTML. The first section stands above the table of contents."""
     links = "".join(f'<li><a href="#{s.key}">{text(s.title)}</a></li>' for s in document.sections)
     notes = "".join(_block(Note(n)) for n in document.notes)
     first, *rest = [_section(section) for section in document.sections]
@@ -87,7 +87,7 @@ def html(document: Document) -> str:
 
 
 def text(words: object) -> str:
-    """Return any text as text of HTML. Characters that no HTML may hold become a question mark."""
+    """Return any text as text of HTML. Characters outside of HTML become a question mark."""
     return escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "?", str(words)))
 
 
@@ -159,7 +159,7 @@ def drawn(figure: Any, form: str) -> bytes:
 
 
 def source(figure: Any) -> str:
-    """Return the address of a picture that is the picture."""
+    """Return an address with the bytes of the picture inside."""
     form, drawing = "svg+xml", drawn(figure, "svg")
     if len(drawing) > LARGEST_DRAWING:
         form, drawing = "png", drawn(figure, "png")

@@ -24,7 +24,7 @@ class Pair(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part of a section: the harm that must be named, the blocks, the facts."""
+    """A part of a section: harm to name, the blocks, the facts."""
 
     named: list[tuple[str, str]]
     blocks: list[Block]
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 def pairs(view: View) -> list[Pair]:
-    """Return the pairs of classifiers whose cells kept the test rows. The baseline is a pair with itself.
+    """Return the pairs of classifiers with kept test rows. The pair of the baseline holds the baseline twice.
 
     A pair has all seeds with the test rows of the first seed. Other seeds are left out, such as seeds with a split of
     their own, or with outputs that are not finite (named by `broken`).
@@ -54,13 +54,13 @@ def pairs(view: View) -> list[Pair]:
 
 
 def _alike(first: Rows, test: Rows) -> bool:
-    """Return whether the rows are those of the first seed, and all outputs are finite."""
+    """Return whether the rows equal the rows of the first seed, and all outputs are finite."""
     same = numpy.array_equal(numpy.asarray(test.labels), numpy.asarray(first.labels))
     return same and test.outputs.shape == first.outputs.shape and bool(numpy.isfinite(test.outputs).all())
 
 
 def broken(view: View) -> list[tuple[str, str]]:
-    """Return a sentence for each method whose kept outputs or features are not finite."""
+    """Return a sentence for each method with kept outputs or features that are not finite."""
     found = []
     for target in view.ends:
         for method in view.experiment.methods:

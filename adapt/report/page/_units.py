@@ -12,7 +12,7 @@ NONE = "-"
 
 @dataclass(frozen=True)
 class Units:
-    """How the values of one metric are shown."""
+    """The form of the values of a metric in texts and tables."""
 
     metric: str
     percent: bool
@@ -44,13 +44,13 @@ class Units:
         return f"{self.value(low, sign)} to {self.value(high, sign)}" if math.isfinite(low) else "one seed: none"
 
     def estimate(self, found: Interval) -> str:
-        """Return a difference with its interval."""
+        """Return a difference with the interval."""
         known = math.isfinite(found.value) and math.isfinite(found.low) and math.isfinite(found.high)
         return self.change(found.value) + (f" ({self.interval(found.low, found.high)})" if known else "")
 
 
 def units_of(metric: str, higher_is_better: bool, values: Iterable[float]) -> Units:
-    """Return percent for shares in [0, 1] that are better when higher, and natural units for all other metrics."""
+    """Return percent for shares in [0, 1] with higher as better, and natural units for all other metrics."""
     share = higher_is_better and any(word in metric.lower() for word in SHARES) and all(0 <= v <= 1 for v in values)
     return Units(metric, share, higher_is_better)
 
@@ -76,7 +76,7 @@ def chance(p: float) -> str:
 
 
 def ratio(found: Interval) -> str:
-    """Return a ratio with its interval; an end that the data do not show is left open.
+    """Return a ratio with the interval; an infinite end is left open.
 
     >>> ratio(Interval(2.0, 1.5, math.inf)), ratio(Interval(math.inf, 2.0, math.inf))
     ('2.0 (1.5 and more)', 'more than 2')
@@ -90,7 +90,7 @@ def ratio(found: Interval) -> str:
 
 
 def around(found: Interval | None, digits: int = 1, *, scale: float = 1.0, sign: str = "") -> str:
-    """Return an estimate with its interval, and a dash for an estimate that does not exist."""
+    """Return an estimate with the interval, and a dash for a missing estimate."""
     return NONE if found is None or not math.isfinite(found.value) else found.shown(digits, scale=scale, sign=sign)
 
 

@@ -22,13 +22,17 @@ CONTEXT.set_forkserver_preload([*WARM, "tests.ranks"])  # with what the trainer 
 
 
 class Program:
-    """``function(*arguments)``, with what it prints in `text`. Environment variables are given by name."""
+    """``function(*arguments)``, with what it prints in `text`. Environment variables are given by name.
 
-    def __init__(self, function: Callable, *arguments: Any, **environment: str):
+    `cold` starts a new process and not a copy: the process hashes text in its own way, so sets have another order.
+    """
+
+    def __init__(self, function: Callable, *arguments: Any, cold: bool = False, **environment: str):
         self.folder = tempfile.TemporaryDirectory()
         self.output = Path(self.folder.name, "output")
         self.output.touch()
-        self.process = CONTEXT.Process(target=_run, args=(self.output, environment, function, arguments))
+        context = multiprocessing.get_context("spawn") if cold else CONTEXT
+        self.process = context.Process(target=_run, args=(self.output, environment, function, arguments))
         self.process.start()
         assert self.process.pid is not None
         self.pid = self.process.pid

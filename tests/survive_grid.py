@@ -157,10 +157,12 @@ def stamps(folder):
 
 
 def numbers(record):
-    """Return every number of a record that a kill must not change, as text. Times may change."""
+    """Return every number of a record that a kill must not change. Times may change."""
     curves = {tag: points for tag, points in record.curves.items() if "per_second" not in tag}
     rows = {part: [None if x is None else x.tobytes() for x in record.rows[part]] for part in record.rows}
-    return {"error": record.error, "scores": record.scores, "curves": curves, "rows": rows}
+    sizes = {name: record.cost.get(name) for name in ("parameters", "trainable", "flops")}
+    return {"error": record.error, "scores": record.scores, "curves": curves, "rows": rows, "layers": record.layers,
+            "sizes": sizes}  # fmt: skip
 
 
 def differences(one, two):

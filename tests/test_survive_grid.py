@@ -26,6 +26,8 @@ def test_the_sweep_sees_other_numbers():
     two = dataclasses.replace(one, curves={"loss": [(0, 1.1)]})
     assert survive_grid.differences(result(one), result(one)) == []
     assert survive_grid.differences(result(one), result(two)) == ["a, seed 0: other curves"]
+    near = dataclasses.replace(one, layers={"a_distance": {"0": [0.5, 0.0, 1.0]}})
+    assert survive_grid.differences(result(one), result(near)) == ["a, seed 0: other layers"]
     assert survive_grid.differences(result(one), result(dataclasses.replace(one, error="x"))) == [
         "a, seed 0: other error"
     ]

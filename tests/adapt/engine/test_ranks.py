@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ranks(folder):
-    return run_ranks(on_a_rank, 2, folder)
+    return run_ranks(on_a_rank, 2, folder, cold=True)  # sets in another order on each rank
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

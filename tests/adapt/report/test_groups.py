@@ -192,6 +192,23 @@ def test_calmed_shares_have_the_spread_of_the_true_shares():
     assert np.ptp(calmed(0.5 + 0.01 * rng.normal(size=50), np.full(50, 0.04))) == 0, "less spread than the noise has"
 
 
+def test_scores_and_gaps_of_several_seeds_are_those_of_the_mean():
+    every = [rows(seed=1)[0], *(np.where(np.random.default_rng(seed).random(600) < 0.3, 0, rows(seed=1)[1])
+                                for seed in range(2))]  # fmt: skip
+    _, y, g, _ = rows(seed=1)
+    found = report.groups(every, y, g)
+
+    def mean(values):
+        return sum(values) / len(values)
+
+    score = {name: mean([mean(p[g == name] == y[g == name]) for p in every]) for name in "abc"}
+    rates = {truth: [mean([mean(p[(g == name) & (y == truth)]) for p in every]) for name in "abc"] for truth in (0, 1)}
+    assert {r.name: r.score.value for r in found.rows} == pytest.approx(score)
+    assert found.worst == min(score, key=score.get) and found.worst_score.value == pytest.approx(min(score.values()))
+    assert found.gap.value == pytest.approx(max(score.values()) - min(score.values()))
+    assert found.equalized_odds.value == pytest.approx(max(max(r) - min(r) for r in rates.values()))
+
+
 def test_the_lowest_share():
     hits, counts = np.array([50, 80, 85]), np.array([100, 100, 100])
     alone = stats.beta.ppf([0.025, 0.975], [50.5, 50.5], [50.5, 50.5])  # far from the others: a share like any other

@@ -123,8 +123,8 @@ def label_efficiency(
             same curve for each seed, and no interval.
         learner: from ``(s, d)`` rows, ``(s,)`` numbers of classes and ``(q, d)`` rows to ``(q, classes)``
             log-probabilities, with a column for each class among the ``(s,)`` numbers in order, or for each class at
-            all. None is :func:`adapt.fewshot.logistic` on features minus their mean, with a
-            penalty of 0.01, chosen on USPS and Semeion; every inductive method of this room is a learner.
+            all. None is :func:`adapt.fewshot.logistic` on features minus their mean; every inductive method of this
+            room is a learner.
         zero_shot: ``(n, classes)`` and ``(m, classes)`` probabilities before the first label, of `features` and of
             `test_features`: the point of 0 labels, and the probabilities of the first choice. The columns are the
             sorted classes.
@@ -157,7 +157,7 @@ def label_efficiency(
         )
     start = None if zero_shot is None else _zero_shot(zero_shot, len(x), len(test_x), classes)
     named = _named(strategies)
-    task = _Task(x, y, test_x, test_y, classes, learner or logistic(penalty=0.01, centre=x.mean(0)), start)
+    task = _Task(x, y, test_x, test_y, classes, learner or logistic(centre=x.mean(0)), start)
     pools = [permutation(len(x), s, "pool of labels")[:size] for s in range(seeds)]
     accuracy = {
         name: numpy.array(

@@ -256,4 +256,5 @@ def test_what_is_no_episode_is_refused():
 
 def test_a_method_is_shown_as_its_call():
     assert repr(fewshot.ridge(penalty=2.0)) == "ridge(penalty=2.0, scale=10.0, centre=None, unit=True)"
+    assert repr(fewshot.logistic()) == "logistic(penalty=0.01, centre=None, unit=True)"
     assert repr(fewshot.cl2n(CENTRE)) == "cl2n(centre=(5,), temperature=0.1)"

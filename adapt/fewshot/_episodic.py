@@ -24,9 +24,9 @@ def episodic(
 
     Args:
         on: the stream of episodes.
-        loss: :func:`losses.prototypical`, :func:`losses.ridge`, or another function of queries, their labels, support
-            and its labels, with the keywords `classes` and `global_batch`. Options are bound by ``functools.partial``,
-            such as ``partial(losses.prototypical, distance="cosine", temperature=0.1)``.
+        loss: :func:`losses.prototypical`, :func:`losses.ridge`, or another function of queries, query labels, support
+            and support labels, with the keywords `classes` and `global_batch`. ``functools.partial`` binds options:
+            ``partial(losses.prototypical, distance="cosine", temperature=0.1)``.
         weight: of the term.
         name: of the term.
 
@@ -37,10 +37,13 @@ def episodic(
     ``sampling="balanced"`` trains for the cosine.
 
     Raises:
+        TypeError: a loss that is no function.
         ValueError: before the first step, a stream without episodes.
 
     Snell et al., Prototypical Networks for Few-shot Learning, 2017, https://arxiv.org/abs/1703.05175
     """
+    if not callable(loss):
+        raise TypeError(f"`loss` must be a function such as `losses.prototypical`, got {loss!r}.")
     return Term(name, Episodic(on, loss, name), weight, streams=[on])
 
 

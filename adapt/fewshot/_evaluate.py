@@ -30,8 +30,8 @@ class Evaluation:
     accuracies: Mapping[str, Tensor] = field(repr=False)
 
     def __str__(self) -> str:
-        width = max(map(len, self.scores))
-        return "\n".join(f"{name:{width}}  {score}" for name, score in self.scores.items())
+        width = max(len(str(name)) for name in self.scores)
+        return "\n".join(f"{name!s:{width}}  {score}" for name, score in self.scores.items())
 
 
 def evaluate(
@@ -59,7 +59,8 @@ def evaluate(
         episodes: number of episodes, 600 as usual.
         concentration: None: each class has `queries` query rows. A number: the ``ways * queries`` rows are shared
             among the classes by a draw from Dirichlet's distribution with this parameter; 2 is the protocol of the
-            paper below. Transductive methods that assume equal shares lose there.
+            paper below. Transductive methods that assume equal shares lose with such shares. A draw with more queries
+            of a class than the data set has rows is drawn again: small classes make the shares more equal.
         seed: of the episodes.
 
     Returns:
@@ -77,8 +78,8 @@ def evaluate(
     check(COUNT, shots=shots, queries=queries, episodes=episodes)
     check(or_none(POSITIVE), concentration=concentration)
     check(FROM_0, seed=seed)
-    if not methods:
-        raise ValueError("`methods` must hold a method by name, got none: {'cl2n': fewshot.cl2n()}.")
+    if not (isinstance(methods, Mapping) and methods and all(map(callable, methods.values()))):
+        raise ValueError(f"`methods` must be methods by name, such as {{'cl2n': fewshot.cl2n()}}, got {methods!r}.")
     for name, method in methods.items():
         if isinstance(method, Inductive) and method.columns is not None:
             raise ValueError(f"`methods` must not know their classes, and {name!r} does: take `Model.evaluate`.")
@@ -127,7 +128,8 @@ def _drawn(
 
 def _most_queries(y: Tensor, shots: int, wanted: int) -> int:
     """Return the number of query rows that every class has, at most `wanted`, at least 1."""
-    return max(1, min(wanted, int(y[y >= 0].unique(return_counts=True)[1].min()) - shots))
+    counts = y[y >= 0].unique(return_counts=True)[1].tolist()
+    return max(1, min(wanted, min(counts, default=0) - shots))
 
 
 def _kept(ways: int, total: int, pool: int, concentration: float, generator: torch.Generator) -> Tensor:

@@ -22,7 +22,8 @@ def laplacian_shot(
     Args:
         neighbours: k, 3 as in the paper; at most all other queries.
         smoothing: :math:`\lambda`, 0.3; the paper chooses from 0.1 to 1.5 on validation classes.
-        steps: updates, 20 as in the paper. No update makes the bound of the objective larger.
+        steps: updates, 20 as in the paper. The graph of neighbours is directed, as in the authors' code: the objective
+            of the paper need not fall at each update.
         centre: ``(d,)``, subtracted from the features; None is the mean of the support rows.
 
     No share of the classes is assumed.

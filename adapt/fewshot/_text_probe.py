@@ -1,4 +1,4 @@
-"""A linear probe that starts from given class vectors and is pulled to them."""
+"""A linear probe that starts from given class vectors and is pulled to the vectors."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ from losses.options import POSITIVE, check
 def text_probe(
     vectors: Tensor, *, scale: float = 100.0, pull: float = 1.0, weighting: Literal["equal", "clap"] = "clap"
 ) -> Inductive:
-    r"""Return a linear probe on cosines that starts at class vectors, such as encoded names, and is pulled to them.
+    r"""Return a linear probe on cosines that starts at class vectors such as encoded names, with a pull to the vectors.
 
     .. math:: \log p(q) = \log \mathrm{softmax}(\alpha W x(q)), \qquad
         W = \arg\min_W \sum_i -\log \mathrm{softmax}(\alpha W x_i)_{y_i} +

@@ -135,13 +135,7 @@ def verify(
             f"`features` must have a largest number between 1e-100 and 1e100, got {max(-low, high):.3g}: divide the "
             "features by one number."
         )
-    who = to_labels(identities, what="`identities`").values
-    if who.shape != (len(x),) or who.is_floating_point() or int(who.min()) < 0:
-        raise ValueError(
-            f"`identities` must be ({len(x)},) names or whole numbers from 0 on, one for each row, found "
-            f"{tuple(who.shape)} numbers of {who.dtype} from {who.min():g} on: leave rows without an identity out."
-        )
-    names, y = numpy.unique(who.numpy(), return_inverse=True)
+    names, y = _identities(identities, len(x))
     i, j = _pairs(pairs, len(x))
     s = _similarities(x, i, j, metric)
     order = numpy.argsort(-s, kind="stable")
@@ -220,6 +214,20 @@ def _numbers(far: numpy.ndarray, tar: numpy.ndarray, rates: Sequence[float]) -> 
 def _score(metric: str, value: float, ends: numpy.ndarray, units: int, *, higher: bool = True) -> Score:
     low, high = wilson(value, units) if ends[0] == ends[1] else map(float, ends)
     return Score(metric, float(value), min(low, float(value)), max(high, float(value)), units, higher)
+
+
+def _identities(identities: Any, n: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Return the identities in order, and the number of the identity of each row."""
+    who = to_labels(identities, what="`identities`").values
+    if who.shape != (n,) or who.is_floating_point():
+        raise ValueError(
+            f"`identities` must be ({n},) names or whole numbers, one for each row, got shape {tuple(who.shape)} of "
+            f"{who.dtype}."
+        )
+    if int(who.min()) < 0:
+        raise ValueError(f"`identities` must be from 0 on, found {who.min()}: leave rows without an identity out.")
+    names, y = numpy.unique(who.numpy(), return_inverse=True)
+    return names, y
 
 
 def _pairs(pairs: Any, n: int) -> tuple[numpy.ndarray, numpy.ndarray]:

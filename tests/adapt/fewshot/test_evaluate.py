@@ -75,7 +75,15 @@ def test_what_cannot_be_evaluated_is_refused():
         (lambda: fewshot.evaluate(rows(classes=3), methods), "at most the 3 classes"),
         (lambda: fewshot.evaluate(rows(each=10), methods), "needs 16 rows of each class"),
         (lambda: fewshot.evaluate(rows(each=9), methods, concentration=2.0), "Take fewer `queries`"),
-        (lambda: fewshot.evaluate(rows(), {}), "must hold a method"),
+        (lambda: fewshot.evaluate(rows(), {}), "must be methods by name"),
+        (lambda: fewshot.evaluate(rows(), [fewshot.cl2n()]), "must be methods by name"),
+        (lambda: fewshot.evaluate(rows(), {"cl2n": "cl2n"}), "must be methods by name"),
+        (
+            lambda: fewshot.evaluate(
+                TensorDataset(torch.zeros(9, 2), torch.full((9,), -1)), methods, concentration=2.0
+            ),
+            "at most the 0 classes",
+        ),
         (lambda: fewshot.evaluate(rows(), {"text": fewshot.text_probe(torch.eye(8))}), "must not know their classes"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -47,6 +47,18 @@ def test_strategies_share_pools_and_first_rows_and_repeat():
     assert (again.accuracy["by chance"] == found.accuracy["random"]).all()
 
 
+def test_each_round_and_seed_has_random_choices_of_its_own():
+    """The same choices for every strategy: the differences are paired."""
+    asked = []
+
+    def noted(pool):
+        asked.append(pool.seed)
+        return fewshot.strategies.random(pool)
+
+    label_efficiency(X, Y, TEST, TEST_Y, {"a": noted, "b": noted}, budget=2, rounds=3, seeds=2)
+    assert asked[:6] == asked[6:] and len(set(asked[:6])) == 6
+
+
 def test_names_of_classes_and_classes_without_a_label():
     """Two labels at most know two of four classes; a class of the test rows alone is always wrong."""
     names = numpy.array(["ä", "b", "ç", "d"])[Y]

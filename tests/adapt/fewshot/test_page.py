@@ -94,6 +94,11 @@ def test_every_public_name_is_on_the_page():
     assert not [name for name in sorted(own) if f"fewshot.{name}" not in PAGE], "add the function to docs/fewshot.md"
 
 
+def test_a_loss_of_tasks_is_a_function():
+    with pytest.raises(TypeError, match="`loss` must be a function such as `losses.prototypical`, got 'ridge'"):
+        fewshot.episodic("tasks", loss="ridge")
+
+
 def test_the_episodic_term_is_the_mean_loss_of_the_tasks_and_trains():
     torch.manual_seed(0)
     encoder = encoders.wrap(torch.nn.Linear(6, 6), 6)

@@ -38,8 +38,8 @@ def record_of(cell: Cell, returned: Any, *, higher_is_better: bool) -> Record:
     """Return the record of a cell from the result of the function of the cell.
 
     Raises:
-        TypeError, ValueError: a result of another kind; a score with NaN or infinity; a model without test
-            rows.
+        TypeError, ValueError: a result of another kind; a score with NaN or infinity; a model without test rows; rows
+            that do not fit together.
     """
     found = _outcome(returned)
     data, scores, rows = cell.data or Data(), dict(found.scores), dict[str, Rows]()
@@ -50,7 +50,7 @@ def record_of(cell: Cell, returned: Any, *, higher_is_better: bool) -> Record:
     }
     curves = dict(found.curves) if found.trainer is None else _curves(found.trainer.history) | dict(found.curves)
     if found.rows is not None:
-        rows["test"] = Rows(**{name: _array(x) for name, x in found.rows._asdict().items() if x is not None})
+        rows["test"] = _given(found.rows)
     if found.model is not None or found.trainer is not None:
         if data.test is None:
             raise ValueError(
@@ -93,6 +93,29 @@ def _outcome(returned: Any) -> Outcome:
     if isinstance(returned, Real) or (isinstance(returned, Tensor | numpy.ndarray) and returned.ndim == 0):
         return Outcome({"score": returned.item() if isinstance(returned, Tensor | numpy.ndarray) else float(returned)})
     raise TypeError(f"the cell must return {ALLOWED}, got a {type(returned).__name__}.")
+
+
+def _given(rows: Rows) -> Rows:
+    """Return the rows of an outcome as arrays of numbers, after the checks."""
+    made = Rows(**{name: _array(x) for name, x in rows._asdict().items() if x is not None})
+    parts = {name: x for name, x in made._asdict().items() if x is not None}
+    if len({x.shape[:1] for x in parts.values()}) > 1 or not made.outputs.size or made.outputs.ndim == 0:
+        shapes = ", ".join(f"{name} {x.shape}" for name, x in parts.items())
+        raise ValueError(
+            f"`rows` of an outcome must have outputs, labels and features of the same rows, got the shapes {shapes}: "
+            "give one entry for each test row."
+        )
+    if words := [f"{name} of {x.dtype}" for name, x in parts.items() if x.dtype.kind not in "biuf"]:
+        raise ValueError(f"`rows` of an outcome must hold numbers, got {', '.join(words)}: number the classes.")
+    labels, classes = made.labels, made.outputs.shape[-1]
+    if labels is not None and labels.dtype.kind in "iu" and (labels.ndim, made.outputs.ndim) == (1, 2) and classes > 1:
+        low, high = int(labels.min()), int(labels.max())
+        if low < -1 or high >= classes:
+            raise ValueError(
+                f"`labels` in the rows of an outcome must be classes from 0 to {classes - 1}, or -1 where missing, got "
+                f"{low} to {high}: renumber the labels."
+            )
+    return made
 
 
 def _score(name: str, value: Any, higher_is_better: bool) -> Score:

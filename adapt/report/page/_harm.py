@@ -8,8 +8,8 @@ from adapt.report.page._units import several
 from adapt.report.page._view import View
 
 NO_ROWS = (
-    "Groups, classes and calibration need the outputs of the test rows, and no cell kept outputs. Let the function of "
-    "a method return a model with a classifier, and give the rows: `data=report.Data(test=...)`."
+    "Groups, classes and calibration need the outputs and labels of the test rows, and no cell kept both. Let the "
+    "function of a method return a model with a classifier, and give the rows: `data=report.Data(test=...)`."
 )
 
 

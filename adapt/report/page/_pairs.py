@@ -86,8 +86,9 @@ def on(view: View, target: Target) -> str:
 
 
 def _of_classes(rows: Mapping[str, Rows]) -> Rows | None:
-    """Return the test rows of a classifier, None for anything else."""
+    """Return the test rows of a classifier with a label, None for anything else."""
     test = rows["test"] if "test" in rows else None
     if test is None or test.labels is None or test.outputs.ndim != 2 or test.labels.ndim != 1:
         return None
-    return test if test.labels.dtype.kind in "iu" and test.outputs.shape[1] > 1 else None
+    classes = test.labels.dtype.kind in "iu" and test.outputs.shape[1] > 1
+    return test if classes and (test.labels >= 0).any() else None

@@ -22,11 +22,10 @@ MOST_LINES = 4
 
 def of_trust(view: View, pairs: Sequence[Pair]) -> Part:
     """Return the calibration error of each model with intervals, and the reliability picture."""
-    known = [pair for pair in pairs if (pair.labels >= 0).any()]
-    kept = sorted(known, key=lambda p: (p.method != view.baseline, -abs(_excess(p))))[:MOST]
-    found = {id(p): _over_seeds(p) for p in known if p in kept}
+    kept = sorted(pairs, key=lambda p: (p.method != view.baseline, -abs(_excess(p))))[:MOST]
+    found = {id(p): _over_seeds(p) for p in pairs if p in kept}
     named, rows, facts = [], [], []
-    for pair in (p for p in known if id(p) in found):
+    for pair in (p for p in pairs if id(p) in found):
         c = found[id(pair)]
         wrong = c.ece.low > WRONG
         direction = "overconfident" if c.confidence > c.accuracy else "underconfident"
@@ -38,8 +37,6 @@ def of_trust(view: View, pairs: Sequence[Pair]) -> Part:
         if wrong:
             said = f" is miscalibrated{on(view, pair.target)}, {direction}: calibration error"
             named.append((pair.method, f"{said} {around(c.ece, scale=100)} points."))
-    if not rows:
-        return Part([], ["No model has labelled test rows."], [])
     columns = ["target", "method", "calibration error, points", "smooth error, points", "mean confidence %",
                "accuracy %", "result"]  # fmt: skip
     caption = (
@@ -48,9 +45,9 @@ def of_trust(view: View, pairs: Sequence[Pair]) -> Part:
         "over the seeds."
     )
     blocks: list[Block] = [view.table(columns, rows, wordy=("result",), caption=caption)]
-    if len(known) > len(kept):
-        blocks.append(f"{len(kept)} of {len(known)} models: those whose confidence is furthest from the accuracy.")
-    first = [p for p in known if id(p) in found and p.target is known[0].target]
+    if len(pairs) > len(kept):
+        blocks.append(f"{len(kept)} of {len(pairs)} models: those whose confidence is furthest from the accuracy.")
+    first = [p for p in pairs if id(p) in found and p.target is pairs[0].target]
     shown = {p.method: found[id(p)] for p in _told_most(view, first, found)}
     return Part(named, [*blocks, _picture(shown, on(view, first[0].target))], facts)
 

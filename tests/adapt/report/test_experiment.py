@@ -127,6 +127,11 @@ def test_a_method_that_always_fails_leaves_the_others_their_seeds(tmp_path):
         assert result.scores() == {"plain": [0.5, 10.5]}
 
 
+def kept(labels, outputs=None):
+    outputs = numpy.zeros((4, 2)) if outputs is None else outputs
+    return report.Outcome({"score": 0.5}, rows=report.Rows(outputs, numpy.array(labels)))
+
+
 @pytest.mark.parametrize(
     ("returned", "told"),
     [
@@ -137,6 +142,11 @@ def test_a_method_that_always_fails_leaves_the_others_their_seeds(tmp_path):
         ({"accuracy": 0.5}, r"must have the names and directions of the other cells, score \(higher"),
         (Score("score", 0.5, 0, 1, 3, higher_is_better=False), r"got score \(lower is better\)"),
         (report.Outcome(trainer=3), "needs the head too"),
+        (kept([0, 1, 1]), r"got the shapes outputs \(4, 2\), labels \(3,\): give one entry for each test row"),
+        (kept([], numpy.zeros((0, 2))), r"got the shapes outputs \(0, 2\)"),
+        (kept(["a", "b", "b", "a"]), "must hold numbers, got labels of <U1: number the classes"),
+        (kept([0, 1, 2, 0]), "must be classes from 0 to 1, or -1 where missing, got 0 to 2: renumber"),
+        (kept([0, 1, -100, 0]), "or -1 where missing, got -100 to 1"),
     ],
 )  # fmt: skip
 def test_what_is_no_score_is_a_failed_cell(tmp_path, returned, told):

@@ -97,6 +97,13 @@ def test_groups_and_calibration_look_at_all_seeds():
     assert pairs(View(replace(e, records=other)))[0].seeds == [0], "rows in another order are not the same rows"
 
 
+def test_rows_without_any_label_are_in_no_group_and_no_calibration():
+    e = made.only(made.planted(), ["source only", "DANN"])
+    bare = [replace(r, rows={"test": r.rows["test"]._replace(labels=np.full(240, -1))}) for r in e.records]
+    assert pairs(View(replace(e, records=bare))) == []
+    assert "no cell kept both" in words(replace(e, records=bare)).sections["harm"]
+
+
 def test_a_transfer_without_harm_is_not_accused():
     e = made.only(made.planted(), ["source only", "DANN"])
     assert "No harm was found in what was measured." in words(e).sections["harm"]
@@ -330,6 +337,12 @@ def test_the_layers_are_told_before_and_after():
     assert table.rows[1][1:] == [f"1.11 ({1.11 - half:.2f} to {1.11 + half:.2f})", "0.71 (0.69 to 0.73)"]
     assert {f["method"] for f in facts} == set(e.methods) - {"day only"}
     assert facts[0]["a_distance"]["conv2"].value == pytest.approx(1.11)
+    ends = [replace(r, layers={"a_distance": {"conv1": [2.0 * (r.seed > 0), 0, 2]}}) for r in e.records]
+    assert layers_of(replace(e, records=ends))[2][0]["a_distance"]["conv1"] == (pytest.approx(4 / 3), 0.0, 2.0)
+    judges = replace(
+        e, oracle=["DANN"], records=[r if r.method != "target only" else replace(r, layers={}) for r in e.records]
+    )
+    assert not any("DANN" in column for column in layers_of(judges)[0].columns), "a method with target labels"
     deep, *_ = layers_of(with_layers(made.planted(seeds=2), [f"block{k}" for k in range(50)]))
     assert "34 layers in between are left out" in deep.caption and len(deep.rows) == 16
     assert (deep.rows[0][0], deep.rows[-1][0]) == ("block0", "block49")

@@ -54,6 +54,15 @@ def test_episodes_hold_rows_of_the_right_classes_and_no_row_twice(concentration)
     torch.testing.assert_close(found.accuracies["noted"], shares[:, 0].double() / 15)
 
 
+def test_blocks_of_episodes_have_other_episodes(monkeypatch):
+    noted = Noted()
+    monkeypatch.setattr(fewshot._evaluate, "NUMBERS", 1)
+    data = TensorDataset(torch.arange(240.0)[:, None], torch.arange(6).repeat_interleave(40))
+    found = fewshot.evaluate(data, {"noted": fewshot.Transductive("noted", {}, noted.solve)}, episodes=9)
+    assert len(noted.asked) == len({tuple(S.flatten().tolist()) for S, *_ in noted.asked}) == 9
+    assert found.accuracies["noted"].shape == (9,)
+
+
 def test_scores_have_intervals_over_episodes_and_methods_share_episodes():
     methods = {"cl2n": fewshot.cl2n(), "again": fewshot.cl2n(), "tim": fewshot.alpha_tim(steps=2)}
     found = fewshot.evaluate(rows(), methods, episodes=100)

@@ -77,6 +77,13 @@ def test_the_scale_of_the_features_changes_no_choice(strategy, scale):
     assert query(scale * x, p, [1], 8, strategy).equal(query(x, p, [1], 8, strategy))
 
 
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**100])
+@pytest.mark.parametrize("strategy", ALL)
+def test_squares_beyond_single_precision_change_no_choice(strategy, scale):
+    x, p = rows()
+    assert query(scale * x, p, [1], 8, strategy).equal(query(x, p, [1], 8, strategy))
+
+
 @pytest.mark.parametrize("strategy", ALL)
 def test_half_precision_and_arrays(strategy):
     x, p = rows()
@@ -121,6 +128,7 @@ WRONG = {
     "`probabilities` must have the 50 rows .* at least 2 classes": (X, torch.ones(50, 1), [], 1),
     "`probabilities` must have the 50 rows": (X, P[:-1], [], 1),
     "`probabilities` must be at least 0 and sum to 1": (X, P.log(), [], 1),
+    "`probabilities` must be .* in rows that sum to 1.03": (X, 1.03 * P, [], 1),
     r"`labelled` must be row numbers in \[0, 50\), found 3 to 50": (X, P, [3, 50], 1),
     r"`labelled` must be \(50,\) booleans": (X, P, [0.5], 1),
     "`labelled` must be an array, .* got str": (X, P, "ab", 1),

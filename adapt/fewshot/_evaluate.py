@@ -89,11 +89,11 @@ def evaluate(
         key = keyed_seed(seed, "few-shot evaluation", part)
         tasks = min(block, episodes - start)
         support, query, right = _drawn(y, ways, shots, queries, tasks, concentration, key)
-        labels = torch.arange(ways).repeat_interleave(shots).expand(tasks, -1)
+        labels = torch.arange(ways, device=x.device).repeat_interleave(shots).expand(tasks, -1)
         for name, method in methods.items():
             with torch.no_grad():
                 found = method(x[support], labels, x[query])
-            hits[name].append((found.argmax(-1) == right).double().mean(-1))
+            hits[name].append((found.argmax(-1).cpu() == right).double().mean(-1))
     accuracies = {name: torch.cat(parts) for name, parts in hits.items()}
     scores = {name: average("accuracy", values, higher_is_better=True) for name, values in accuracies.items()}
     return Evaluation(scores, accuracies)
@@ -107,7 +107,7 @@ def _rows(features: TensorDataset) -> tuple[Tensor, Tensor]:
             f"`features` must be a TensorDataset of (n, d) features and (n,) classes, got {shapes}: take "
             "`engine.features(encoder, dataset)`."
         )
-    return tensors[0], tensors[1].long()
+    return tensors[0], tensors[1].long().cpu()
 
 
 def _drawn(

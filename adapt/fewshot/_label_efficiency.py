@@ -155,6 +155,8 @@ def label_efficiency(
             f"`budget` times `rounds` must be at most the rows of a pool, got {budget * rounds} for {size} of {len(x)} "
             "rows: ask for fewer labels or take a larger `share`."
         )
+    if learner is not None and not callable(learner):
+        raise ValueError(f"`learner` must be a function or a method such as `fewshot.ridge()`, got {learner!r}.")
     start = None if zero_shot is None else _zero_shot(zero_shot, len(x), len(test_x), classes)
     named = _named(strategies)
     task = _Task(x, y, test_x, test_y, classes, learner or logistic(centre=x.mean(0)), start)

@@ -12,7 +12,7 @@ from adapt.datasets.labels import to_labels
 from adapt.fewshot.pool import as_numbers, finite_rows
 from adapt.heads.score import Score, wilson
 from adapt.randomness import keyed_seed
-from losses.checks import at_least_float32
+from losses.checks import at_least_float32, check_real
 from losses.fine_tuning.norm import unit
 from losses.options import ABOVE_0, COUNT, FROM_0, check, each
 
@@ -28,6 +28,8 @@ def similarity(first: Tensor, second: Tensor, *, metric: Metric = "cosine") -> T
     """
     if metric not in ("cosine", "squared_euclidean"):
         raise ValueError(f'`metric` must be "cosine" or "squared_euclidean", got {metric!r}.')
+    check_real("first", first)
+    check_real("second", second)
     first, second = at_least_float32(first), at_least_float32(second)
     if first.shape[-1:] != second.shape[-1:]:
         raise ValueError(

@@ -221,5 +221,9 @@ def test_the_layer_before_the_head():
     layer.directions.copy_(torch.tensor([[0, 0.5, 0]]))
     x = torch.tensor([[1.0, 0, 0], [1, 3, 4]])
     torch.testing.assert_close(layer(x), torch.tensor([[0, 0, 0, 0], [0, 0.6, 0.8, 1 - 0.09]]))
+    layer.directions.copy_(torch.tensor([[0.12345, 0.6789, 0.3333]]))
+    expected = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(layer(x), expected)
     with pytest.raises(ValueError, match="must have size 3"):
         layer(torch.zeros(1, 2))

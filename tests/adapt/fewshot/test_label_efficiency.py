@@ -121,6 +121,7 @@ WRONG = {
     "`strategies` must be .* different names": {"strategies": "random"},
     "`strategies` must be .* got ..: give a list": {"strategies": []},
     "`strategies` must be .*<lambda>": {"strategies": [lambda pool: [0, 1], lambda pool: [2, 3]]},
+    "`learner` must be a function": {"learner": 3},
     "`learner` must return .* got ndarray": {"learner": lambda s, y, q: numpy.zeros((len(q), 4))},
     r"`learner` must return .* rows and [12] or 4 classes, got shape \(180, 7\)": {
         "learner": lambda s, y, q: torch.zeros(len(q), 7)

@@ -185,6 +185,8 @@ def test_half_precision_and_small_integers_are_compared_in_full_precision():
     found = verify(X, Y, resamples=2)
     i, j = numpy.triu_indices(len(X), 1)
     assert found.accepts(X[i], X[j], 0.1).equal(found.accepts(X[i].double(), X[j].double(), 0.1))
+    with pytest.raises(TypeError, match="`second` must be a tensor, got list"):
+        similarity(a, [1.0, 1.0])
     with pytest.raises(ValueError, match=r"same feature size, got \(2,\) and \(3,\)"):
         similarity(a, torch.ones(3))
 

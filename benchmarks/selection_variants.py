@@ -1,10 +1,10 @@
 """Other rules than that of `adapt.select.choose`, on the tasks on which the rule was developed: is one clearly better?
 
     python benchmarks/selection_development.py run --seeds 0 1 2            # 9 minutes
-    python benchmarks/selection_variants.py                                 # the tables of docs/selection.md, 6 minutes
+    python benchmarks/selection_variants.py                                 # the tables of docs/selection.md, 5 minutes
 
 The times are of one idle core. The first call scores all models, one file for each task and seed beside the runs; a
-second call takes one minute. Seeds 3 and 4 are read where all tasks have them. No task of the benchmark is read. The
+second call takes 20 seconds. Seeds 3 and 4 are read where all tasks have them. No task of the benchmark is read. The
 meaning of "clearly better" was fixed before the first variant was measured:
 
 1. Seeds 0 and 1 pick. The regret of a task is the mean over two kinds of cells: A, all 32 candidates with one seed, and
@@ -45,6 +45,7 @@ from adapt.select import _choose, _guard, signals
 from adapt.select._class_ami import mutual_information
 
 SETS = {"pick": (0, 1), "seed 2": (2,), "fresh seeds": (3, 4)}  # the first picks, the others are held out
+LEAST, MOST_HARM, FINALISTS = 0.3, 5.0, 3
 
 
 # the rule, and what variants read ------------------------------------------------------------------------------------
@@ -57,25 +58,9 @@ class Seen(NamedTuple):
     rows: list[int]  # of the cell, of each model that is left
     methods: list[str]
     shares: Array
-    shared: Array  # the score of the rule
-    shared_sent: Array  # the same with labels by transport in place of clusters
-
-    @property
-    def z(self) -> Array:
-        return self.cell.z[self.rows]
-
-    @property
-    def p(self) -> Array:
-        return softmax(self.z.astype(float), 2)
-
-    @property
-    def predicted(self) -> Array:
-        return self.cell.predicted[self.rows]
-
-    def score(self, name: str) -> Array:
-        if name == "shared transport":
-            return self.shared_sent
-        return self.shared if name == "shared clusters" else self.cell.scores[name][self.rows]
+    scores: dict[str, Array]  # "shared clusters" is the score of the rule; "shared transport" has labels by transport
+    p: Array
+    predicted: Array
 
 
 class Scene(NamedTuple):
@@ -86,6 +71,9 @@ class Scene(NamedTuple):
     accuracy: Array  # (configurations, seeds), of source-only and every candidate
     cells: Sequence[Cell]
     rows: Sequence[Sequence[int]]
+
+
+Variant = Callable[[Scene], list[Array]]  # probabilities of target rows, for each seed
 
 
 def over_methods(methods: list[str], values: Array) -> Array:
@@ -107,19 +95,23 @@ def scene(cells: Sequence[Cell], rows: Sequence[Sequence[int]], least: float | N
         methods = [cell.methods[k] for k in left]
         count = {m: methods[1:].count(m) for m in methods[1:]}
         shares = numpy.array([1.0, *((len(left) - 1) / len(count) / count[m] for m in methods[1:])])
-        shared, sent = (over_methods(methods, a[numpy.ix_(left, left)]) for a in (cell.agreed, cell.agreed_sent))
-        seen.append(Seen(cell, left, methods, shares, shared, sent))
+        scores = {name: values[left] for name, values in cell.scores.items()}
+        for name, agreed in (("shared clusters", cell.agreed), ("shared transport", cell.agreed_sent)):
+            scores[name] = over_methods(methods, agreed[numpy.ix_(left, left)])
+        p = softmax(cell.z[left].astype(float), 2)
+        seen.append(Seen(cell, left, methods, shares, scores, p, cell.predicted[left]))
     accuracy = numpy.stack([(c.predicted[[0, *r]] == c.truth).mean(1) for c, r in zip(cells, rows, strict=True)], 1)
-    return Scene(seen, refused(cells, float(numpy.mean([s.shared[0] for s in seen]))), accuracy, cells, rows)
+    shared = float(numpy.mean([s.scores["shared clusters"][0] for s in seen]))
+    return Scene(seen, refused(cells, shared), accuracy, cells, rows)
 
 
 def refused(cells: Sequence[Cell], shared: float) -> bool:
-    hits, labels = (
-        [torch.from_numpy(a) for a in of] for of in ([c.source_hits[0] for c in cells], [c.y for c in cells])
+    hits, labels, predicted = (
+        [torch.from_numpy(a) for a in of]
+        for of in ([c.source_hits[0] for c in cells], [c.y for c in cells], [c.predicted[0] for c in cells])
     )
     if _guard.at_chance("", hits, labels) or shared < _guard.LEAST_SHARED:
         return True
-    predicted = [torch.from_numpy(c.predicted[0]) for c in cells]
     pairs = [(a, b) for i, a in enumerate(predicted) for b in predicted[:i]]
     kappas = [_guard._kappa(a, b, cells[0].z.shape[2]) for a, b in pairs]
     return bool(pairs) and sum(kappas) / len(kappas) < _guard.LEAST_KAPPA
@@ -128,7 +120,7 @@ def refused(cells: Sequence[Cell], shared: float) -> bool:
 def vote_of(s: Seen, weights: Array | None = None, p: Array | None = None) -> Array:
     """The weighted mean softmax; the weights of the rule are shares times positive scores."""
     if weights is None:
-        weights = s.shares * s.shared.clip(0)
+        weights = s.shares * s.scores["shared clusters"].clip(0)
         weights = weights if weights.max() > 0 else s.shares
     return numpy.einsum("k,knc->nc", weights, s.p if p is None else p) / weights.sum()
 
@@ -141,168 +133,116 @@ def support(s: Seen, vote: Array, rows: Array | None = None) -> Array:
     return (more - less) / numpy.sqrt((more + less).clip(1))
 
 
-def mean(scene: Scene, of: Callable[[Seen], Array]) -> Array:
-    return numpy.round(numpy.mean([of(s) for s in scene.seen], 0), 9)  # ties go by name, not by rounding
+def mean(of: Scene, value: Callable[[Seen], Array]) -> Array:
+    return numpy.round(numpy.mean([value(s) for s in of.seen], 0), 9)  # ties go by name, not by rounding
 
 
-def best(scene: Scene, score: Array, allowed: Array) -> int:
-    """The best allowed by score, that beats source-only; else source-only."""
-    if len(score) - 1 < _choose.LEAST_VOTERS:
-        return 0
-    names = [scene.seen[0].cell.names[k] for k in scene.seen[0].rows]
-    able = [k for k in range(1, len(score)) if allowed[k] and score[k] > score[0]]
-    return max(able, key=lambda k: (score[k], names[k]), default=0)
+def score_of(of: Scene, name: str = "shared clusters") -> Array:
+    return mean(of, lambda s: s.scores[name])
 
 
-def one(scene: Scene, k: int) -> list[Array]:
-    return [s.p[k] for s in scene.seen]
+def z_of(of: Scene, vote: Callable[[Seen], Array] = vote_of) -> Array:
+    return mean(of, lambda s: support(s, vote(s).argmax(1)))
 
 
-Variant = Callable[[Scene], list[Array]]  # probabilities of target rows, for each seed
+def truth_of(of: Scene) -> Array:
+    return numpy.mean([(s.predicted == s.cell.truth).mean(1) for s in of.seen], 0)
 
 
-def z_of_rule(scene: Scene) -> Array:
-    return mean(scene, lambda s: support(s, vote_of(s).argmax(1)))
+def able(
+    of: Scene, score: Array | None = None, z: Array | None = None, needed: float = _choose.NEEDED_Z
+) -> dict[int, float]:
+    """The scores of the candidates with support that beat source-only."""
+    score, z = score_of(of) if score is None else score, z_of(of) if z is None else z
+    enough = len(score) > _choose.LEAST_VOTERS
+    return {k: score[k] for k in range(1, len(score)) if enough and z[k] > needed and score[k] > score[0]}
 
 
-def shared(scene: Scene) -> Array:
-    return mean(scene, lambda s: s.shared)
+def pick(of: Scene, **options: float | Array) -> int:
+    """The best of `able`; 0 is source-only."""
+    found, s = able(of, **options), of.seen[0]  # type: ignore[arg-type]
+    return max(found, key=lambda k: (found[k], s.cell.names[s.rows[k]]), default=0)
 
 
-def rule(scene: Scene, *, z: float = _choose.NEEDED_Z) -> list[Array]:
-    return one(scene, best(scene, shared(scene), z_of_rule(scene) > z))
+def one(of: Scene, k: int) -> list[Array]:
+    return [s.p[k] for s in of.seen]
 
 
-def by_score(scene: Scene, name: str) -> list[Array]:
-    """The rule with another score in point 4."""
-    return one(scene, best(scene, mean(scene, lambda s: s.score(name)), z_of_rule(scene) > _choose.NEEDED_Z))
+def rule(of: Scene, **options: float | Array) -> list[Array]:
+    """The rule, or the rule with another score, support or limit."""
+    return one(of, pick(of, **options))
 
 
-def by_ranks(scene: Scene, name: str) -> list[Array]:
-    """The rule with the sum of the ranks by shared clusters and by another score in point 4."""
-    ranks = sum(rankdata(mean(scene, lambda s, n=n: s.score(n))) for n in ("shared clusters", name))
-    return one(scene, best(scene, ranks, z_of_rule(scene) > _choose.NEEDED_Z))
+# variants ------------------------------------------------------------------------------------------------------------
 
 
-def by_vote(scene: Scene, vote: Callable[[Seen], Array]) -> list[Array]:
-    """The rule with another vote."""
-    backed = mean(scene, lambda s: support(s, vote(s).argmax(1))) > _choose.NEEDED_Z
-    return one(scene, best(scene, shared(scene), backed))
+def ranks(of: Scene, name: str) -> Array:
+    """The sum of the ranks by shared clusters and by another score."""
+    return rankdata(score_of(of)) + rankdata(score_of(of, name))
 
 
 def calibrated(s: Seen) -> Array:
-    return vote_of(s, p=softmax(s.z / s.cell.temperature[s.rows][:, None, None], 2))
+    return vote_of(s, p=softmax(s.cell.z[s.rows] / s.cell.temperature[s.rows][:, None, None], 2))
 
 
 def hard(s: Seen) -> Array:
-    return vote_of(s, p=numpy.eye(s.z.shape[2])[s.predicted])
+    return vote_of(s, p=numpy.eye(s.p.shape[2])[s.predicted])
 
 
 def squared(s: Seen) -> Array:
-    return vote_of(s, s.shares * s.shared.clip(1e-9) ** 2)
+    return vote_of(s, s.shares * s.scores["shared clusters"].clip(1e-9) ** 2)
 
 
-def sent_votes(s: Seen) -> tuple[Array, Array]:
-    """For each transported row the class that the transport of most methods sends, and the rows."""
-    own, classes = numpy.array(["", *s.methods[1:]]), s.z.shape[2]
-    each = numpy.eye(classes)[s.cell.sent[s.rows]]
-    total = sum(each[own == m].mean(0) for m in dict.fromkeys(own.tolist()))
-    return total.argmax(1), rows_of(s.z.shape[1], TRANSPORTED)
+def sent_z(of: Scene) -> Array:
+    """The support by the class that the transport of most methods sends to each transported row."""
+
+    def value(s: Seen) -> Array:
+        own, each = numpy.array(["", *s.methods[1:]]), numpy.eye(s.p.shape[2])[s.cell.sent[s.rows]]
+        total = sum(each[own == m].mean(0) for m in dict.fromkeys(own.tolist()))
+        return support(s, total.argmax(1), rows_of(s.p.shape[1], TRANSPORTED))
+
+    return mean(of, value)
 
 
-def by_witness(scene: Scene, how: str) -> list[Array]:
-    """The support of the labels by transport, of these labels or the vote, or of both."""
-    vote, sent = z_of_rule(scene), mean(scene, lambda s: support(s, *sent_votes(s)))
-    backed = {"transport": sent, "either": numpy.maximum(vote, sent), "both": numpy.minimum(vote, sent)}[how]
-    return one(scene, best(scene, shared(scene), backed > _choose.NEEDED_Z))
-
-
-def by_distance(scene: Scene, least: float) -> list[Array]:
+def without_need(of: Scene, least: float) -> Array:
     """No support is needed where the shared clusters are better by `least`."""
-    score = shared(scene)
-    return one(scene, best(scene, score, (z_of_rule(scene) > _choose.NEEDED_Z) | (score >= score[0] + least)))
+    score = score_of(of)
+    return numpy.where(score >= score[0] + least, numpy.inf, z_of(of))
 
 
-def pooled(scene: Scene) -> list[Array]:
-    """The z of all seeds together: the sum over seeds divided by the root of their number."""
-    z = z_of_rule(scene) * numpy.sqrt(len(scene.seen))
-    return one(scene, best(scene, shared(scene), z > _choose.NEEDED_Z))
+def vote(of: Scene) -> list[Array]:
+    return [vote_of(s) for s in of.seen]
 
 
-# the vote and other ensembles as the model
-
-
-def vote_always(scene: Scene) -> list[Array]:
-    return [vote_of(s) for s in scene.seen]
-
-
-def vote_where(scene: Scene, adapted: bool) -> list[Array]:
-    """The vote in place of the choice, where the rule adapts; or where a better score has no support."""
-    score, backed = shared(scene), z_of_rule(scene) > _choose.NEEDED_Z
-    k = best(scene, score, backed)
-    torn = not k and best(scene, score, numpy.ones_like(backed)) > 0
-    return vote_always(scene) if (k if adapted else torn) else one(scene, k)
-
-
-def vote_as_candidate(scene: Scene) -> list[Array]:
+def vote_as_candidate(of: Scene) -> list[Array]:
     """The vote is one more candidate, by its own shared clusters."""
-    score = shared(scene)
-    k, own = best(scene, score, z_of_rule(scene) > _choose.NEEDED_Z), []
-    for s in scene.seen:
-        v = torch.from_numpy(vote_of(s).argmax(1))[signals._rows_to_cluster(s.z.shape[1], 0)]
+    score, k, own = score_of(of), pick(of), []
+    for s in of.seen:
+        v = torch.from_numpy(vote_of(s).argmax(1))[signals._rows_to_cluster(s.p.shape[1], 0)]
         row = numpy.array([[mutual_information(v, torch.from_numpy(c)) for c in s.cell.cluster[s.rows]]])
         own.append(over_methods(s.methods, row)[0])
     better = len(score) > _choose.LEAST_VOTERS and numpy.mean(own) > score[k]
-    return vote_always(scene) if better else one(scene, k)
+    return vote(of) if better else one(of, k)
 
 
-def nearest(scene: Scene) -> list[Array]:
+def nearest(of: Scene) -> list[Array]:
     """The supported candidate that agrees most with the vote, where the rule adapts."""
-    agreement = mean(scene, lambda s: (s.predicted == vote_of(s).argmax(1)).mean(1))
-    score = shared(scene)
-    backed = (z_of_rule(scene) > _choose.NEEDED_Z) & (score > score[0])
-    return one(scene, best(scene, agreement, backed))
+    agreement, score = mean(of, lambda s: (s.predicted == vote_of(s).argmax(1)).mean(1)), score_of(of)
+    return rule(of, score=agreement, z=numpy.where(score > score[0], z_of(of), -numpy.inf))
 
 
-def mean_of_best(scene: Scene, count: int) -> list[Array]:
+def mean_of_best(of: Scene, count: int) -> list[Array]:
     """The mean softmax of the best supported candidates, where the rule adapts."""
-    score, backed = shared(scene), z_of_rule(scene) > _choose.NEEDED_Z
-    if not best(scene, score, backed):
-        return one(scene, 0)
-    able = [k for k in range(1, len(score)) if backed[k] and score[k] > score[0]]
-    return [s.p[sorted(able, key=lambda k: -score[k])[:count]].mean(0) for s in scene.seen]
+    found = able(of)
+    first = sorted(found, key=lambda k: -found[k])[:count] or [0]
+    return [s.p[first].mean(0) for s in of.seen]
 
 
-def with_vote(scene: Scene) -> list[Array]:
-    """The mean of the choice and of the vote, where the rule adapts."""
-    k = best(scene, shared(scene), z_of_rule(scene) > _choose.NEEDED_Z)
-    return [(s.p[k] + vote_of(s)) / 2 for s in scene.seen] if k else one(scene, 0)
-
-
-def by_collapse(of: Scene) -> list[Array]:
-    """The rule without ruling out by source accuracy."""
-    return rule(scene(of.cells, of.rows, least=0.0))
-
-
-def best_supported(scene: Scene) -> list[Array]:
+def best_supported(of: Scene) -> list[Array]:
     """In hindsight: the best that the support of the vote allows. No score can do better without another support."""
-    able = (z_of_rule(scene) > _choose.NEEDED_Z) & (numpy.arange(len(scene.seen[0].rows)) > 0)
-    able[0] = True
-    return one(scene, int(numpy.argmax(numpy.where(able, truth_of(scene), -1))))
-
-
-def known_support(scene: Scene) -> list[Array]:
-    """In hindsight: the best score, unless it harms. No support can do better without another score."""
-    right = truth_of(scene)
-    return one(scene, best(scene, shared(scene), right > right[0]))
-
-
-def truth_of(scene: Scene) -> Array:
-    return numpy.mean([(s.predicted == s.cell.truth).mean(1) for s in scene.seen], 0)
-
-
-def always_source(scene: Scene) -> list[Array]:
-    return one(scene, 0)
+    allowed = z_of(of) > _choose.NEEDED_Z
+    allowed[0] = True
+    return one(of, int(numpy.where(allowed, truth_of(of), -1).argmax()))
 
 
 SCORES = (
@@ -312,57 +252,54 @@ SCORES = (
 )  # fmt: skip
 VARIANTS: dict[str, Variant] = {
     "the rule": rule,
-    "always source-only": always_source,
+    "always source-only": lambda of: one(of, 0),
     "in hindsight: the best candidate with support": best_supported,
-    "in hindsight: the best score among the candidates that help": known_support,
-    **{f"score: {name}": partial(by_score, name=name) for name in SCORES},
-    **{f"ranks: with {name}": partial(by_ranks, name=name) for name in SCORES},
-    "vote: softmax calibrated on the source": partial(by_vote, vote=calibrated),
-    "vote: of predicted classes": partial(by_vote, vote=hard),
-    "vote: weights squared": partial(by_vote, vote=squared),
-    "support: of the labels by transport": partial(by_witness, how="transport"),
-    "support: of the vote or of the labels by transport": partial(by_witness, how="either"),
-    "support: of the vote and of the labels by transport": partial(by_witness, how="both"),
-    "support: z above 2": partial(rule, z=2.0),
-    "support: z above 4": partial(rule, z=4.0),
-    "support: z of all seeds together": pooled,
-    "support: none needed where clusters are better by 0.1": partial(by_distance, least=0.1),
-    "support: none needed where clusters are better by 0.2": partial(by_distance, least=0.2),
-    "support: none needed": partial(by_distance, least=0.0),
-    "ruled out: by collapse alone": by_collapse,
-    "model: the vote, always": vote_always,
-    "model: the vote, where the rule adapts": partial(vote_where, adapted=True),
-    "model: the vote, where no candidate has support": partial(vote_where, adapted=False),
+    # no support can do better without another score
+    "in hindsight: the best score among the candidates that help": lambda of: rule(
+        of, z=truth_of(of), needed=truth_of(of)[0]
+    ),
+    **{f"score: {name}": lambda of, n=name: rule(of, score=score_of(of, n)) for name in SCORES},
+    **{f"ranks: with {name}": lambda of, n=name: rule(of, score=ranks(of, n)) for name in SCORES},
+    "vote: softmax calibrated on the source": lambda of: rule(of, z=z_of(of, calibrated)),
+    "vote: of predicted classes": lambda of: rule(of, z=z_of(of, hard)),
+    "vote: weights squared": lambda of: rule(of, z=z_of(of, squared)),
+    "support: of the labels by transport": lambda of: rule(of, z=sent_z(of)),
+    "support: of the vote or of the labels by transport": lambda of: rule(of, z=numpy.maximum(z_of(of), sent_z(of))),
+    "support: of the vote and of the labels by transport": lambda of: rule(of, z=numpy.minimum(z_of(of), sent_z(of))),
+    "support: z above 2": partial(rule, needed=2.0),
+    "support: z above 4": partial(rule, needed=4.0),
+    "support: z of all seeds together": lambda of: rule(of, z=z_of(of) * numpy.sqrt(len(of.seen))),
+    "support: none needed where clusters are better by 0.1": lambda of: rule(of, z=without_need(of, 0.1)),
+    "support: none needed where clusters are better by 0.2": lambda of: rule(of, z=without_need(of, 0.2)),
+    "support: none needed": lambda of: rule(of, z=without_need(of, 0.0)),
+    "ruled out: by collapse alone": lambda of: rule(scene(of.cells, of.rows, least=0.0)),
+    "model: the vote, always": vote,
+    "model: the vote, where the rule adapts": lambda of: vote(of) if pick(of) else one(of, 0),
+    "model: the vote, where no candidate has support": lambda of: (
+        vote(of) if not pick(of) and pick(of, needed=-numpy.inf) else rule(of)
+    ),
     "model: the vote, if its clusters beat the choice": vote_as_candidate,
     "model: the supported candidate closest to the vote": nearest,
-    "model: mean of the choice and the vote": with_vote,
+    "model: mean of the choice and the vote": lambda of: (
+        [(p + vote_of(s)) / 2 for p, s in zip(rule(of), of.seen, strict=True)] if pick(of) else one(of, 0)
+    ),
     "model: mean of the best 2": partial(mean_of_best, count=2),
     "model: mean of the best 3": partial(mean_of_best, count=3),
 }
-
-
 HONEST = [name for name in VARIANTS if not name.startswith("in hindsight")]
 
 
 # measuring -----------------------------------------------------------------------------------------------------------
 
 
-class Result(NamedTuple):
-    """Of one cell, in points of target accuracy."""
-
-    regret: float
-    gain: float
+Judged = dict[str, dict[str, Array]]  # of a task, by variant and kind of cell: (cells, 2), regret and gain in points
 
 
-Judged = dict[str, dict[str, list[Result]]]  # of one task, by variant and kind of cell
-
-
-def judge_scene(scene: Scene, variant: Variant) -> Result:
-    found = always_source(scene) if scene.refused else variant(scene)
-    truth = scene.seen[0].cell.truth
-    own = numpy.mean([(p.argmax(1) == truth).mean() for p in found])
-    means = scene.accuracy.mean(1)
-    return Result(100 * float(means.max() - own), 100 * float(own - means[0]))
+def judge_scene(of: Scene, variant: Variant) -> tuple[float, float]:
+    found = one(of, 0) if of.refused else variant(of)
+    own = numpy.mean([(p.argmax(1) == of.cells[0].truth).mean() for p in found])
+    means = of.accuracy.mean(1)
+    return 100 * float(means.max() - own), 100 * float(own - means[0])
 
 
 def drawn(task: str, cells: Sequence[Cell], draw: int) -> Scene:
@@ -382,69 +319,61 @@ def scenes(cells: dict[int, Cell], task: str) -> dict[str, list[Scene]]:
     """The cells of the table, by set of seeds and kind."""
     found = {}
     for name, seeds in SETS.items():
-        some = [cells[s] for s in seeds if s in cells]
-        if some:
+        if some := [cells[s] for s in seeds if s in cells]:
             found |= {f"{name} A": [whole([c]) for c in some], f"{name} B": [drawn(task, some, d) for d in range(3)]}
     return found
 
 
-def more_seeds(cells: dict[int, Cell], task: str) -> dict[str, tuple[float, float, float]]:
+def more_seeds(every: Sequence[Cell], task: str) -> dict[str, Array]:
     """Regret, gain and seeds of the rule's choice with some seeds, all scored by the mean accuracy over all seeds.
 
     Undecided: the seeds alone disagree on whether to adapt. Then all seeds choose together.
     """
-    every = list(cells.values())
     found: dict[str, list[tuple[float, float, float]]] = {}
     for of in (whole, *(lambda some, d=d: drawn(task, some, d) for d in range(3))):
         means = of(every).accuracy.mean(1)
-
-        def scored(k: int, seeds: float, means: Array = means) -> tuple[float, float, float]:
-            return 100 * (means.max() - means[k]), 100 * (means[k] - means[0]), seeds
-
-        alone = [decision(of([c])) for c in every]
+        alone, together = [decision(of([c])) for c in every], decision(of(every))
         pairs = [(i, j) for j in range(len(every)) for i in range(j)]
-        two = {p: decision(of([every[p[0]], every[p[1]]])) for p in pairs}
-        together = decision(of(every))
-        found.setdefault("one seed", []).extend(scored(k, 1) for k in alone)
-        found.setdefault("two seeds", []).extend(scored(k, 2) for k in two.values())
-        found.setdefault("all seeds", []).append(scored(together, len(every)))
-        torn = {p: (alone[p[0]] > 0) != (alone[p[1]] > 0) for p in pairs}
-        found.setdefault("two seeds, all where undecided", []).extend(
-            scored(together, len(every)) if torn[p] else scored(k, 2) for p, k in two.items()
-        )
-    return {name: tuple(numpy.mean(of, 0)) for name, of in found.items()}  # type: ignore[misc]
+        two = [(decision(of([every[i], every[j]])), 2) for i, j in pairs]
+        torn = [(alone[i] > 0) != (alone[j] > 0) for i, j in pairs]
+        last = (together, len(every))
+        for name, picked in {
+            "one seed": [(k, 1) for k in alone], "two seeds": two, "all seeds": [last],
+            "two seeds, all where undecided": [last if t else k for k, t in zip(two, torn, strict=True)],
+        }.items():  # fmt: skip
+            found.setdefault(name, []).extend(
+                (100 * (means.max() - means[k]), 100 * (means[k] - means[0]), seeds) for k, seeds in picked
+            )
+    return {name: numpy.mean(of, 0) for name, of in found.items()}
 
 
-def decision(scene: Scene) -> int:
+def decision(of: Scene) -> int:
     """The row of the choice of the rule in `accuracy` of the scene."""
-    if scene.refused:
-        return 0
-    k = best(scene, shared(scene), z_of_rule(scene) > _choose.NEEDED_Z)
-    return [0, *scene.rows[0]].index(scene.seen[0].rows[k])
+    return 0 if of.refused else [0, *of.rows[0]].index(of.seen[0].rows[pick(of)])
 
 
-def judge(folder: Path, seeds: Sequence[int], task: str) -> tuple[Judged, dict[str, tuple[float, float, float]]]:
+def judge(folder: Path, seeds: Sequence[int], task: str) -> tuple[Judged, dict[str, Array]]:
     torch.set_num_threads(1)
     cells = {s: read_cell(folder / "scores" / f"{task}_s{s}.npz") for s in seeds}
     found = scenes(cells, task)
-    judged = {n: {kind: [judge_scene(s, v) for s in of] for kind, of in found.items()} for n, v in VARIANTS.items()}
-    return judged, more_seeds(cells, task)
+    judged = {
+        name: {kind: numpy.array([judge_scene(s, variant) for s in of]) for kind, of in found.items()}
+        for name, variant in VARIANTS.items()
+    }
+    return judged, more_seeds(list(cells.values()), task)
 
 
 def regrets(judged: Sequence[Judged], name: str, kinds: Sequence[str]) -> Array:
     """For each task: the mean over kinds of cells of the mean over cells."""
-    return numpy.array([numpy.mean([numpy.mean([r.regret for r in task[name][k]]) for k in kinds]) for task in judged])
+    return numpy.array([numpy.mean([task[name][k][:, 0].mean() for k in kinds]) for task in judged])
 
 
 def gains(judged: Sequence[Judged], name: str, kinds: Sequence[str]) -> Array:
-    return numpy.array([r.gain for task in judged for k in kinds for r in task[name][k]])
+    return numpy.concatenate([task[name][k][:, 1] for task in judged for k in kinds])
 
 
 def harm(judged: Sequence[Judged], name: str, kinds: Sequence[str]) -> float:
     return 100 * float((gains(judged, name, kinds) <= -0.5 + 1e-7).mean())
-
-
-LEAST, MOST_HARM, FINALISTS = 0.3, 5.0, 3
 
 
 def kinds_of(judged: Sequence[Judged], *names: str) -> list[str]:

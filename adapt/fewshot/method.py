@@ -83,7 +83,10 @@ class Inductive:
 
     def __call__(self, support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
         support, query = check_episodes(support, labels, query, empty=self.columns is not None)
-        return self._rule(support, labels).log_probabilities(query)
+        found = self._rule(support, labels).log_probabilities(query)
+        if found.isnan().any():  # a look at all queries would take as long as a fifth of the nearest centroid
+            check_size("query", query)
+        return found
 
     def fit(self, support: Tensor, labels: Tensor) -> Rule:
         """Return the classifiers of episodes, for queries that come later."""
@@ -119,6 +122,7 @@ class Transductive:
 
     def __call__(self, support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
         support, query = check_episodes(support, labels, query)
+        check_size("query", query)
         numbers, classes = numbered(labels)
         if query.shape[-2] == 0:
             return query.new_zeros(*query.shape[:-1], classes.shape[-1])
@@ -184,9 +188,12 @@ def prepared(x: Tensor, centre: Tensor | None, unit: bool) -> Tensor:
 
 
 def unit_rows(x: Tensor) -> Tensor:
-    """Return rows of unit length; a row of zeros stays. Two passes over the rows, where ``losses`` takes five."""
+    """Return rows of unit length; a row of zeros stays. Two passes over the rows, where ``losses`` takes five.
+
+    A row with a square beyond the precision becomes NaN: divided by an infinite length the row would be zeros.
+    """
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / torch.where(length > 0, length, 1)
+    return x / torch.where(length > 0, length, 1).masked_fill(length.isinf(), torch.nan)
 
 
 def check_centre(centre: Tensor | None) -> None:
@@ -242,7 +249,7 @@ def check_episodes(
 ) -> tuple[Tensor, Tensor]:
     """Return support and queries in one precision, at least float32, after a look at shapes.
 
-    A look at the largest number of support and of queries is a host synchronisation each.
+    A look at the largest number of the support is a host synchronisation.
 
     Raises:
         TypeError: features that are no tensors.
@@ -253,8 +260,6 @@ def check_episodes(
         if x.ndim < 2 or x.shape[-1] == 0:
             raise ValueError(f"`{name}` must be (..., rows, d) features, got {tuple(x.shape)}: one row is `x[None]`.")
     check_size("support", support)
-    if query is not None:
-        check_size("query", query)
     check_whole(labels, empty=empty)
     if labels.shape != support.shape[:-1]:
         raise ValueError(

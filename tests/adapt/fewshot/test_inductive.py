@@ -209,10 +209,24 @@ def test_numbers_that_no_method_can_read_are_refused(method):
         wrong = S.clone()
         wrong[0, 0, 0] *= factor
         for s, q, name in ((wrong if factor != 1e-25 else S * factor, Q, "support"), (S, Q * factor, "query")):
+            if name == "query" and factor in (1e25, 1e-25) and isinstance(method, fewshot.Inductive):
+                continue
             with pytest.raises(ValueError, match=f"`{name}` must .*{message}"):
                 method(s, y, q)
     with pytest.raises(ValueError, match=r"\(\.\.\., rows, d\) features"):
         method(S[..., :0], y, Q[..., :0])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_queries_of_a_huge_scale_are_refused_or_right(name):
+    S, y, Q, _ = episodes(batch=1, names=(0, 1, 2))
+    S, Q = S.float(), 1e25 * Q.float()
+    try:
+        found = ALL[name](S, y, Q)
+    except ValueError as error:
+        assert "`query` must have a largest number" in str(error)
+    else:
+        assert found.argmax(-1).equal(ALL[name](S.double(), y, Q.double()).argmax(-1))
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int8, torch.uint16, torch.uint32, torch.uint64])

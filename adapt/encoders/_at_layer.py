@@ -1,6 +1,6 @@
 """An encoder that ends at an inner layer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ def at_layer(encoder: Encoder, layer: str, *, example: Any, output: str = "poole
         raise ValueError(f"`layer` must be one of {names}, got `{layer}`.")
     if output not in OUTPUTS:
         raise ValueError(f'`output` must be "pooled", "map" or "tokens", got {output!r}.')
-    body = _AtLayer(encoder.body, layer, output)
+    body = _AtLayer(encoder.body, layer, output, ())
     with evaluating(body):
         features = body(example)
     return end_at(encoder, layer, output, features.shape[-1] if output != "map" else features.shape[1])
@@ -45,7 +45,7 @@ def end_at(encoder: Encoder, layer: str, output: str, dim: int) -> Encoder:
     """Return the encoder of :func:`at_layer`, where the feature size is known."""
     names = list(encoder.layers)
     found = Encoder(
-        _AtLayer(encoder.body, layer, output), dim,
+        _AtLayer(encoder.body, layer, output, names[names.index(layer) + 1 :]), dim,
         layers=[f"whole.{name}" for name in names[: names.index(layer) + 1]],
         preprocess=encoder.preprocess, source=encoder.source, licence=encoder.licence,
         recipe=(
@@ -57,10 +57,22 @@ def end_at(encoder: Encoder, layer: str, output: str, dim: int) -> Encoder:
     return found
 
 
+def modules_of_later_layers(encoder: Encoder) -> set[str]:
+    """Return the names in the body of the modules of later layers, which an encoder of :func:`at_layer` skips."""
+    if not isinstance(encoder.body, _AtLayer):
+        return set()
+
+    def inside(name: str, layers: Iterable[str]) -> bool:
+        return any(f"{name}.".startswith(f"{layer}.") for layer in layers)
+
+    later = [f"whole.{layer}" for layer in encoder.body.later]
+    return {n for n, _ in encoder.body.named_modules() if inside(n, later) and not inside(n, encoder.layers)}
+
+
 class _AtLayer(nn.Module):
-    def __init__(self, whole: nn.Module, layer: str, output: str):
+    def __init__(self, whole: nn.Module, layer: str, output: str, later: Sequence[str]):
         super().__init__()
-        self.whole, self.layer, self.output = whole, layer, output
+        self.whole, self.layer, self.output, self.later = whole, layer, output, tuple(later)
 
     def extra_repr(self) -> str:
         return f"layer={self.layer!r}, output={self.output!r}"

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from adapt.encoders import Encoder, GlobalBatchNorm
+from adapt.encoders._at_layer import modules_of_later_layers
 from adapt.engine.description import plain
 from adapt.inductive._doors import expect_adaptable
 
@@ -38,7 +39,8 @@ def strategy(
     Returns:
         `encoder`.
 
-    A module outside of the named layers goes with the layer before the module (:meth:`Encoder.layer_of`). A module that
+    A module outside of the named layers goes with the layer before the module (:meth:`Encoder.layer_of`). Layers behind
+    the end of :func:`encoders.at_layer` are not computed, and never learn. A module that
     does not learn stays in evaluation mode, without dropout: a frozen prefix always gives the same features and can be
     cached (:func:`engine.features`).
 
@@ -59,7 +61,7 @@ def strategy(
     if batch_norm not in ("frozen", "follow"):
         raise ValueError(f'`batch_norm` must be "frozen" or "follow", got {batch_norm!r}.')
     modules = dict(encoder.body.named_modules())
-    learning = _learning(encoder, learn)
+    learning = _learning(encoder, learn) - modules_of_later_layers(encoder)
     wanted = {id(p): False for p in encoder.parameters()}
     for name in learning:
         module = modules[name]

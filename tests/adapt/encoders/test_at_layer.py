@@ -41,6 +41,24 @@ def test_an_encoder_that_ends_at_an_inner_layer():
         )
 
 
+@pytest.mark.parametrize("learn", ["full", "bias", 1, ["whole.layer1"]])
+def test_layers_that_are_not_computed_do_not_learn(learn):
+    encoder, x = encoders.cifar_resnet(8), torch.randn(2, 3, 32, 32)
+    part = inductive.strategy(encoders.at_layer(encoder, "layer1", example=x), learn, batch_norm="follow")
+    part(x).square().sum().backward()
+    learning = {name for name, p in part.named_parameters() if p.requires_grad}
+    assert learning == {name for name, p in part.named_parameters() if p.grad is not None}
+    assert any("layer1" in name for name in learning) and ("body.whole.conv1.weight" in learning) == (learn == "full")
+
+
+def test_a_layer_around_the_last_layer_keeps_it_learning():
+    body = nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4)), nn.Linear(4, 4))
+    encoder = encoders.wrap(body, 4, layers=["0.0", "0", "1"])
+    part = inductive.strategy(encoders.at_layer(encoder, "0.0", example=torch.zeros(2, 3)), "full")
+    learning = {name for name, p in part.named_parameters() if p.requires_grad}
+    assert learning == {"body.whole.0.0.weight", "body.whole.0.0.bias"}
+
+
 def test_a_plain_module_is_refused():
     for call in (lambda m: encoders.at_layer(m, "0", example=torch.zeros(1, 3)), lambda m: encoders.split_at(m, "0")):
         with pytest.raises(TypeError, match="must be an encoders.Encoder, got a Sequential: wrap the module"):

@@ -158,13 +158,7 @@ def verify(
     roc = _Roc(s, a, b, together)
     far, tar = roc.rates(numpy.ones(len(names)))
     values = numpy.array(_numbers(far, tar, rates))
-    generator = numpy.random.default_rng(keyed_seed(seed, "verify"))
-    drawn = []
-    for _ in range(resamples):
-        weights = numpy.bincount(generator.integers(len(names), size=len(names)), minlength=len(names)).astype(float)
-        found = roc.rates(weights)
-        if numpy.isfinite(found[0][-1] + found[1][-1]):  # else a resample without one of the two kinds of pairs
-            drawn.append(_numbers(*found, rates))
+    drawn = _resampled(roc, len(names), rates, resamples, seed)
     ends = numpy.quantile(drawn, [0.025, 0.975], axis=0) if drawn else numpy.tile(values, (2, 1))
     units = len(numpy.unique(a[together])), len(names)
     scores = [_score("equal error rate", values[0], ends[:, 0], units[1], higher=False)]
@@ -198,6 +192,17 @@ class _Roc:
         with numpy.errstate(invalid="ignore"):
             tar, far = (sums[self.ends] / sums[-1] for sums in (own.cumsum(), other.cumsum()))
         return numpy.append(0, far), numpy.append(0, tar)
+
+
+def _resampled(roc: _Roc, people: int, rates: Sequence[float], resamples: int, seed: int) -> list[list[float]]:
+    """Return the equal error rate and the true accept rates of each resample of the identities."""
+    generator, drawn = numpy.random.default_rng(keyed_seed(seed, "verify")), []
+    for _ in range(resamples):
+        weights = numpy.bincount(generator.integers(people, size=people), minlength=people).astype(float)
+        far, tar = roc.rates(weights)
+        if numpy.isfinite(far[-1] + tar[-1]):  # else a resample without one of the two kinds of pairs
+            drawn.append(_numbers(far, tar, rates))
+    return drawn
 
 
 def _place(far: numpy.ndarray, rate: float) -> int:

@@ -8,7 +8,8 @@ from tests.pages import blocks_of, run_block
 
 PAGE = "experiments.md"
 BLOCKS = blocks_of(PAGE)
-PACKAGES = ("submitit", "optuna", "ray")
+FOLDERS = {"submitit": "runs/jobs", "optuna": "runs/search", "ray": "runs/digits"}
+PACKAGES = tuple(FOLDERS)
 
 
 def package_of(block):

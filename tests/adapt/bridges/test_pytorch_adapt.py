@@ -70,7 +70,7 @@ def own_way(hook, models, data=streams):
 
 
 def compare(trainer, theirs, models, ours, learning, *, equal=torch.equal):
-    """Losses and gradients after each step, and at the end every weight and buffer."""
+    """Compare losses and gradients after each step, and at the end every weight and buffer; return the steps."""
     seen = []
     for term in trainer.terms:
         term.loss.register_forward_hook(lambda module, inputs, value: seen.append(value.item()))
@@ -82,10 +82,10 @@ def compare(trainer, theirs, models, ours, learning, *, equal=torch.equal):
         for name in learning:
             for one, other in zip(models[name].parameters(), ours[name].parameters(), strict=True):
                 assert equal(one.grad, other.grad) and one.grad.abs().max() > 0
-    assert number == STEPS
     for name in learning:
         for one, other in zip(models[name].state_dict().values(), ours[name].state_dict().values(), strict=True):
             assert equal(one, other)
+    return number
 
 
 def run(terms, encoder, **options):
@@ -112,7 +112,7 @@ def test_equals_its_own_way_for_five_steps(name):
     )
     theirs = (optimized.loss_components["total"] for _ in own_way(optimized, models))
     terms = [bridge.hook(hooks.CLossHook(), {"C": ours["C"]}), bridge.hook(make(), {"C": ours["C"]}, weights=weights)]
-    compare(run(terms, ours["G"]), theirs, models, ours, ["G", "C"])
+    assert compare(run(terms, ours["G"]), theirs, models, ours, ["G", "C"]) == STEPS
 
 
 HELD = {  # hooks that hold the optimizer of everything
@@ -128,7 +128,7 @@ def test_with_its_optimizer_inside_equals_its_own_way(name):
     models, ours = (made(combined=name.startswith("cdan")) for _ in range(2))
     real = [sgd(models[m].parameters()) for m in "GCD"]
     summaries = (s["total_loss"]["total"] for s in own_way(HELD[name](real), models))
-    compare(run([bridge.hook(HELD[name](NAMES), ours)], ours["G"]), summaries, models, ours, "GCD")
+    assert compare(run([bridge.hook(HELD[name](NAMES), ours)], ours["G"]), summaries, models, ours, "GCD") == STEPS
 
 
 def cdan_phases(ours):
@@ -153,7 +153,7 @@ def test_cdan_in_two_phases_equals_its_own_way():
         device="cpu",
     )  # fmt: skip
     # their discriminator keeps the gradient of its own step and adds the other's, ours is restricted
-    compare(trainer, summaries, models, ours, "GC")
+    assert compare(trainer, summaries, models, ours, "GC") == STEPS
     for one, other in zip(models["D"].parameters(), ours["D"].parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -164,7 +164,7 @@ def test_the_references_above_notice_a_change():
     term = bridge.hook(hooks.DANNHook(NAMES, gradient_reversal_weight=0.9), ours)
     summaries = (s["total_loss"]["total"] for s in own_way(theirs, models))
     with pytest.raises(AssertionError):
-        compare(run([term], ours["G"]), summaries, models, ours, "GCD")
+        assert compare(run([term], ours["G"]), summaries, models, ours, "GCD") == STEPS
 
 
 # ---- beside other terms ----

@@ -201,6 +201,7 @@ PLAIN = {
     "engine.predict": lambda **o: engine.predict(network(), HEAD, ROWS, **o),
     "engine.callbacks.EarlyStopping": lambda **o: EarlyStopping("source", **o),
     "datasets.adaptation_pairs": lambda **o: datasets.adaptation_pairs({1: "abc", 2: "ab"}, **o),
+    "datasets.corrupt": lambda **o: datasets.corrupt(torch.zeros(1, 3, 8, 8), "contrast", **o),
     "datasets.splits": lambda **o: datasets.splits(ROWS, "s", **o),
     "datasets.table": lambda **o: datasets.table({"age": [30], "ill": ["no"]}, "ill", **o),
     "datasets.texts": lambda **o: datasets.texts(["a"], **o),

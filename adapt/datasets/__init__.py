@@ -12,6 +12,7 @@ from adapt.datasets._table import Preparation, table
 from adapt.datasets._texts import TextRows, texts
 from adapt.datasets._windows import windows
 from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
+from adapt.datasets.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, corrupt
 from adapt.datasets.files import data_file
 from adapt.datasets.folders import FileRows
 from adapt.datasets.languages import UPOS, Captions, Multi30k, Tagged, UdPud, multi30k, ud_pud
@@ -46,8 +47,10 @@ __all__ = [
     "AmazonReviews",
     "BoxRows",
     "CIFAR10_CLASSES",
+    "CORRUPTIONS",
     "Captions",
     "Digits",
+    "EXTRA_CORRUPTIONS",
     "FSDD_RATE",
     "FSDD_SPEAKERS",
     "FSDD_TASKS",
@@ -80,6 +83,7 @@ __all__ = [
     "audio",
     "boxes",
     "cifar10_jpg",
+    "corrupt",
     "data_file",
     "digits",
     "fsdd",

@@ -23,6 +23,7 @@ from adapt import (
     report,
     select,
     streams,
+    transductive,
 )
 from adapt.engine import Model, Phase, Term, Trainer, ramp, supervised
 from adapt.streams import Stream
@@ -49,6 +50,7 @@ __all__ = [
     "select",
     "streams",
     "supervised",
+    "transductive",
 ]
 
 __version__ = VERSION

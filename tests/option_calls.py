@@ -29,6 +29,7 @@ from adapt import (
     report,
     select,
     streams,
+    transductive,
 )
 from adapt.engine.callbacks import EarlyStopping
 from tests.adapt.domain.test_signature import make, parts
@@ -339,6 +340,7 @@ PLAIN = {
     "select.reverse_validation": partial(select.reverse_validation, X, LOGITS, Y, LABELS),
     "select.soft_neighbourhood_density": partial(select.soft_neighbourhood_density, LOGITS),
     "select.weighted_vote": partial(select.weighted_vote, [LOGITS, OTHER]),
+    "transductive.LabelShift": partial(transductive.LabelShift, LOGITS.softmax(1), LABELS),
     "streams.episodes": lambda **o: streams.episodes(**{"ways": 2, "shots": 1, "queries": 1} | o),
 }  # fmt: skip
 CALLS |= {f"adapt.{name}": call for name, call in PLAIN.items()}

@@ -62,7 +62,7 @@ OPTIONS = {
     "share": ["beta", "balance", "threshold", "mixing", "label_smoothing", "end", "at", "share"],
     "below 1": ["momentum", "warmup", "validation", "test", "dropout", "noise"],
     "above 0": ["shares", "decay", "shrinkage"],
-    "between": ["quantiles", "ema", "until", "boundary", "false_accept"],
+    "between": ["quantiles", "ema", "until", "boundary", "false_accept", "level", "risk"],
     "number": ["interval"],
     "from 0": ["annealing", "workers", "seed", "own", "main", "first", "resamples", "halves", "rounds"],
     "at least 2": ["folds", "ways"],
@@ -143,6 +143,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.engine.callbacks.Logged", "adapt.engine.callbacks.EarlyStopping.follow", "adapt.engine.callbacks.KeepBest",
     "adapt.report.curves", "adapt.report.feature_map", "adapt.report.regret_dots", "adapt.report.score_dots",  # draw
     "adapt.report.Discrepancy", "adapt.report.Flops", "adapt.report.LabelShift", "adapt.report.Parameters",
+    "adapt.transductive.Shares",
     "adapt.report.Benefit", "adapt.report.Bin", "adapt.report.Calibration", "adapt.report.CriticalDifference",
     "adapt.report.Group", "adapt.report.benefit.transfer", "adapt.report.benefit.scratch",
     "adapt.report.benefit.budgets", "adapt.report.calibration.probabilities", "adapt.report.calibration.labels",

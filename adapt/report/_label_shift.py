@@ -6,6 +6,7 @@ import numpy
 
 from adapt.heads.score import Z
 from adapt.report.interval import Interval
+from adapt.transductive.shares import means_by_class, spread
 
 LEAST = 5  # rows of a class for a covariance
 SINGULAR = 1e-3  # a confusion matrix with a smaller singular value tells no shares
@@ -49,16 +50,11 @@ def label_shift(
     counts = numpy.bincount(source_labels, minlength=classes)
     if counts.min() < LEAST or len(t) < LEAST:
         return f"a class has {counts.min()} source rows: the shares of the classes need {LEAST} rows of each class"
-    parts = [p[source_labels == c] for c in range(classes)]
-    A = numpy.stack([part.mean(0) for part in parts], 1)
+    A = means_by_class(p, source_labels, classes)
     if numpy.linalg.svd(A, compute_uv=False)[-1] < SINGULAR:
         return "the outputs do not tell the classes apart"
-    inverse = numpy.linalg.inv(A)
-    q = inverse @ t.mean(0)
-    noise = _covariance(t) / len(t) + sum(
-        share**2 * _covariance(part) / len(part) for share, part in zip(q, parts, strict=True)
-    )
-    noise = inverse @ noise @ inverse.T
+    q = numpy.linalg.solve(A, t.mean(0))
+    noise = spread(p, source_labels, t, q)
     shares = counts / counts.sum()
     both = noise + (numpy.diag(shares) - numpy.outer(shares, shares)) / counts.sum()
     gap = (q - shares)[:-1]  # the last share is 1 minus the others
@@ -70,7 +66,3 @@ def label_shift(
         for v, s, h in zip(inside, q, half, strict=True)
     ]
     return LabelShift(shares.tolist(), target, float(chi2.sf(wald, classes - 1)))
-
-
-def _covariance(x: numpy.ndarray) -> numpy.ndarray:
-    return numpy.cov(x, rowvar=False)

@@ -24,6 +24,7 @@ from adapt import (
     select,
     streams,
     transductive,
+    zeroshot,
 )
 from adapt.engine import Model, Phase, Term, Trainer, ramp, supervised
 from adapt.streams import Stream
@@ -51,6 +52,7 @@ __all__ = [
     "streams",
     "supervised",
     "transductive",
+    "zeroshot",
 ]
 
 __version__ = VERSION

@@ -30,6 +30,7 @@ from adapt import (
     select,
     streams,
     transductive,
+    zeroshot,
 )
 from adapt.engine.callbacks import EarlyStopping
 from tests.adapt.domain.test_signature import make, parts
@@ -329,6 +330,15 @@ PLAIN = {
     "report.calibration": partial(report.calibration, [[0.9, 0.1]] * 4, [0, 0, 0, 1]),
     "report.critical_difference": partial(report.critical_difference, {"a": [1, 2], "b": [2, 1]}),
     "report.groups": partial(report.groups, [0] * 20, [0] * 20, [0, 1] * 10),
+    "zeroshot.dap": zeroshot.dap,
+    "zeroshot.eszsl": zeroshot.eszsl,
+    "zeroshot.fit": lambda **o: zeroshot.fit(network(), ["a", "b", "c"], vectors=EYE[:3], **o),
+    "zeroshot.fit_signatures": lambda **o: zeroshot.fit_signatures(
+        network(), ROWS, signatures={str(i): EYE[i] for i in range(4)}, **{"calibration": 0} | o
+    ),
+    "zeroshot.mixture": lambda **o: zeroshot.mixture(X, EYE, **o),
+    "zeroshot.sae": zeroshot.sae,
+    "zeroshot.vectors": lambda **o: zeroshot.vectors(lambda texts: torch.ones(len(texts), 2), ["a", "b"], **o),
     "select.Candidate": lambda **o: select.Candidate("m", SIX, NO_LABELS, **o),
     "select.choose": lambda **o: select.choose(
         [select.Candidate("m", SIX, NO_LABELS)], select.Candidate("s", SIX, NO_LABELS), **o

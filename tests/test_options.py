@@ -55,7 +55,8 @@ OPTIONS = {
     "positive": ["temperature", "student_temperature", "teacher_temperature", "assignment_temperature", "bandwidth",
                  "scales", "blur", "reach", "margin", "radius", "step", "alpha", "penalty", "scale", "xi",
                  "minimum_variance", "clip", "rate", "floor", "bound", "smoothing", "epsilon", "gamma", "step_size",
-                 "top", "penalties", "pull", "sharpness", "smoothing", "concentration"],
+                 "top", "penalties", "pull", "sharpness", "smoothing", "concentration", "feature_penalty",
+                 "signature_penalty"],
     "at least 0": ["focus", "redundancy", "invariance", "variance", "covariance", "smooth", "tradeoff", "strength",
                    "feature_weight", "label_weight", "weight", "encoder_scale", "schedule", "before", "after", "power",
                    "adversarial", "smooth_source", "smooth_target", "marginal", "conditional"],
@@ -128,6 +129,9 @@ OWN = {
     "adapt.report.calibration.bins": "count",
     "adapt.report.critical_difference.level": "between",
     "adapt.select.Candidate.step": "from 0",
+    "adapt.zeroshot.fit_signatures.calibration": "number",
+    "adapt.zeroshot.mixture.pull": "at least 0",
+    "adapt.zeroshot.sae.tradeoff": "positive",
 }
 NO_OPTIONS = {  # results and data, which no caller chooses; readers of files have tests beside their files
     "adapt.datasets.BoxRows", "adapt.datasets.MaskRows", "adapt.datasets.Preparation", "adapt.datasets.Tagged",

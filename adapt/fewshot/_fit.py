@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from adapt.engine import Model
 from adapt.engine.card import card_of_rows
+from adapt.engine.labelled_rows import as_dataset, encoded, labelled
 from adapt.engine.model_data import first_inputs, preparation_of
 from adapt.fewshot._centroid import centroid
 from adapt.fewshot.method import Inductive, Rule
-from adapt.fewshot.rows import as_dataset, encoded, labelled
 from adapt.fewshot.unknown import UNKNOWN, refused_known, threshold_of
-from adapt.heads import Classifier
-from adapt.heads._centred import Centred
+from adapt.heads._centred import Centred, solved
 from adapt.heads.task_layers import WithTaskLayers
 from adapt.streams.items import ItemForm
 from losses.options import BETWEEN, COUNT, check
@@ -136,8 +135,4 @@ def head_of_rule(rule: Rule, names: list[str], threshold: float | None) -> WithT
     if threshold is not None:
         names = [*names, UNKNOWN]
         W, b = torch.cat([W, torch.zeros_like(W[:1])]), torch.cat([b, b.new_full((1,), threshold)])
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        head = Classifier(before.dim, names)
-        head.linear.weight.copy_(W)
-        head.linear.bias.copy_(b)
-    return WithTaskLayers(before, head)
+    return solved(before, W, b, names)

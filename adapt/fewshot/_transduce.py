@@ -7,9 +7,9 @@ import numpy
 import torch
 from torch import nn
 
+from adapt.engine.labelled_rows import encoded, labelled
 from adapt.fewshot._alpha_tim import alpha_tim
 from adapt.fewshot.method import Transductive
-from adapt.fewshot.rows import encoded, labelled
 from losses.options import COUNT, check
 
 

@@ -1,11 +1,14 @@
 """Features minus a centre, of unit length."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from adapt.heads.classifier import Classifier
 from adapt.heads.sizes import check_features
+from adapt.heads.task_layers import WithTaskLayers
 from adapt.protocols import HasDim, dim_of
 from losses.checks import full_precision
 from losses.fine_tuning.norm import unit as unit_length
@@ -67,3 +70,15 @@ class Centred(nn.Module):
         with full_precision(x):
             rest = x.square().sum(-1, keepdim=True) - (x @ self.directions.mT).square().sum(-1, keepdim=True)
         return torch.cat([x, rest], -1)
+
+
+def solved(before: Centred, weight: Tensor, bias: Tensor, names: Sequence[str]) -> WithTaskLayers:
+    """Return a linear classifier behind centred features, with ``(classes, before.dim)`` weights that are known.
+
+    The global random state stays as it is.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        head = Classifier(before.dim, names)
+        head.linear.weight.copy_(weight)
+        head.linear.bias.copy_(bias)
+    return WithTaskLayers(before, head)

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from adapt import datasets
 from adapt.datasets.labels import from_package
-from adapt.engine import features
+from adapt.engine._features import features
 from adapt.protocols import HasNames, offers
 
 

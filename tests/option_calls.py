@@ -106,6 +106,7 @@ LOSSES = {
     "ridge_weights": partial(losses.ridge_weights, X, LABELS, classes=3),
     "self_distillation": partial(losses.self_distillation, LOGITS, OTHER, torch.zeros(3)),
     "semantic_alignment": partial(losses.semantic_alignment, X, Y, LABELS, LABELS),
+    "sigreg": partial(losses.sigreg, X, generator=seeded()),
     "sinkhorn_assignment": partial(losses.sinkhorn_assignment, LOGITS),
     "sinkhorn_divergence": partial(losses.sinkhorn_divergence, X, Y),
     "sliced_wasserstein": partial(losses.sliced_wasserstein, X, Y, generator=seeded()),

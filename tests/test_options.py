@@ -66,7 +66,7 @@ OPTIONS = {
     "between": ["quantiles", "ema", "until", "boundary", "false_accept", "level", "risk"],
     "number": ["interval"],
     "from 0": ["annealing", "workers", "seed", "own", "main", "first", "resamples", "halves", "rounds"],
-    "at least 2": ["folds", "ways"],
+    "at least 2": ["folds", "ways", "knots"],
 }  # fmt: skip
 OWN = {
     "losses.alignment.power": "positive",

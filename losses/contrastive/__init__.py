@@ -8,6 +8,7 @@ from losses.contrastive._neighbourhood_components import neighbourhood_component
 from losses.contrastive._nt_xent import nt_xent
 from losses.contrastive._self_distillation import Centre, self_distillation
 from losses.contrastive._semantic_alignment import semantic_alignment
+from losses.contrastive._sigreg import sigreg
 from losses.contrastive._supervised_contrastive import supervised_contrastive
 from losses.contrastive._swapped_prediction import sinkhorn_assignment, swapped_prediction
 from losses.contrastive._triplet import triplet
@@ -24,6 +25,7 @@ __all__ = [
     "nt_xent",
     "self_distillation",
     "semantic_alignment",
+    "sigreg",
     "sinkhorn_assignment",
     "supervised_contrastive",
     "swapped_prediction",

@@ -63,7 +63,7 @@ def sliced_wasserstein(
     tensor(4.)
     """
     x, y, a, b, counts = _clouds(source, target, source_weights, target_weights, power, global_batch)
-    theta = _directions(directions, generator, x)
+    theta = unit_directions(directions, generator, x)
     return along(theta, x, y, a, b, power).mean() * counts
 
 
@@ -120,7 +120,7 @@ def max_sliced_wasserstein(
     """
     check(FROM_0, steps=steps)
     x, y, a, b, counts = _clouds(source, target, source_weights, target_weights, power, global_batch)
-    theta = _directions(directions, generator, x)
+    theta = unit_directions(directions, generator, x)
     held = (x.detach(), y.detach(), a, b, power)
     slope = torch.func.grad(lambda theta: along(theta, *held).sum())
     with torch.no_grad():
@@ -188,7 +188,8 @@ def _clouds(source, target, source_weights, target_weights, power, global_batch)
     return x, y, a, b, counts
 
 
-def _directions(directions: int | Tensor, generator: torch.Generator | None, x: Tensor) -> Tensor:
+def unit_directions(directions: int | Tensor, generator: torch.Generator | None, x: Tensor) -> Tensor:
+    """Return ``(K, d)`` unit vectors for ``(n, d)`` rows `x`: drawn where `directions` is a number, else as given."""
     d = x.shape[1]
     if isinstance(directions, Tensor):
         if directions.ndim != 2 or directions.shape[0] == 0 or directions.shape[1] != d:

@@ -6,6 +6,7 @@ import torch
 import losses
 from tests.losses.case import Case, Input, constant, features, labels, logits, weights
 from tests.losses.contrastive import references
+from tests.losses.transport.cases import DIRECTIONS, DRAWS, drawn_directions
 
 VIEWS = [features("s"), features("s", scale=1.5, shift=0.3)]
 ROWS = [features("s"), labels("s", classes=3)]
@@ -119,6 +120,15 @@ CASES = [
         references.barlow_twins,
         options={"redundancy": 0.3, "epsilon": 0.1},
         minimum_rows=2,
+    ),
+    case("sigreg", losses.sigreg, [features("s")], references.sigreg, options={"directions": DIRECTIONS}),
+    Case(
+        "sigreg drawn, other constants",
+        lambda x: losses.sigreg(x, directions=6, generator=torch.Generator().manual_seed(3), knots=5, reach=2.0),
+        [features("s", scale=0.3, shift=0.5)],
+        partial(references.sigreg, directions=drawn_directions(), knots=5, reach=2.0),
+        compiles=DRAWS,
+        batches=DRAWS,
     ),
     case("byol", losses.byol, [features("s"), HELD], references.byol),
     case("byol weighted", weighted(losses.byol), [features("s"), HELD, weights("s")], references.byol),

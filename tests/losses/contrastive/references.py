@@ -4,6 +4,7 @@ A quantity that carries no gradient by definition (a target, an assignment) is c
 arguments: finite differences of the reference then give the gradient that the loss must have.
 """
 
+import cmath
 import math
 
 import numpy as np
@@ -127,6 +128,19 @@ def barlow_twins(x, y, *, redundancy=0.0051, epsilon=1e-5, frozen=None):
             C = covariance / math.sqrt(spread[0]) / math.sqrt(spread[1])
             total += (1 - C) ** 2 if k == m else redundancy * C**2
     return total
+
+
+def sigreg(x, *, directions, knots=17, reach=3.0, frozen=None):
+    """The integral from -reach to reach on all places, negative places too, with complex exponentials."""
+    n, places = len(x), np.linspace(-reach, reach, 2 * knots - 1)
+    total = 0.0
+    for direction in directions:
+        heights = []
+        for t in places:
+            found = sum(cmath.exp(1j * t * dot(direction, row)) for row in x) / n
+            heights.append(abs(found - math.exp(-t * t / 2)) ** 2 * math.exp(-t * t / 2))
+        total += n * sum((a + b) / 2 * (places[1] - places[0]) for a, b in zip(heights, heights[1:], strict=False))
+    return total / len(directions)
 
 
 def weighted_mean(values, w):

@@ -24,6 +24,7 @@ from adapt import (
     select,
     streams,
     transductive,
+    unsupervised,
     zeroshot,
 )
 from adapt.engine import Model, Phase, Term, Trainer, ramp, supervised
@@ -53,6 +54,7 @@ __all__ = [
     "supervised",
     "transductive",
     "zeroshot",
+    "unsupervised",
 ]
 
 __version__ = VERSION

@@ -21,6 +21,26 @@ def permutation(rows: int, *parts: int | str) -> torch.Tensor:
     return torch.randperm(rows, generator=torch.Generator().manual_seed(keyed_seed(*parts)))
 
 
+def keyed_numbers(key: int, rows: torch.Tensor, count: int) -> torch.Tensor:
+    """Return ``(n, count)`` 64-bit numbers, spread evenly: each depends on `key`, the number of the row and the place.
+
+    Args:
+        rows: ``(n,)`` whole numbers. The numbers of a row do not depend on the other rows, nor on the device.
+
+    The numbers are those of SplitMix64: Steele et al., Fast Splittable Pseudorandom Number Generators, 2014,
+    https://doi.org/10.1145/2714064.2660195
+    """
+    start = mixed(rows.long() ^ key)[:, None]
+    return mixed(start + (torch.arange(count, device=rows.device) + 1) * (0x9E3779B97F4A7C15 - 2**64))
+
+
+def mixed(x: torch.Tensor) -> torch.Tensor:
+    """Return the output function of SplitMix64 on int64 numbers: a bijection."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ ((x >> shift) & (2 ** (64 - shift) - 1))) * (factor - 2**64)  # a shift without the sign
+    return x ^ ((x >> 31) & (2**33 - 1))
+
+
 def seed_cpu(number: int) -> None:
     """Seed the global generators of torch on the CPU, of numpy and of python: transforms draw from them.
 

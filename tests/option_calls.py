@@ -30,6 +30,7 @@ from adapt import (
     select,
     streams,
     transductive,
+    unsupervised,
     zeroshot,
 )
 from adapt.engine.callbacks import EarlyStopping
@@ -347,11 +348,19 @@ PLAIN = {
     "select.class_ami": partial(select.class_ami, X, LOGITS),
     "select.effective_classes": partial(select.effective_classes, LABELS, classes=3),
     "select.importance_weights": partial(select.importance_weights, X, Y),
+    "select.lidar": partial(select.lidar, torch.stack([X, Y], 1)),
+    "select.rank_me": partial(select.rank_me, X),
     "select.reverse_regression": partial(select.reverse_regression, X, ONE, Y, ONE),
     "select.reverse_validation": partial(select.reverse_validation, X, LOGITS, Y, LABELS),
     "select.soft_neighbourhood_density": partial(select.soft_neighbourhood_density, LOGITS),
     "select.weighted_vote": partial(select.weighted_vote, [LOGITS, OTHER]),
     "transductive.LabelShift": partial(transductive.LabelShift, LOGITS.softmax(1), LABELS),
+    **{f"unsupervised.{term}": lambda make=getattr(unsupervised, term), **o: make(**{"encoder": 4} | o, on="t")
+       for term in ("barlow_twins", "lejepa", "simclr", "swav", "vicreg")},
+    "unsupervised.dino": lambda **o: unsupervised.dino(network(), on="t", **o),
+    "unsupervised.masked_reconstruction": lambda **o: unsupervised.masked_reconstruction(
+        **{"encoder": 4, "shape": (4,), "patch": (2,)} | o, on="t"
+    ),
     "streams.episodes": lambda **o: streams.episodes(**{"ways": 2, "shots": 1, "queries": 1} | o),
 }  # fmt: skip
 CALLS |= {f"adapt.{name}": call for name, call in PLAIN.items()}

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 import losses
 from adapt.domain.options import check_options
@@ -61,7 +60,7 @@ class MeanTeacher(nn.Module):
 
     def forward(self, step: Step) -> Tensor:
         if step.number != self._updated:  # once per step, not once for each part of an accumulated batch
-            self.follow()
+            self.teacher.follow(self._student[0], self.momentum)
             self._updated = step.number
         view = step[self.target]
         taught = step.call(self.teacher, view.inputs)
@@ -72,12 +71,3 @@ class MeanTeacher(nn.Module):
             step.report(f"share_above_threshold/{self.name}", sure.float().mean())
         # an unsure row is its own teacher: zero, with zero gradient, in a mean over all rows of all ranks
         return losses.consistency(logits, torch.where(sure[:, None], taught, logits.detach()))
-
-    @torch.no_grad()
-    def follow(self) -> None:
-        """Take one step of the average; statistics are copied."""
-        student = self._student[0]
-        average = get_ema_multi_avg_fn(self.momentum)  # all tensors in one call
-        average(list(self.teacher.parameters()), list(student.parameters()), None)
-        for copy, original in zip(self.teacher.buffers(), student.buffers(), strict=True):
-            copy.copy_(original)

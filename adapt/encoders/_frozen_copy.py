@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from adapt.encoders._layer_outputs import layer_outputs
 from adapt.protocols import Encoder, expect
@@ -27,6 +28,14 @@ class FrozenCopy(nn.Module):
 
     def train(self, mode: bool = True) -> "FrozenCopy":
         return super().train(False)
+
+    @torch.no_grad()
+    def follow(self, network: nn.Module, momentum: float) -> None:
+        """Take one step of an exponential moving average towards the weights of `network`; buffers are copied."""
+        average = get_ema_multi_avg_fn(momentum)  # all tensors in one call
+        average(list(self.network.parameters()), list(network.parameters()), None)
+        for copy, original in zip(self.network.buffers(), network.buffers(), strict=True):
+            copy.copy_(original)
 
     @torch.no_grad()
     def forward(self, inputs: Any, layers: Sequence[str] = ()) -> Any:

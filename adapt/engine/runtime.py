@@ -87,7 +87,8 @@ def broadcast(module: nn.Module) -> None:
         ValueError: on every rank, where the ranks have other names, shapes or dtypes.
     """
     if world_size() > 1:
-        kinds = {name: f"{tuple(t.shape)} {t.dtype}" for name, t in module.state_dict(keep_vars=True).items()}
+        named = [*module.named_parameters(), *module.named_buffers()]  # a state may hold more than tensors
+        kinds = {name: f"{tuple(t.shape)} {t.dtype}" for name, t in named}
         for number, other in enumerate(everyone := gather_objects(kinds)):
             first = everyone[0]
             for name in {**first, **other}:

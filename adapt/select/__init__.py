@@ -5,6 +5,7 @@ from adapt.select._choose import Choice, choose
 from adapt.select._class_ami import class_ami
 from adapt.select._collapse import collapse, effective_classes
 from adapt.select._neighbourhood import soft_neighbourhood_density
+from adapt.select._rank_me import lidar, rank_me
 from adapt.select._reverse_validation import reverse_validation
 from adapt.select._source_accuracy import source_accuracy
 from adapt.select.agreement import ensemble_agreement, seed_agreement, weighted_vote
@@ -29,6 +30,8 @@ __all__ = [
     "importance_weights",
     "information_maximization",
     "label_distance",
+    "lidar",
+    "rank_me",
     "reverse_regression",
     "reverse_validation",
     "seed_agreement",

@@ -7,12 +7,14 @@ import tempfile
 from functools import partial
 
 import torch
+from sklearn.naive_bayes import GaussianNB
 from torch import nn
 from torch.utils.data import TensorDataset
 
 import adapt
 import losses
 from adapt import (
+    Model,
     Phase,
     Stream,
     Term,
@@ -361,6 +363,22 @@ PLAIN = {
     "unsupervised.masked_reconstruction": lambda **o: unsupervised.masked_reconstruction(
         **{"encoder": 4, "shape": (4,), "patch": (2,)} | o, on="t"
     ),
+    "transductive.centroid_labels": partial(transductive.centroid_labels, X, LOGITS.softmax(1)),
+    "transductive.confident_labels": lambda **o: transductive.confident_labels(LOGITS.softmax(1), **{"share": 0.5} | o),
+    "transductive.label_propagation": partial(transductive.label_propagation, X, LABELS, Y),
+    "transductive.self_training": lambda **o: transductive.self_training(
+        GaussianNB(), X, LABELS, Y, **{"rounds": 1, "guard": False} | o
+    ),
+    "transductive.shot_im": lambda **o: transductive.shot_im(heads.Classifier(4, 3), **o),
+    "transductive.source_free": lambda **o: transductive.source_free(
+        Model(network(), heads.Classifier(4, 3)), ROWS, **{"epochs": 1, "batch_size": 4, "guard": False} | o
+    ),
+    **{
+        f"transductive.{method.__name__}": partial(
+            method, heads.Classifier(4, 3), encoder=network(), dataset=ROWS
+        )
+        for method in (transductive.shot, transductive.cbst, transductive.nrc, transductive.aad)
+    },
     "streams.episodes": lambda **o: streams.episodes(**{"ways": 2, "shots": 1, "queries": 1} | o),
 }  # fmt: skip
 CALLS |= {f"adapt.{name}": call for name, call in PLAIN.items()}

@@ -18,9 +18,11 @@ ARROWS["adapt.engine"] = FIRST | {f"adapt.{name}" for name in BLOCKS}
 ARROWS |= {f"adapt.{k}": ARROWS["adapt.engine"] | {"adapt.engine"} for k in KINDS}
 ARROWS["adapt.fewshot"] = ARROWS["adapt.fewshot"] | {"adapt.inductive", "adapt.zeroshot"}
 ARROWS["adapt.transductive"] = ARROWS["adapt.transductive"] | {"adapt.inductive", "adapt.zeroshot", "adapt.fewshot"}
-ARROWS["adapt.ranking"] = ARROWS["adapt.domain"] | {f"adapt.{k}" for k in KINDS}
+ARROWS["adapt.ranking"] = ARROWS["adapt.domain"] | {f"adapt.{k}" for k in KINDS if k != "transductive"}
 ARROWS["adapt.select"] = ARROWS["adapt.ranking"] | {"adapt.ranking"}
-ARROWS["adapt.report"] = ARROWS["adapt.bridges"] = ARROWS["adapt.select"] | {"adapt.select"}
+# an adapted model that shows a collapse falls back to the source model, so the signs of `select` come first
+ARROWS["adapt.transductive"] = ARROWS["adapt.transductive"] | {"adapt.ranking", "adapt.select"}
+ARROWS["adapt.report"] = ARROWS["adapt.bridges"] = ARROWS["adapt.select"] | {"adapt.select", "adapt.transductive"}
 LOSSES_MAY_IMPORT = {
     "torch",
     "ot",

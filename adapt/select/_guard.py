@@ -66,9 +66,9 @@ def target_doubts(plain: Sequence[Candidate], shared: float) -> list[str]:
             f"the predictions of source-only on the target have nothing in common with the clusters of any run: shared "
             f"clusters {shared:.2f}, needed {LEAST_SHARED:g}"
         )
-    if len(plain) > 1 and (kappa := seed_kappa(plain)) < LEAST_KAPPA:
+    if len(plain) > 1 and (agreement := seed_kappa(plain)) < LEAST_KAPPA:
         found.append(
-            f"the seeds of source-only agree on the target as by chance: kappa {kappa:.2f}, needed {LEAST_KAPPA:g}"
+            f"the seeds of source-only agree on the target as by chance: kappa {agreement:.2f}, needed {LEAST_KAPPA:g}"
         )
     return found
 
@@ -82,10 +82,11 @@ def seed_kappa(plain: Sequence[Candidate]) -> float:
     logits = checked_logits([m.target.outputs for m in plain])
     shares = [z.argmax(1) for z in logits]
     pairs = [(a, b) for i, a in enumerate(shares) for b in shares[:i]]
-    return sum(_kappa(a, b, logits[0].shape[1]) for a, b in pairs) / len(pairs)
+    return sum(kappa(a, b, logits[0].shape[1]) for a, b in pairs) / len(pairs)
 
 
-def _kappa(a: Tensor, b: Tensor, classes: int) -> float:
+def kappa(a: Tensor, b: Tensor, classes: int) -> float:
+    """Return Cohen's kappa of two models' predicted classes, ``(n,)`` each; 0 where both predict one class."""
     agree = (a == b).double().mean().item()
     p, q = (torch.bincount(x, minlength=classes).double() / len(x) for x in (a, b))
     expected = (p @ q).item()

@@ -22,6 +22,8 @@ def test_the_blocks_run():
     names |= {"names": ["World", "Sports", "Other"] * 10, "unseen": ["Fourth", "Fifth"]}
     names |= {"test_images": torch.randn(8, 5, generator=g), "test_names": ["World", "Fourth"] * 4}
     for number, block in enumerate(blocks_of("zeroshot.md")):
+        if "open_clip" in block or "from_sentence_transformers" in block:  # tests/adapt/encoders/test_dual_encoders.py
+            continue
         if "signatures = " in block:  # more classes than the first block describes
             names["descriptions"] |= {"Other": "o", "Fourth": "t", "Fifth": "l"}
         run_block("zeroshot.md", number, block, names)

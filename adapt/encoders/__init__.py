@@ -3,6 +3,7 @@
 from adapt.encoders._at_layer import at_layer
 from adapt.encoders._callable import callable
 from adapt.encoders._cifar_resnet import cifar_resnet
+from adapt.encoders._from_open_clip import DualEncoder, from_open_clip
 from adapt.encoders._from_timm import from_timm
 from adapt.encoders._from_torchvision import load
 from adapt.encoders._from_transformers import Tokens, from_sentence_transformers, from_transformers, tokens
@@ -24,6 +25,7 @@ from adapt.encoders.normalization import GlobalBatchNorm, synchronize_batch_norm
 from adapt.encoders.weights import LoadReport, load_weights, read_weights
 
 __all__ = [
+    "DualEncoder",
     "Encoder",
     "FrozenCopy",
     "GlobalBatchNorm",
@@ -33,6 +35,7 @@ __all__ = [
     "at_layer",
     "callable",
     "cifar_resnet",
+    "from_open_clip",
     "from_sentence_transformers",
     "from_timm",
     "from_transformers",

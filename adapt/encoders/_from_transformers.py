@@ -114,7 +114,9 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
             the folder runs, and the weights of a folder become float32.
 
     Inputs: a dict of tensors with ``input_ids`` and ``attention_mask`` (:func:`tokens` with the ``tokenizer`` of the
-        model).
+        model); or raw items, whose preparation the model knows: a list of texts, and for models of images, sounds or
+        videos a list or a batch of these. A dual encoder such as CLIP reads texts and images in one class: the encoder
+        is then also the `text` of :func:`adapt.zeroshot.fit`. Raw items are prepared in each pass, on the CPU.
 
     Raises:
         ImportError: sentence-transformers is not installed.
@@ -255,11 +257,17 @@ class _Pooled(nn.Module):
 
 
 class _Sentences(nn.Module):
+    model: Any  # a SentenceTransformer
+
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Any) -> Tensor:
+        if not isinstance(inputs, Mapping):  # raw items
+            device = next(self.model.parameters()).device
+            found = self.model.preprocess(list(inputs))
+            inputs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in found.items()}
         return self.model(dict(inputs))["sentence_embedding"]
 
 

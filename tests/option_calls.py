@@ -380,6 +380,19 @@ PLAIN = {
         for method in (transductive.shot, transductive.cbst, transductive.nrc, transductive.aad)
     },
     "streams.episodes": lambda **o: streams.episodes(**{"ways": 2, "shots": 1, "queries": 1} | o),
+    "transductive.Clock": lambda **o: transductive.Clock(**o or {"cost": 1}),
+    "transductive.Guard": transductive.Guard,
+    "transductive.adabn": transductive.adabn,
+    "transductive.arrivals": lambda **o: transductive.arrivals(
+        "mixed", LABELS, **{"domains": 2, "batch_size": 4} | o
+    ),
+    "transductive.eata": transductive.eata,
+    "transductive.lame": transductive.lame,
+    "transductive.rdumb": transductive.rdumb,
+    "transductive.roid": transductive.roid,
+    "transductive.sar": transductive.sar,
+    "transductive.t3a": transductive.t3a,
+    "transductive.tent": transductive.tent,
 }  # fmt: skip
 CALLS |= {f"adapt.{name}": call for name, call in PLAIN.items()}
 

@@ -143,6 +143,21 @@ OWN = {
     "adapt.transductive.self_training.first": "above 0",
     "adapt.transductive.self_training.rounds": "count",
     "adapt.transductive.source_free.learn": "count",
+    "adapt.transductive.Clock.cost": "at least 1",
+    "adapt.transductive.Clock.seconds": "positive",
+    "adapt.transductive.Guard.margin": "at least 0",
+    "adapt.transductive.Guard.softness": "positive",
+    "adapt.transductive.Guard.collapse": "at least 0",
+    "adapt.transductive.adabn.prior": "at least 0",
+    "adapt.transductive.arrivals.domains": "count",
+    "adapt.transductive.arrivals.levels": "count",
+    "adapt.transductive.arrivals.concentration": "at least 0",
+    "adapt.transductive.eata.reliable": "positive",
+    "adapt.transductive.eata.redundant": "positive",
+    "adapt.transductive.rdumb.every": "count",
+    "adapt.transductive.roid.momentum": "above 0",
+    "adapt.transductive.sar.reliable": "positive",
+    "adapt.transductive.sar.recovery": "at least 0",
 }
 NO_OPTIONS = {  # results and data, which no caller chooses; readers of files have tests beside their files
     "adapt.datasets.BoxRows", "adapt.datasets.MaskRows", "adapt.datasets.Preparation", "adapt.datasets.Tagged",
@@ -166,6 +181,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.report.critical_difference.scores",
     "adapt.fewshot.LabelEfficiency", "adapt.fewshot.Pool", "adapt.fewshot.Verification",
     "adapt.report.Spent", "adapt.report.adversary", "adapt.report.trained_enough",
+    "adapt.transductive.Clock.spent", "adapt.transductive.Guard.start",
 }  # fmt: skip
 RIGHT = {
     "adapt.domain.adabn.batch_size": 4,

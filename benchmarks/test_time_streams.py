@@ -23,8 +23,10 @@ import adapt
 from adapt import datasets, encoders, heads
 from adapt import transductive as tt
 
-ROWS = {200: 210, 16: 48, 1: 30}  # of each corruption, by the size of the batches
-CLEAN = {200: 600, 16: 400, 1: 200}
+POOL = 400  # images; the rows of a stream are drawn from the pool
+ROWS = {200: 210, 16: 32, 1: 16}  # of each corruption, by the size of the batches
+CORRELATED = {200: 400, 16: 32, 1: 16}  # two batches of each corruption
+CLEAN = {200: 400, 16: 400, 1: 200}
 LEVELS = (1, 3, 5)
 KINDS = (*tt.ARRIVALS, "ordered", "clean", "clean, ordered")
 SOURCE, DEFAULT = "source", "default"
@@ -41,7 +43,8 @@ class Images:
 
     def __init__(self, model: adapt.Model, cache: Path | None):
         self.model, self.cache = model, cache
-        self.clean, self.labels = datasets.cifar10_jpg("test").tensors
+        chosen = torch.randperm(2000, generator=torch.Generator().manual_seed(0))[:POOL]
+        self.clean, self.labels = (column[chosen] for column in datasets.cifar10_jpg("test").tensors)
         self._images: dict[tuple[str, int], Tensor] = {}
         self._answers: dict[tuple[str, int], Tensor] = {}
 
@@ -75,8 +78,9 @@ class Images:
         clean = kind.startswith("clean")
         names = ("clean",) if clean else datasets.CORRUPTIONS
         order = "correlated" if "ordered" in kind else "continual" if clean else kind
+        rows = CLEAN if clean else CORRELATED if kind in ("correlated", "ordered") else ROWS
         stream = tt.arrivals(
-            order, self.labels, len(names), batch_size=size, rows=(CLEAN if clean else ROWS)[size], levels=len(LEVELS),
+            order, self.labels, len(names), batch_size=size, rows=rows[size], levels=len(LEVELS),
             concentration=0 if "ordered" in kind else 0.1, seed=seed,
         )  # fmt: skip
         for domain, level, row, reset in stream:

@@ -13,19 +13,21 @@ class Guard:
     r"""A mixture of the source model and the adapted model, by the confidence of both, without labels.
 
     .. math:: w\, p_i + (1 - w)\, q_i, \qquad w = \sigma\Bigl( \frac{a + m}{s} \Bigr), \qquad
-        a = \overline{\max_k p_{ik}} - \overline{\max_k q_{ik}}
+        a = \overline{\max_k p_{ik}} - \overline{\max_k q_{ik}} + c \max(0, b), \qquad b = H(\bar p) - H(\bar q)
 
     p are the probabilities of the adapted model and q those of the source model. The means run over a window of rows
     and include the batch. Statistics that mislead, as those of a batch of few classes, make the adapted model less sure
-    than the source model.
+    than the source model. A source model that puts all rows of a new domain into few classes is sure without a reason:
+    b tells.
 
     Args:
         margin: m, 0.03: an adapted model that is as sure as the source model up to the margin is trusted.
-        softness: s, 0.01.
-        window: W, rows of the running means, 64; the part :math:`(1 - 1/W)^n` of the old mean is kept.
-        collapse: in nats, 0.7. Where the predictions of an adapted model fall onto few classes, the entropy of its mean
-            prediction falls. More than `collapse` below the source model's, over four windows, the source model
-            answers, and the method starts again.
+        softness: s, 0.02.
+        spread: c, 0.05, for each nat.
+        window: W, rows of the running mean of the confidences, 128; the part :math:`(1 - 1/W)^n` of the old mean is
+            kept. The mean predictions run over four windows.
+        collapse: in nats, 0.7. Where b is below minus `collapse`, the predictions of the adapted model fell onto few
+            classes: the source model answers, and the method starts again.
 
     The defaults are our choice, fixed on training images with the four extra corruptions.
 
@@ -40,12 +42,13 @@ class Guard:
     """
 
     margin: float = 0.03
-    softness: float = 0.01
-    window: int = 64
+    softness: float = 0.02
+    spread: float = 0.05
+    window: int = 128
     collapse: float = 0.7
 
     def __post_init__(self) -> None:
-        check(AT_LEAST_0, margin=self.margin, collapse=self.collapse)
+        check(AT_LEAST_0, margin=self.margin, spread=self.spread, collapse=self.collapse)
         check(POSITIVE, softness=self.softness)
         check(COUNT, window=self.window)
 
@@ -93,7 +96,7 @@ class Watch(nn.Module):
         means = self.means / self.begun[1]
         H = -(means * means.clamp_min(1e-300).log()).sum(1)
         self.collapsed = bool(H[0] < H[1] - self.guard.collapse)
-        a = self.gap / self.begun[0]
+        a = self.gap / self.begun[0] + self.guard.spread * (H[0] - H[1]).clamp_min(0)
         self.weight.copy_(torch.sigmoid((a + self.guard.margin) / self.guard.softness))
         if self.collapsed:
             self.weight.zero_()

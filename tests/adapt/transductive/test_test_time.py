@@ -348,29 +348,42 @@ def rows_of(confidence, predicted):
     return p.scatter(1, torch.tensor(predicted)[:, None], confidence).log()
 
 
-def test_the_guard_mixes_by_the_running_confidence():
-    """The reference keeps the gap of every row."""
-    guard = tt.Guard(window=10, margin=0.05, softness=0.02)
-    watch, gaps = guard.start(CLASSES), []
+def test_the_guard_mixes_by_the_running_confidence_and_the_spread():
+    """The reference keeps the means of every batch."""
+    guard = tt.Guard(window=10, margin=0.05, softness=0.02, spread=0.1)
+    watch, seen = guard.start(CLASSES), []
     draw = torch.Generator().manual_seed(0)
-    for n in (3, 1, 8):
-        p, q = (torch.randn(n, CLASSES, generator=draw).log_softmax(1) for _ in range(2))
-        gaps += [[0.9**n, float((p.exp().amax(1) - q.exp().amax(1)).double().mean())]]
+
+    def running(values, window):
         rest, total, norm = 1.0, 0.0, 0.0
-        for keep, gap in reversed(gaps):
-            total, norm, rest = total + rest * (1 - keep) * gap, norm + rest * (1 - keep), rest * keep
-        w = 1 / (1 + numpy.exp(-(total / norm + 0.05) / 0.02))
-        assert watch(p, q).exp().numpy() == pytest.approx((w * p.exp() + (1 - w) * q.exp()).numpy(), abs=1e-6)
+        for (p, _), value in zip(reversed(seen), reversed(values), strict=True):
+            keep = (1 - 1 / window) ** len(p)
+            total, norm, rest = total + rest * (1 - keep) * value, norm + rest * (1 - keep), rest * keep
+        return total / norm
+
+    def entropy(p):
+        return -float((p * p.log()).sum())
+
+    spreads = []
+    for n in (3, 1, 8):
+        p, q = ((2 * torch.randn(n, CLASSES, generator=draw).double()).softmax(1) for _ in range(2))
+        seen.append((p, q))
+        a = running([float(p.amax(1).mean() - q.amax(1).mean()) for p, q in seen], 10)
+        b = entropy(running([p.mean(0) for p, _ in seen], 40)) - entropy(running([q.mean(0) for _, q in seen], 40))
+        spreads.append(b)
+        w = 1 / (1 + numpy.exp(-(a + 0.1 * max(0, b) + 0.05) / 0.02))
+        assert watch(p.log(), q.log()).exp().numpy() == pytest.approx((w * p + (1 - w) * q).numpy(), abs=1e-9)
         assert float(watch.weight) == pytest.approx(w) and watch.trusts == (w >= 0.5)
+    assert min(spreads) < -0.01 and max(spreads) > 0.01
 
 
 def test_the_guard_trusts_the_surer_model_and_sees_a_collapse():
     every, one = list(range(CLASSES)) * 8, [0] * 32
     sure, unsure = rows_of(0.95, every), rows_of(0.8, every)
     watch = tt.Guard().start(CLASSES)
-    assert (watch(sure, unsure) - sure).abs().max() < 1e-4 and watch.trusts
+    assert (watch(sure, unsure) - sure).abs().max() < 0.02 and watch.trusts
     watch = tt.Guard().start(CLASSES)
-    assert (watch(unsure, sure) - sure).abs().max() < 1e-4 and not watch.trusts and not watch.collapsed
+    assert (watch(unsure, sure) - sure).abs().max() < 0.02 and not watch.trusts and not watch.collapsed
     watch = tt.Guard().start(CLASSES)
     collapsed = rows_of(0.99, one)
     assert torch.allclose(watch(collapsed, unsure), unsure) and watch.collapsed and not watch.trusts

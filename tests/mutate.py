@@ -10,8 +10,8 @@ mutmut makes the mutants and wraps each function, so that a variable of the envi
 script does the rest, because `mutmut run` draws no sample and has no limit on the time of a survivor. One run of the
 tests with the original code says how long each test takes and which functions each test calls. Tests that fail under
 the wrappers (compiled code, the text of functions) are left out, and named. Then each mutant of the sample meets the
-tests that call its function: the fast tests first, at most `--seconds` of them. Tests above 3 s, among them the tests
-with several processes, run with `--rest` alone.
+tests that call its function: the fast tests first, at most `--seconds` of them. Tests above 3 s and tests that start
+processes run with `--rest` alone. All seconds are seconds of the processor, so that other work beside changes nothing.
 
 The sample has a fixed order: a second call goes on where the first call ended, and `--sample` may grow. A mutant that
 takes far longer than its tests counts as killed, and is counted apart. The work lies in the ignored folder `mutants`;
@@ -20,6 +20,7 @@ delete the folder after a change of the code.
 
 import argparse
 import json
+import multiprocessing.process
 import os
 import random
 import resource
@@ -47,8 +48,13 @@ TESTS = {
     ],
 }
 COMPILED = "not compile and not graphs"
-SLOW = 3.0  # seconds: a process that imports torch takes longer
+SLOW = 3.0  # seconds: a process that imports torch takes longer; twice as much is added for processes of a test
 SURVIVED, LATE, KILLED, UNREACHED = "survived", "out of time", "killed", "called by no test"
+
+
+def spent() -> float:
+    """Return the processor seconds of this process and of its ended children."""
+    return sum(os.times()[:4])
 
 
 class Statistics:
@@ -60,19 +66,28 @@ class Statistics:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef):
-        start, before = time.perf_counter(), {*state()._stats}
+        start, before = spent(), {*state()._stats}
         state()._stats.clear()
         result = yield
-        self.fixtures[fixturedef] = time.perf_counter() - start, {*state()._stats}
+        self.fixtures[fixturedef] = spent() - start, {*state()._stats}
         state()._stats.update(before)
         return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item):
+        start, started = spent(), repr(multiprocessing.process._process_counter)
+        try:
+            return (yield)
+        finally:
+            processes = repr(multiprocessing.process._process_counter) != started
+            self.seconds[item.nodeid] = spent() - start + 2 * SLOW * processes
 
     def pytest_runtest_makereport(self, item, call):
         if call.excinfo and not call.excinfo.errisinstance(pytest.skip.Exception):
             self.failed.append(item.nodeid)
         if call.when == "call":
             every = [f for found in item._fixtureinfo.name2fixturedefs.values() for f in found if f in self.fixtures]
-            self.seconds[item.nodeid] = call.duration + sum(self.fixtures[f][0] for f in every)
+            self.seconds[item.nodeid] += sum(self.fixtures[f][0] for f in every)
             self.calls[item.nodeid] = sorted(state()._stats.union(*(self.fixtures[f][1] for f in every)))
         if call.when == "teardown":
             state()._stats.clear()
@@ -81,13 +96,13 @@ class Statistics:
 def in_a_process(work, seconds: float) -> int:
     """Return the exit status of `work` in a forked process, which ends with all its children.
 
-    The process ends after `seconds` of processor time, or, where it sleeps, after five times as long.
+    The process ends after `seconds` of processor time, or, where it sleeps, after twenty times as long.
     """
     child = os.fork()
     if not child:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
-        signal.alarm(5 * int(seconds) + 5)
+        signal.alarm(20 * int(seconds) + 5)
         out = os.open("tests.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1), os.dup2(out, 2)
         os._exit(work())

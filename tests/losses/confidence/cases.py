@@ -91,6 +91,13 @@ CASES = [
         "consistency", losses.consistency, [logits("s"), held(logits("s"))], references.consistency, derivatives="held"
     ),
     Case(
+        "consistency weighted",
+        lambda z, t, w: losses.consistency(z, t, weights=w),
+        [logits("s"), held(logits("s")), weights("s")],
+        references.consistency,
+        derivatives="held",
+    ),
+    Case(
         "consistency both sides",
         partial(losses.consistency, hold_teacher=False, temperature=2.0),
         [logits("s"), logits("s")],

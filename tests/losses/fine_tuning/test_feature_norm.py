@@ -21,6 +21,12 @@ def test_the_step_pulls_every_row_outwards_with_the_same_force():
     torch.testing.assert_close(x.grad, -2 * 2.0 / 3 * torch.tensor([[0.6, 0.8], [0.0, 1.0], [1.0, 0.0]]))
 
 
+@pytest.mark.parametrize("step", [0.0, -1.0, float("nan"), True])
+def test_a_step_that_does_not_lengthen_is_refused(step):
+    with pytest.raises(ValueError, match="`step` must be"):
+        losses.stepwise_feature_norm(torch.ones(2, 2), step=step)
+
+
 @pytest.mark.parametrize("loss", [losses.hard_feature_norm, losses.stepwise_feature_norm])
 def test_a_zero_row_has_no_direction(loss):
     x = torch.tensor([[0.0, 0.0], [1.0, 0.0]], requires_grad=True)

@@ -38,6 +38,7 @@ from adapt import (
 from adapt.engine.callbacks import EarlyStopping
 from tests.adapt.domain.test_signature import make, parts
 from tests.adapt.engine.tiny import cloud
+from tests.adapt.unsupervised.test_texts import Tokens as Words
 
 
 def seeded():
@@ -359,6 +360,16 @@ PLAIN = {
     "transductive.LabelShift": partial(transductive.LabelShift, LOGITS.softmax(1), LABELS),
     **{f"unsupervised.{term}": lambda make=getattr(unsupervised, term), **o: make(**{"encoder": 4} | o, on="t")
        for term in ("barlow_twins", "lejepa", "simclr", "swav", "vicreg")},
+    "unsupervised.cluster": partial(unsupervised.cluster, X, clusters=2),
+    "unsupervised.denoised_tokens": lambda **o: unsupervised.denoised_tokens(
+        **{"encoder": 4, "tokenizer": Words(), "length": 3} | o, on="t"
+    ),
+    "unsupervised.masked_tokens": lambda **o: unsupervised.masked_tokens(HEAD, Words(), on="t", **o),
+    "unsupervised.number_of_clusters": lambda **o: unsupervised.number_of_clusters(
+        FEATURES, **{"candidates": [2], "splits": 2, "resamples": 2} | o
+    ),
+    "unsupervised.scan": partial(unsupervised.scan, X, clusters=2),
+    "unsupervised.simcse": lambda **o: unsupervised.simcse(**{"encoder": 4} | o, on="t"),
     "unsupervised.dino": lambda **o: unsupervised.dino(network(), on="t", **o),
     "unsupervised.masked_reconstruction": lambda **o: unsupervised.masked_reconstruction(
         **{"encoder": 4, "shape": (4,), "patch": (2,)} | o, on="t"

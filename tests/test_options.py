@@ -52,7 +52,7 @@ OPTIONS = {
               "projection", "teacher_dim", "window", "components", "k", "block", "per_class", "repeats", "starts",
               "shots", "queries", "prefetch_factor", "bands", "hop", "tasks", "patience", "limit", "seeds", "budgets",
               "budget", "permutations", "episodes", "least", "least_ending", "words", "endings",
-              "prototypes", "bottleneck", "global_views", "shape", "patch", "expanded"],
+              "prototypes", "bottleneck", "global_views", "shape", "patch", "clusters", "splits", "expanded"],
     "positive": ["temperature", "student_temperature", "teacher_temperature", "assignment_temperature", "bandwidth",
                  "scales", "blur", "reach", "margin", "radius", "step", "alpha", "penalty", "scale", "xi",
                  "minimum_variance", "clip", "rate", "floor", "bound", "smoothing", "epsilon", "gamma", "step_size",
@@ -128,7 +128,13 @@ OWN = {
     "adapt.ranking.gbc.components": "count",
     "adapt.select.weighted_vote.shares": "at least 0",
     "adapt.unsupervised.lejepa.tradeoff": "share",
+    "adapt.unsupervised.denoised_tokens.share": "between",
     "adapt.unsupervised.masked_reconstruction.share": "between",
+    "adapt.unsupervised.masked_tokens.share": "between",
+    "adapt.unsupervised.number_of_clusters.candidates": "at least 2",
+    "adapt.unsupervised.number_of_clusters.resamples": "count",
+    "adapt.unsupervised.number_of_clusters.threshold": "between",
+    "adapt.unsupervised.scan.balance": "at least 0",
     "adapt.report.benefit.threshold": "number",
     "adapt.report.calibration.bins": "count",
     "adapt.report.critical_difference.level": "between",
@@ -180,6 +186,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.report.Group", "adapt.report.benefit.transfer", "adapt.report.benefit.scratch",
     "adapt.report.benefit.budgets", "adapt.report.calibration.probabilities", "adapt.report.calibration.labels",
     "adapt.report.critical_difference.scores",
+    "adapt.unsupervised.ClusterScores", "adapt.unsupervised.NumberOfClusters",
     "adapt.fewshot.LabelEfficiency", "adapt.fewshot.Pool", "adapt.fewshot.Verification",
     "adapt.report.Spent", "adapt.report.adversary", "adapt.report.trained_enough",
     "adapt.transductive.Clock.spent", "adapt.transductive.Guard.start",
@@ -206,6 +213,7 @@ SEQUENCES = {
     "losses.lovasz_softmax.classes",
     "shape",
     "patch",
+    "candidates",
 }
 
 

@@ -103,15 +103,6 @@ class Target(NamedTuple):
     test: int
 
 
-def olivetti() -> TensorDataset:
-    """400 faces of 40 people, 64 x 64."""
-    from scipy.io import loadmat
-
-    columns = loadmat(datasets.data_file("olivetti_faces", "olivettifaces.mat"))["faces"]
-    faces = torch.from_numpy(columns.T.reshape(400, 1, 64, 64).swapaxes(2, 3).copy()) / 255
-    return TensorDataset(faces, torch.arange(40).repeat_interleave(10))
-
-
 def cifar() -> TensorDataset:
     """Training rows, then test rows."""
     both = datasets.cifar10_jpg("train"), datasets.cifar10_jpg("test")
@@ -122,7 +113,7 @@ TARGETS = {
     "cifar10_jpg": Target(cifar, 50, 4, 2000),
     "mnist_m": Target(datasets.mnist_m, 50, 4, 1000),
     "semeion": Target(datasets.semeion, 50, 4, 1000),
-    "olivetti": Target(olivetti, 5, 10, 200),
+    "olivetti": Target(datasets.olivetti, 5, 10, 200),
 }
 
 

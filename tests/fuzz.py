@@ -252,6 +252,14 @@ def readers() -> dict[str, Reader]:
             made(lambda f: small_files.write_zip(f, "omniglot_small", "images_background_small1.zip", drawings)),
             lambda f: datasets.omniglot(root=f),
         ),
+        "omniglot_runs": Reader(
+            made(lambda f: small_files.write_zip(f, "omniglot_small", "all_runs.zip", small_files.runs())),
+            lambda f: datasets.omniglot_runs(f),
+        ),
+        "olivetti": Reader(
+            matlab("olivetti_faces/olivettifaces.mat", faces=numpy.ones((4096, 400), "u1")),
+            lambda f: datasets.olivetti(f),
+        ),
         "fsdd": Reader(
             made(lambda f: small_files.write_zip(f, "fsdd_small", "fsdd_small.zip", spoken)),
             lambda f: datasets.fsdd(root=f),

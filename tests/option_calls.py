@@ -224,6 +224,7 @@ PLAIN = {
     "datasets.fsdd": lambda **o: datasets.fsdd("nowhere", **o),
     "datasets.images": lambda **o: datasets.images("nowhere", **o),
     "datasets.masks": lambda **o: datasets.masks("nowhere", "nowhere", **o),
+    "datasets.omniglot_runs": lambda **o: datasets.omniglot_runs("nowhere", **o),
     "datasets.omniglot": lambda **o: datasets.omniglot(root="nowhere", **o),
     "encoders.sentences": lambda **o: encoders.sentences(["a"], model="nowhere", **o),
     "encoders.word_vectors": lambda **o: encoders.word_vectors("nowhere", **o),

@@ -27,8 +27,8 @@ ORIGINS = {
     "github.com/multi30k/dataset",
     "office_caltech10_surf": "`data/Office/*_SURF_L10.mat` of github.com/chamwen/JPDA",
     "olivetti_faces": "`olivettifaces.mat` of github.com/sjgershm/DBM",
-    "omniglot_small": "`images_background_small1.zip` and `...small2.zip` of the folder `python` of "
-    "github.com/brendenlake/omniglot",
+    "omniglot_small": "`images_background_small1.zip` and `...small2.zip` of the folder `python`, and `all_runs.zip` "
+    "of `python/one-shot-classification`, of github.com/brendenlake/omniglot",
     "resnet_cifar10_weights": "the weight files of github.com/akamaster/pytorch_resnet_cifar10",
     "sarcos_test": "`sarcos_inv_test.mat` (gaussianprocess.org/gpml/data), as in github.com/probml/pmtkdata",
     "school": "`data/school.mat` of github.com/jiayuzhou/MALSAR",

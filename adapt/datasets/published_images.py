@@ -1,4 +1,4 @@
-"""Readers of images: digits in four looks, CIFAR-10 as JPEG files, handwritten characters."""
+"""Readers of images: digits in four looks, CIFAR-10 as JPEG files, handwritten characters, faces."""
 
 import io
 import math
@@ -17,11 +17,14 @@ from torch.utils.data import TensorDataset
 from adapt import store
 from adapt.datasets.files import IMAGES, arrays, data_file, labelled, reading
 from adapt.datasets.image_files import load_image
+from adapt.datasets.matlab import read_matlab
+from adapt.store.limits import Archive
 from losses.options import COUNT, check
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 OMNIGLOT_TASKS = ("alphabet", "character", "drawer")
 DRAWERS = 20
+RUNS, WAYS = 20, 20  # of the official one-shot runs of Omniglot
 
 
 class Omniglot(NamedTuple):
@@ -30,6 +33,14 @@ class Omniglot(NamedTuple):
     images: TensorDataset
     alphabets: list[str]
     characters: list[str]
+
+
+class OneShotRuns(NamedTuple):
+    """Images of few-shot tasks: support and queries ``(runs, ways, 1, size, size)``, and the class of each query."""
+
+    support: Tensor
+    queries: Tensor
+    answers: Tensor
 
 
 def mnist(root: str | Path | None = None) -> TensorDataset:
@@ -102,8 +113,6 @@ def omniglot(part: str = "small1", root: str | Path | None = None, *, size: int 
     Lake, Salakhutdinov, Tenenbaum, Human-level concept learning through probabilistic program induction, 2015,
     https://doi.org/10.1126/science.aab3050
     """
-    from PIL.Image import Resampling
-
     if part not in ("small1", "small2"):
         raise ValueError(f'`part` must be "small1" or "small2", got {part!r}.')
     check(COUNT, size=size)
@@ -122,11 +131,66 @@ def omniglot(part: str = "small1", root: str | Path | None = None, *, size: int 
             if not 0 <= drawer < DRAWERS:
                 raise ValueError(f"`{name}` is of drawer {drawer + 1}, not 1 to {DRAWERS}")
             labels.append((first, characters.index(f"{alphabet}/{character}"), first * DRAWERS + drawer))
-            with _naming(name):
-                image = load_image(io.BytesIO(archive.read(name)), archive.budget).convert("L")
-            images.append(numpy.asarray(image.resize((size, size), Resampling.BOX)))
-    ink = 1 - torch.from_numpy(numpy.stack(images))[:, None].float() / 255
-    return Omniglot(TensorDataset(ink, torch.tensor(labels)), alphabets, characters)
+            images.append(_drawing(archive, name, size))
+    return Omniglot(TensorDataset(torch.stack(images), torch.tensor(labels)), alphabets, characters)
+
+
+def omniglot_runs(root: str | Path | None = None, *, size: int = 28) -> OneShotRuns:
+    """Read the 20 official one-shot runs: 20 characters of one alphabet, drawn by one person, and again by another.
+
+    No alphabet of the runs is in :func:`omniglot`.
+
+    Args:
+        root: instead of the folder named by ``ADAPT_DATA``.
+        size: of the square images; the 105 pixels of a side are averaged to `size` pixels.
+
+    Returns:
+        `support` and `queries`: ``(20, 20, 1, size, size)`` float32 in [0, 1], ink is 1, by run; support image k is of
+        class k. `answers`: ``(20, 20)`` int64, the class of each query.
+
+    Lake, Salakhutdinov, Tenenbaum, Human-level concept learning through probabilistic program induction, 2015,
+    https://doi.org/10.1126/science.aab3050
+    """
+    check(COUNT, size=size)
+    path = data_file("omniglot_small", "all_runs.zip", root=root)
+    support, queries, answers = [], [], []
+    with reading(path, "a zip file of run01/training/class01.png, ..."), store.open_zip(path) as archive:
+        for run in (f"run{number:02d}" for number in range(1, RUNS + 1)):
+            lines = archive.read(f"{run}/class_labels.txt").decode().split("\n")
+            pairs = [line.split() for line in lines if line.strip()]
+            learned = [f"{run}/training/class{number:02d}.png" for number in range(1, WAYS + 1)]
+            if len(pairs) != WAYS or any(len(pair) != 2 or pair[1] not in learned for pair in pairs):
+                raise ValueError(f"`{run}/class_labels.txt` has no {WAYS} pairs of a test and a training image")
+            support += [_drawing(archive, name, size) for name in learned]
+            queries += [_drawing(archive, name, size) for name, _ in pairs]
+            answers += [learned.index(name) for _, name in pairs]
+    shape = RUNS, WAYS, 1, size, size
+    found = (torch.stack(images).view(shape) for images in (support, queries))
+    return OneShotRuns(*found, torch.tensor(answers).view(RUNS, WAYS))
+
+
+def olivetti(root: str | Path | None = None) -> TensorDataset:
+    """Read 400 faces of 40 people: ``(1, 64, 64)`` float32 in [0, 1], labels 0 to 39, ten photographs in a row.
+
+    Samaria and Harter, Parameterisation of a Stochastic Model for Human Face Identification, 1994,
+    https://doi.org/10.1109/ACV.1994.341300
+    """
+    path = data_file("olivetti_faces", "olivettifaces.mat", root=root)
+    with reading(path, "a MATLAB 5 file with faces (4096, 400), one column for each photograph"):
+        (columns,) = read_matlab(path, "faces")
+        if isinstance(columns, list) or columns.shape != (4096, 400):
+            raise ValueError(f"found {getattr(columns, 'shape', 'cells')}")
+        faces = torch.from_numpy(columns.T.reshape(400, 1, 64, 64).swapaxes(2, 3).copy())
+    return labelled(path, faces / 255, torch.arange(40).repeat_interleave(10), classes=40, shape=(1, 64, 64))
+
+
+def _drawing(archive: Archive, name: str, size: int) -> Tensor:
+    """Return an image of dark lines as ``(1, size, size)`` numbers, 1 where the ink is."""
+    from PIL.Image import Resampling
+
+    with _naming(name):
+        image = load_image(io.BytesIO(archive.read(name)), archive.budget).convert("L")
+    return 1 - torch.from_numpy(numpy.array(image.resize((size, size), Resampling.BOX)))[None].float() / 255
 
 
 def _check_split(split: str) -> None:

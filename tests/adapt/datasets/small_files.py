@@ -1,9 +1,11 @@
 """Small files in the formats of the published sets."""
 
 import gzip
+import io
 import zipfile
 
 import numpy
+from PIL import Image
 
 
 def write_idx(path, array):
@@ -36,3 +38,15 @@ def write_zip(root, folder, name, files):
     with zipfile.ZipFile(root / folder / name, "w") as archive:
         for inside, raw in files.items():
             archive.writestr(inside, raw)
+
+
+def runs():
+    """Files of the one-shot runs of Omniglot: white images, query n is of class n."""
+    file = io.BytesIO()
+    Image.new("1", (105, 105), 1).save(file, "PNG")
+    files = {}
+    for run in (f"run{number:02d}" for number in range(1, 21)):
+        pairs = [(f"{run}/test/item{n:02d}.png", f"{run}/training/class{n:02d}.png") for n in range(1, 21)]
+        files[f"{run}/class_labels.txt"] = "\n".join(map(" ".join, pairs)).encode()
+        files |= {name: file.getvalue() for pair in pairs for name in pair}
+    return files

@@ -7,10 +7,11 @@ import numpy
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 from torch.utils.data import TensorDataset
 
 from adapt import datasets, encoders
-from tests.adapt.datasets.small_files import write_digits, write_zip
+from tests.adapt.datasets.small_files import runs, write_digits, write_zip
 
 
 def drawing(ink):
@@ -114,6 +115,68 @@ def test_missing_and_torn_drawings(tmp_path):
 def test_bad_part():
     with pytest.raises(ValueError, match="`part` must be"):
         datasets.omniglot("large")
+
+
+def write_runs(root, files):
+    write_zip(root, "omniglot_small", "all_runs.zip", files)
+
+
+def test_the_runs(tmp_path):
+    files = runs()
+    files["run03/training/class02.png"] = drawing((0, 0, 35, 35))
+    files["run03/test/item05.png"] = drawing((70, 0, 105, 35))
+    lines = [f"run03/test/item{n:02d}.png run03/training/class{(n + 6) % 20 + 1:02d}.png" for n in range(1, 21)]
+    files["run03/class_labels.txt"] = "\r\n".join(lines).encode()
+    write_runs(tmp_path, files)
+    support, queries, answers = datasets.omniglot_runs(tmp_path, size=3)
+    assert support.shape == queries.shape == (20, 20, 1, 3, 3) and answers.dtype == torch.int64
+    assert answers[0].tolist() == list(range(20)) and answers[2].tolist() == [(n + 6) % 20 for n in range(1, 21)]
+    assert support.sum() == queries.sum() == 1, "one corner with ink"
+    assert support[2, 1, 0, 0, 0] == 1 and queries[2, 4, 0, 0, 2] == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("run20/class_labels.txt", None, "run20/class_labels.txt"),
+        ("run20/class_labels.txt", b"run20/test/item01.png run20/training/class01.png", "no 20 pairs"),
+        ("run20/class_labels.txt", b"run20/test/item01.png run20/training/class21.png\n" * 20, "no 20 pairs"),
+        ("run20/test/item20.png", b"PNG", "`run20/test/item20.png`"),
+    ],
+)
+def test_other_runs_are_named(tmp_path, file, content, message):
+    files = runs() | {file: content}
+    write_runs(tmp_path, {name: raw for name, raw in files.items() if raw is not None})
+    with pytest.raises(ValueError, match=f"all_runs.zip` cannot be read.*{message}"):
+        datasets.omniglot_runs(tmp_path)
+
+
+def write_faces(root, columns):
+    (root / "olivetti_faces").mkdir(exist_ok=True)
+    savemat(root / "olivetti_faces" / "olivettifaces.mat", {"faces": columns})
+
+
+def test_the_faces(tmp_path):
+    columns = numpy.zeros((4096, 400), "u1")
+    columns[3 * 64 + 5, 27] = 255  # image 27, column 3, row 5
+    write_faces(tmp_path, columns)
+    x, y = datasets.olivetti(tmp_path).tensors
+    assert x.shape == (400, 1, 64, 64) and x.sum() == 1 == x[27, 0, 5, 3]
+    assert y[27] == 2 and y.bincount().tolist() == [10] * 40
+    write_faces(tmp_path, columns.T)
+    with pytest.raises(ValueError, match=r"olivettifaces.mat` cannot be read.*\(4096, 400\).*\(400, 4096\)"):
+        datasets.olivetti(tmp_path)
+
+
+@pytest.mark.data
+def test_the_real_runs_and_faces():
+    support, queries, answers = datasets.omniglot_runs()
+    assert support.shape == queries.shape == (20, 20, 1, 28, 28)
+    assert all(row.sort().values.tolist() == list(range(20)) for row in answers)
+    assert (support.flatten(2) - queries.flatten(2)).norm(dim=2).min() > 1, "no query is a support image"
+    faces = datasets.olivetti().tensors[0].view(40, 10, -1)
+    within = (faces - faces.mean(1, keepdim=True)).square().mean()
+    assert within < 0.6 * (faces - faces.mean((0, 1))).square().mean(), "a person looks like the same person"
 
 
 @pytest.mark.data

@@ -262,6 +262,7 @@ PLAIN = {
     "fewshot.pt_map": lambda **o: fewshot.pt_map(prior="uniform", **o),
     "fewshot.ridge": fewshot.ridge,
     "fewshot.text_probe": lambda **o: fewshot.text_probe(EYE, **o),
+    "fewshot.whitening": lambda **o: fewshot.whitening(ROWS, **o),
     "fewshot.transduce": lambda **o: fewshot.transduce(network(), ROWS, queries=FEATURES, **o),
     "heads.Attention": lambda **o: heads.Attention(**{"encoder": 4} | o),
     "heads.Bottleneck": lambda **o: heads.Bottleneck(**{"encoder": 4} | o),

@@ -18,6 +18,7 @@ from adapt.fewshot._ridge import ridge
 from adapt.fewshot._text_probe import text_probe
 from adapt.fewshot._transduce import Answers, transduce
 from adapt.fewshot._verify import Verification, similarity, verify
+from adapt.fewshot._whitening import Whitening, whitening
 from adapt.fewshot.method import Inductive, Rule, Transductive, classes_of
 from adapt.fewshot.pool import NoProbabilities, Pool
 
@@ -31,6 +32,7 @@ __all__ = [
     "Rule",
     "Transductive",
     "Verification",
+    "Whitening",
     "alpha_tim",
     "bd_cspn",
     "centroid",
@@ -52,4 +54,5 @@ __all__ = [
     "similarity",
     "transduce",
     "verify",
+    "whitening",
 ]

@@ -73,7 +73,7 @@ def evaluate(
 
     Veilleux et al., Realistic Evaluation of Transductive Few-Shot Learning, 2021, https://arxiv.org/abs/2204.11181
     """
-    x, y = _rows(features)
+    x, y = labelled_rows(features)
     check(whole(2), ways=ways)
     check(COUNT, shots=shots, queries=queries, episodes=episodes)
     check(or_none(POSITIVE), concentration=concentration)
@@ -99,7 +99,8 @@ def evaluate(
     return Evaluation(scores, accuracies)
 
 
-def _rows(features: TensorDataset) -> tuple[Tensor, Tensor]:
+def labelled_rows(features: TensorDataset) -> tuple[Tensor, Tensor]:
+    """Return the features, and the classes on the CPU."""
     tensors = features.tensors if isinstance(features, TensorDataset) else ()
     if len(tensors) < 2 or tensors[0].ndim != 2 or tensors[1].ndim != 1 or tensors[1].is_floating_point():
         shapes = [tuple(t.shape) for t in tensors] or type(features).__name__

@@ -165,8 +165,8 @@ def omniglot_runs(root: str | Path | None = None, *, size: int = 28) -> OneShotR
             queries += [_drawing(archive, name, size) for name, _ in pairs]
             answers += [learned.index(name) for _, name in pairs]
     shape = RUNS, WAYS, 1, size, size
-    found = (torch.stack(images).view(shape) for images in (support, queries))
-    return OneShotRuns(*found, torch.tensor(answers).view(RUNS, WAYS))
+    images = torch.stack(support).view(shape), torch.stack(queries).view(shape)
+    return OneShotRuns(images[0], images[1], torch.tensor(answers).view(RUNS, WAYS))
 
 
 def olivetti(root: str | Path | None = None) -> TensorDataset:

@@ -8,12 +8,17 @@ from adapt.fewshot._evaluate import labelled_rows
 from adapt.fewshot.method import unit_rows
 from adapt.fewshot.pool import finite_rows
 from adapt.fewshot.solver import principal
-from losses.checks import check_features, one_hot
+from losses.checks import check_real, one_hot
 from losses.options import ABOVE_0, check
 
 
 class Whitening(nn.Module):
     """The module of :func:`whitening`: ``(n, d)`` features to ``(n, d)`` float32 features."""
+
+    centre: Tensor
+    axes: Tensor
+    lengths: Tensor
+    length: Tensor
 
     def __init__(self, centre: Tensor, axes: Tensor, lengths: Tensor, length: Tensor):
         super().__init__()
@@ -23,11 +28,11 @@ class Whitening(nn.Module):
         self.register_buffer("length", length)
 
     def forward(self, features: Tensor) -> Tensor:
-        check_features("features", features)
-        if features.shape[1] != len(self.centre):
+        check_real("features", features)
+        if features.ndim != 2 or features.shape[1] != len(self.centre):
             raise ValueError(
-                f"`features` must have the size of the features that the whitening was made of, got "
-                f"{features.shape[1]} and {len(self.centre)}: take features of the same encoder."
+                f"`features` must be (n, {len(self.centre)}), as the features that the whitening was made of, got "
+                f"{tuple(features.shape)}: take features of the same encoder."
             )
         z = unit_rows(features.double()).to(self.centre) - self.centre  # squares of 1e20 fit in float64
         return self.length * z + (z @ self.axes * self.lengths) @ self.axes.mT
@@ -64,8 +69,9 @@ def whitening(features: TensorDataset, *, shrinkage: float = 0.5) -> Whitening:
     https://doi.org/10.21437/Interspeech.2006-183
 
     >>> x, y = torch.tensor([[3.0, 4.0], [4.0, 3.0], [-3.0, 4.0], [-4.0, 3.0]]), torch.tensor([0, 0, 1, 1])
-    >>> whitening(TensorDataset(x, y), shrinkage=1.0)(x).norm(dim=1)
-    tensor([11.3137, 11.3137, 11.3137, 11.3137])
+    >>> z = whitening(TensorDataset(x, y))(x)
+    >>> (z[0] - z[1]).norm(), (z[0] - z[3]).norm()
+    (tensor(2.8284), tensor(14.1421))
     """
     check(ABOVE_0, shrinkage=shrinkage)
     rows, y = labelled_rows(features)

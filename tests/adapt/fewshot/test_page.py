@@ -20,7 +20,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "fewshot.md").read_text()
 MODULES = [
     f"adapt.fewshot.{name}"
     for name in ("_alpha_tim", "_bd_cspn", "_centroid", "_episodic", "_evaluate", "_fit", "_label_propagation",
-                 "_laplacian_shot", "_lda", "_logistic", "_pt_map", "_ridge", "_text_probe", "_transduce", "method")
+                 "_laplacian_shot", "_lda", "_logistic", "_pt_map", "_ridge", "_text_probe", "_transduce",
+                 "_whitening", "method")
 ]  # fmt: skip
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
 
@@ -76,7 +77,7 @@ def test_other_blocks(capsys):
         "encoder": encoder, "photos": x[:6], "names": ["a", "b", "c"] * 2, "new_photos": x, "fewshot": fewshot,
         "photos_of_strangers": 9 * x, "test": TensorDataset(x, y), "engine": engine, "Stream": Stream, "few": rows,
         "Trainer": lambda *a, **o: Trainer(*a, progress=False, **o), "inductive": inductive, "episodes": episodes,
-        "train": rows,
+        "train": rows, "other_people": rows, "torch": torch, "encoders": encoders,
     }  # fmt: skip
     for code in BLOCKS:
         if '"people"' in code:

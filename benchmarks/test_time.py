@@ -1,4 +1,4 @@
-"""python benchmarks/test_time.py [--rounds 15]
+"""python benchmarks/test_time.py [--rounds 15] [--rows 200 64 16 1] [--methods ...]
 
 What a batch costs with each test-time method, in units of a forward pass of the plain model: paired ratios.
 
@@ -32,7 +32,7 @@ METHODS: dict[str, tuple[tt.OnlineMethod | None, tt.Guard | None]] = {
 }  # fmt: skip
 
 
-def contestants() -> dict[str, Callable[[torch.Tensor], object]]:
+def contestants(methods: list[str]) -> dict[str, Callable[[torch.Tensor], object]]:
     torch.manual_seed(0)
     encoder = encoders.cifar_resnet(20)
     encoder.body.to(memory_format=torch.channels_last)
@@ -44,18 +44,19 @@ def contestants() -> dict[str, Callable[[torch.Tensor], object]]:
             if isinstance(layer, nn.BatchNorm2d) and not track:
                 layer.running_mean = layer.running_var = None
         found[name] = torch.no_grad()(lambda x, network=network: network(x).log_softmax(1))
-    return found | {name: tt.Online(model, method, guard=guard) for name, (method, guard) in METHODS.items()}
+    return found | {name: tt.Online(model, METHODS[name][0], guard=METHODS[name][1]) for name in methods}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--rows", type=int, nargs="+", default=[200, 16, 1])
+    parser.add_argument("--rows", type=int, nargs="+", default=[200, 64, 16, 1])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print("| rows | method | ms | to the plain model | to batch statistics |\n|---:|---|---:|---:|---:|")
     for rows in arguments.rows:
-        calls, seconds = contestants(), {}
+        calls, seconds = contestants(arguments.methods), {}
         x = torch.randn(rows, 3, 32, 32).to(memory_format=torch.channels_last)
         for turn in range(-1, arguments.rounds):
             for name, call in calls.items():

@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="2 seeds of a few images: does everything run?")
     parser.add_argument("--out", default="runs/test_time", help="folder for what is written (default: %(default)s)")
     arguments = parser.parse_args()
-    settings = Settings(seeds=2, images=20, rows=((1, 1), (16, 5), (200, 5))) if arguments.quick else Settings()
+    settings = Settings(seeds=2, images=20, rows=((1, 1), (16, 3), (200, 3))) if arguments.quick else Settings()
     torch.set_num_threads(1)  # the network is small
     sizes = [size for size, _ in settings.rows]
     tasks = {f"{kind}, batches of {size}": report.Data(more=(kind, size)) for size in sizes for kind in tt.ARRIVALS}

@@ -155,6 +155,7 @@ OWN = {
     "adapt.transductive.Guard.softness": "positive",
     "adapt.transductive.Guard.collapse": "at least 0",
     "adapt.transductive.Guard.spread": "at least 0",
+    "adapt.transductive.Guard.order": "at least 0",
     "adapt.transductive.adabn.prior": "at least 0",
     "adapt.transductive.arrivals.domains": "count",
     "adapt.transductive.arrivals.levels": "count",

@@ -78,7 +78,8 @@ class _Eata(nn.Module):
         fisher = None if source is None else _fisher(network, source)
         self.tuner = Tuner(network, "eata", adam=False, **options)
         self.reliable, self.redundant, self.strength = reliable, redundant, strength
-        self.register_buffer("mean", torch.zeros(0))  # before the first row that learns
+        where = self.tuner.learning[0].device
+        self.register_buffer("mean", torch.zeros(0, device=where))  # before the first row that learns
         self.fisher = nn.ParameterList([] if fisher is None else fisher).requires_grad_(False)
 
     def forward(self, x: Any, learn: bool = True) -> Tensor:

@@ -36,7 +36,8 @@ class Online:
             no guard, for a comparison.
         clock: drops the adaptation that takes too long. None: no clock.
 
-    Two copies of the model and the memory of the method are all that is kept, however long the stream is.
+    Two copies of the model and the memory of the method are all that is kept, however long the stream is. On several
+    ranks each rank adapts to its own rows.
 
     Attributes:
         model: as given.

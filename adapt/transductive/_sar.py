@@ -61,7 +61,9 @@ class _Sar(nn.Module):
         super().__init__()
         self.tuner = Tuner(network, "sar", adam=False, last=False, **options)
         self.reliable, self.radius, self.recovery = reliable, radius, recovery
-        self.register_buffer("loss", torch.tensor(math.inf, dtype=torch.float64))  # infinite before the first step
+        where = self.tuner.learning[0].device
+        start = torch.tensor(math.inf, dtype=torch.float64, device=where)  # infinite before the first step
+        self.register_buffer("loss", start)
 
     def forward(self, x: Any, learn: bool = True) -> Tensor:
         if not learn:

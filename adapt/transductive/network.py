@@ -1,6 +1,6 @@
 """A network that adapts at test time: the copy of a model, the layers that normalise, and what may learn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,7 +53,7 @@ class Network(nn.Module):
 
 def _rows(x: Any) -> int:
     while not isinstance(x, Tensor):
-        x = next(iter(x.values() if isinstance(x, dict) else x))
+        x = next(iter(x.values() if isinstance(x, Mapping) else x))
     return len(x)
 
 

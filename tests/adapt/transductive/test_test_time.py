@@ -249,6 +249,28 @@ def test_tables_and_one_row_of_them():
         assert adapter.predict(numpy.zeros((2, 3), "float32")).shape == (2,)
 
 
+class Both(nn.Module):
+    """Reads two inputs by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, inputs):
+        return self.norm(inputs["a"] + inputs["b"])
+
+
+@each_method
+def test_inputs_by_name(method):
+    if method is not None and method.options.get("source") is not None:
+        method = tt.eata()
+    of = adapt.Model(encoders.wrap(Both(), 3), heads.Classifier(3, CLASSES))
+    x = {"a": torch.randn(5, 3), "b": torch.randn(5, 3)}
+    assert tt.Online(of, method)(x).shape == (5, CLASSES)
+    with pytest.raises(ValueError, match="`batch` has NaN"):
+        tt.Online(of, method)(x | {"b": torch.full((5, 3), numpy.nan)})
+
+
 # ---- refusals ----
 
 
@@ -350,7 +372,7 @@ def rows_of(confidence, predicted):
 
 def test_the_guard_mixes_by_the_running_confidence_and_the_spread():
     """The reference keeps the means of every batch."""
-    guard = tt.Guard(window=10, margin=0.05, softness=0.02, spread=0.1)
+    guard = tt.Guard(window=10, margin=0.05, softness=0.02, spread=0.1, order=0.3)
     watch, seen = guard.start(CLASSES), []
     draw = torch.Generator().manual_seed(0)
 
@@ -364,17 +386,28 @@ def test_the_guard_mixes_by_the_running_confidence_and_the_spread():
     def entropy(p):
         return -float((p * p.log()).sum())
 
-    spreads = []
-    for n in (3, 1, 8):
+    found = []
+    for n in (3, 1, 8, 6):
         p, q = ((2 * torch.randn(n, CLASSES, generator=draw).double()).softmax(1) for _ in range(2))
+        if n > 5:  # one class; class by class
+            q = torch.eye(CLASSES).double()[([0] * 8 if n == 8 else [0, 0, 0, 1, 1, 1])] * 0.96 + 0.04 / CLASSES
+        if n == 8:
+            p = (torch.eye(CLASSES).double()[[0, 1, 2, 3] * 2] + 0.1) / 1.4
         seen.append((p, q))
         a = running([float(p.amax(1).mean() - q.amax(1).mean()) for p, q in seen], 10)
         b = entropy(running([p.mean(0) for p, _ in seen], 40)) - entropy(running([q.mean(0) for _, q in seen], 40))
-        spreads.append(b)
-        w = 1 / (1 + numpy.exp(-(a + 0.1 * max(0, b) + 0.05) / 0.02))
+        answers = [int(k) for _, q in seen for k in q.argmax(1)][-20:]
+        same = [one == other for i, one in enumerate(answers) for other in answers[:i]]
+        if len(answers) > 10:
+            same = [one == other for one, other in zip(answers, answers[5:], strict=False)]
+        e, near = sum(same) / len(same), [one == other for one, other in zip(answers, answers[1:], strict=False)]
+        r = max(0.0, sum(near) / len(near) - e - 2 * (e * (1 - e) / len(answers)) ** 0.5)
+        found.append((b, r))
+        w = 1 / (1 + numpy.exp(-(a + 0.1 * max(0, b - 0.5) - 0.3 * r + 0.05) / 0.02))
         assert watch(p.log(), q.log()).exp().numpy() == pytest.approx((w * p + (1 - w) * q).numpy(), abs=1e-9)
         assert float(watch.weight) == pytest.approx(w) and watch.trusts == (w >= 0.5)
-    assert min(spreads) < -0.01 and max(spreads) > 0.01
+    spreads, orders = zip(*found, strict=True)
+    assert min(spreads) < 0.5 < max(spreads) and max(orders) > 0
 
 
 def test_the_guard_trusts_the_surer_model_and_sees_a_collapse():

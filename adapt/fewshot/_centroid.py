@@ -92,4 +92,4 @@ def means(x: Tensor, Y: Tensor) -> Tensor:
 def by_distance(c: Tensor, temperature: float, centre: Tensor | None, *, unit: bool) -> Rule:
     """Return minus the squared distance from ``(..., classes, d)`` centroids over the temperature, as linear logits."""
     square = torch.full(c.shape[:-2], 1 / temperature, dtype=c.dtype, device=c.device)
-    return Rule(2 * c / temperature, -c.square().sum(-1) / temperature, square, centre=centre, unit=unit)
+    return Rule(c * (2 / temperature), -c.square().sum(-1) / temperature, square, centre=centre, unit=unit)

@@ -7,11 +7,10 @@ import numpy
 import torch
 from torch import Tensor
 
-from adapt.fewshot._centroid import means
 from adapt.fewshot.method import Transductive, unit_rows
 from losses.options import ABOVE_0, COUNT, POSITIVE, TRUTH, check, each, or_none
 
-MOST_STEPS, EVERY, TOLERANCE = 1000, 5, 1e-5
+MOST_STEPS, EVERY, TOLERANCE, LEAST = 1000, 5, 1e-5, 1e-8
 
 
 def pt_map(
@@ -60,50 +59,55 @@ def pt_map(
         check(each(POSITIVE), "give 'uniform', or a share for each class", prior=prior)
         shares = torch.tensor(prior, dtype=torch.float64)
 
-    def prepare(x: Tensor) -> Tensor:
-        x = x if power is None else (x.relu() + 1e-6) ** power
-        return unit_rows(x) if unit else x
-
     def solve(S: Tensor, Y: Tensor, Q: Tensor) -> Tensor:
-        S, Q = prepare(S), prepare(Q)
-        n, classes = Q.shape[-2], Y.shape[-1]
+        s, n, classes = S.shape[-2], Q.shape[-2], Y.shape[-1]
         if shares is not None and len(shares) != classes:
             raise ValueError(
                 f"`prior` must have a share for each of {classes} classes, got {len(shares)}: the order is "
                 "`fewshot.classes_of(labels)`."
             )
         wanted = Q.new_full((classes,), 1 / classes) if shares is None else (shares / shares.sum()).to(Q)
-        m = S.mean(-2, keepdim=True)  # changes no distance, and the numbers that cancel stay small
-        S, Q = S - m, Q - m
-        c, g = means(S, Y), torch.zeros_like(Q[..., :1, :1])
+        x = torch.cat([S, Q], -2)
+        x = x if power is None else x.clamp_(min=0).add_(1e-6).pow_(power)
+        x = unit_rows(x) if unit else x
+        x -= x[..., :s, :].mean(-2, keepdim=True)  # changes no distance, and the numbers that cancel stay small
+        # The prototypes are A @ x. Their products with the queries are enough: the length of a query is equal for all
+        # classes, and the potential of a class takes up the length of the prototype.
+        q, twice = x[..., s:, :].mT, 2 * sharpness
+        xq = twice * (x @ q) if s + n < x.shape[-1] else None  # fewer numbers than x
+        member, g = Y.mT, torch.zeros_like(x[..., :1, :1])
+        last, taken = g, 0
+        A = torch.cat([member / Y.sum(-2).unsqueeze(-1), member.new_zeros(*member.shape[:-1], n)], -1)
         for step in range(steps + 1):
-            # the length of a query is equal for all classes
-            cost = sharpness * (c.square().sum(-1).unsqueeze(-2) - Q @ (2 * c).mT)
-            g = transport(cost, n * wanted[None], g)
+            z = twice * ((A @ x) @ q) if xq is None else A @ xq
+            # the way that is left gets shorter by `rate` in each update: the guess saves a third of the iterations
+            guess = g + (1 - rate) * (g - last) if taken < MOST_STEPS else g
+            last = g
+            g, P, taken = transport(z, n * wanted[:, None], guess)
             if step < steps:
-                P = (g - cost).softmax(-1)
-                new = (Y.mT @ S + P.mT @ Q) / (Y.sum(-2) + P.sum(-2)).unsqueeze(-1)
-                c = c + rate * (new - c)
-        return (g - cost).log_softmax(-1)
+                weight = torch.cat([member, P], -1)
+                A = A.lerp(weight / weight.sum(-1, keepdim=True), rate)
+        return (z + g).log_softmax(-2).mT
 
     options = {"prior": prior, "power": power, "unit": unit, "sharpness": sharpness, "steps": steps, "rate": rate}
     return Transductive("pt_map", options, solve)
 
 
-def transport(cost: Tensor, columns: Tensor, g: Tensor) -> Tensor:
-    """Return the potential g of the columns: softmax(g - cost) has the column sums `columns`, and row sums 1.
+def transport(z: Tensor, wanted: Tensor, g: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Return g so that P = softmax(z + g) over the classes has given sums over the queries, P, and the iterations.
 
     Args:
-        cost: ``(..., n, classes)``, times the sharpness.
-        columns: ``(..., 1, classes)``.
-        g: ``(..., 1, classes)`` potential to start from.
+        z: ``(..., classes, n)``. Classes first: a softmax over the last axis takes several times as long where the
+            classes are few.
+        wanted: ``(classes, 1)``, the sums.
+        g: ``(..., classes, 1)`` potential to start from.
     """
-    target, tiny = columns.mT.log(), torch.finfo(cost.dtype).tiny
-    cost, g = cost.mT.contiguous(), g.mT  # rows last: a softmax over few classes is several times faster so
-    for i in range(MOST_STEPS):
-        # a sum that underflows comes back within a few steps
-        error = target - (g - cost).softmax(-2).sum(-1, keepdim=True).clamp_min(tiny).log()
-        if i % EVERY == 0 and bool((error.abs() < TOLERANCE).all()):
+    P = z
+    for i in range(MOST_STEPS + 1):
+        # the softmax takes most of the time: four of five iterations go on from the last one, which loses few digits
+        P = (z + g).softmax(-2) if i % EVERY == 0 else P / P.sum(-2, keepdim=True)
+        excess = (P.sum(-1, keepdim=True) / wanted).clamp_min(LEAST)  # a sum that underflows comes back step by step
+        if i % EVERY == 0 and (i == MOST_STEPS or bool(((excess - 1).abs() < TOLERANCE).all())):
             break
-        g = g + error
-    return g.mT
+        P, g = P / excess, g - excess.log()
+    return g, P, i

@@ -184,6 +184,13 @@ def test_the_shares_of_the_classes_are_kept():
         torch.testing.assert_close(found, torch.tensor([shares] * 2, dtype=torch.float64), atol=1e-4, rtol=0)
 
 
+def test_more_columns_than_rows_take_the_other_way_to_the_same_answers():
+    S, y, Q, _ = episodes(queries=9)
+    method, more = ALL["pt_map, prior"], torch.zeros(2, 9, 40, dtype=torch.float64)
+    wide = method(torch.cat([S, more[:, :6]], -1), y, torch.cat([Q, more], -1))
+    torch.testing.assert_close(wide, method(S, y, Q), atol=1e-9, rtol=0)
+
+
 def test_every_alpha_is_computed():
     """Close to 1 the slope of the entropy cancels; below 1 the slope has no end where a probability goes to 0."""
     S, y, Q, _ = (x.float() if x.is_floating_point() else x for x in episodes())

@@ -144,34 +144,74 @@ METHODS = {
 }
 
 
-def accuracy(episodes: int) -> None:
-    """Omniglot's characters of `images_background_small2` through a MobileNet of ImageNet."""
+def omniglot() -> tuple[Tensor, Tensor]:
+    """The characters of `images_background_small2` at 64 pixels."""
+    from adapt import datasets
+
+    images, labels = datasets.omniglot("small2", size=64).images.tensors
+    return images.expand(-1, 3, -1, -1), labels[:, 1]
+
+
+def cifar10() -> tuple[Tensor, Tensor]:
+    """400 images of each class at 64 pixels; chose the defaults."""
+    from adapt import datasets
+
+    images, labels = datasets.cifar10_jpg("train").tensors
+    return torch.nn.functional.interpolate(images, size=64, mode="bilinear") * 2 - 1, labels
+
+
+def calibrated(method: Callable, kept: list[Tensor]) -> Callable:
+    """The method, which keeps its confidences and whether its answers are right; classes have equal shares."""
+
+    def run(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
+        found = method(support, labels, query)
+        right = torch.arange(WAYS).repeat_interleave(query.shape[1] // WAYS)
+        kept.append(torch.stack([found.exp().amax(-1), (found.argmax(-1) == right).float()]).flatten(1))
+        return found
+
+    return run
+
+
+def calibration(kept: list[Tensor]) -> str:
+    """Expected calibration error in 15 bins, and mean confidence minus accuracy, in points."""
+    confidence, right = torch.cat(kept, 1).double()
+    gap, place = right - confidence, (15 * confidence).long().clamp(max=14)
+    error = torch.zeros(15, dtype=torch.float64).index_add_(0, place, gap).abs().sum() / len(gap)
+    return f"{100 * error:.1f} ({-100 * gap.mean():+.1f})"
+
+
+def accuracy(read: Callable[[], tuple[Tensor, Tensor]], episodes: int, queries: int) -> None:
+    """Features of a MobileNet of ImageNet."""
     from torch.utils.data import TensorDataset
 
-    from adapt import datasets, encoders, engine
+    from adapt import encoders, engine
 
     weights = Path(os.environ["ADAPT_DATA"], "mobilenet025_imagenet", "mobilenet025_224_notop.npz")
-    images, labels = datasets.omniglot("small2", size=64).images.tensors
-    rows = TensorDataset(images.expand(-1, 3, -1, -1), labels[:, 1])
-    found = engine.features(encoders.mobilenet(0.25, weights), rows)
+    found = engine.features(encoders.mobilenet(0.25, weights), TensorDataset(*read()))
     columns = {}
+    kept: dict[tuple[str, int], list[Tensor]] = {(name, shots): [] for name in METHODS for shots in (1, 5)}
     for shots in (1, 5):
         for concentration in (None, 2.0):
+            methods: dict = METHODS
+            if concentration is None:
+                methods = {name: calibrated(method, kept[name, shots]) for name, method in METHODS.items()}
             columns[shots, concentration] = fewshot.evaluate(
-                found, METHODS, shots=shots, queries=10, episodes=episodes, concentration=concentration
+                found, methods, shots=shots, queries=queries, episodes=episodes, concentration=concentration
             )
     print(
-        f"\nOmniglot, 5 classes, 50 queries, {episodes} episodes: accuracy %, and the paired difference to `centroid`"
+        f"\n{read.__name__}, 5 classes, {5 * queries} queries, {episodes} episodes: accuracy %, paired difference "
+        "to `centroid`; expected calibration error, and confidence minus accuracy, points"
     )
-    print("| method | 1 row, equal shares | 1 row, Dirichlet(2) | 5 rows, equal shares | 5 rows, Dirichlet(2) |")
-    print("|---|---:|---:|---:|---:|")
+    print("| method | 1 row, equal shares | 1 row, Dirichlet(2) | 5 rows, equal shares | 5 rows, Dirichlet(2) ", end="")
+    print("| 1 row, calibration error | 5 rows, calibration error |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for name in METHODS:
         cells = []
         for evaluation in columns.values():
             gain = evaluation.accuracies[name] - evaluation.accuracies["centroid"]
             half = 196 * gain.std().item() / len(gain) ** 0.5
             cells.append(f"{100 * evaluation.scores[name].value:.1f} ({100 * gain.mean():+.1f} ± {half:.1f})")
-        print(f"| {name} | {' | '.join(cells)} |")
+        print(f"| {name} | {' | '.join(cells + [calibration(kept[name, shots]) for shots in (1, 5)])} |")
 
 
 def unknown(draws: int = 5) -> None:
@@ -202,12 +242,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=["speed", "accuracy", "unknown"])
+    parser.add_argument("--only", choices=["speed", "accuracy", "development", "unknown"])
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     if chosen.only in (None, "speed"):
         speed(chosen.episodes, chosen.rounds)
     if chosen.only in (None, "accuracy") and "ADAPT_DATA" in os.environ:
-        accuracy(6 * chosen.episodes)
+        accuracy(omniglot, 6 * chosen.episodes, 10)
+    if chosen.only in (None, "development") and "ADAPT_DATA" in os.environ:
+        accuracy(cifar10, 2 * chosen.episodes, 15)
     if chosen.only in (None, "unknown") and "ADAPT_DATA" in os.environ:
         unknown()

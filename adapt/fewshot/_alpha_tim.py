@@ -53,9 +53,10 @@ def alpha_tim(
     cosine, least = metric == "cosine", math.log(torch.finfo(torch.float32).tiny)
 
     def log_p(x: Tensor, W: Tensor) -> Tensor:
+        """Return ``(..., classes, rows)``: the other order of the two takes up to twice as long."""
         if cosine:
-            return (temperature * x @ unit_rows(W).mT).log_softmax(-1)
-        return (temperature * (x @ W.mT - W.square().sum(-1).unsqueeze(-2) / 2)).log_softmax(-1)
+            return (temperature * unit_rows(W) @ x.mT).log_softmax(-2)
+        return (temperature * (W @ x.mT - W.square().sum(-1, keepdim=True) / 2)).log_softmax(-2)
 
     def slope(log: Tensor) -> Tensor:
         """The derivative of the entropy with respect to the probabilities, up to a number for each row."""
@@ -65,17 +66,17 @@ def alpha_tim(
         return -alpha / (alpha - 1) * ((alpha - 1) * log).expm1()  # minus 1: right for alpha close to 1 too
 
     def gradient(x: Tensor, Y: Tensor, W: Tensor) -> Tensor:
-        s = Y.shape[-2]
+        s = Y.shape[-1]
         log = log_p(x, W)
         G = log.exp()
-        n, p = x.shape[-2] - s, G[..., s:, :]
-        shares = p.mean(-2, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny).log()
-        v = (conditional * slope(log[..., s:, :]) - marginal * slope(shares)) / n
-        G[..., s:, :] = p * (v - (p * v).sum(-1, keepdim=True))
-        G[..., :s, :] = (G[..., :s, :] - Y) / s
-        D = temperature * G.mT @ x
+        n, p = x.shape[-2] - s, G[..., s:]
+        shares = p.mean(-1, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny).log()
+        v = (conditional * slope(log[..., s:]) - marginal * slope(shares)) / n
+        G[..., s:] = p * (v - (p * v).sum(-2, keepdim=True))
+        G[..., :s] = (G[..., :s] - Y) / s
+        D = temperature * G @ x
         if not cosine:
-            return D - temperature * G.sum(-2).unsqueeze(-1) * W
+            return D - temperature * G.sum(-1, keepdim=True) * W
         length, w = W.norm(dim=-1, keepdim=True), unit_rows(W)
         return (D - w * (w * D).sum(-1, keepdim=True)) / torch.where(length > 0, length, 1)
 
@@ -85,9 +86,9 @@ def alpha_tim(
         optimizer = torch.optim.Adam([W], lr=rate, fused=True)
         with torch.no_grad():
             for _ in range(steps):
-                W.grad = gradient(x, Y, W)
+                W.grad = gradient(x, Y.mT, W)
                 optimizer.step()
-            return log_p(x[..., S.shape[-2] :, :], W)
+            return log_p(x[..., S.shape[-2] :, :], W).mT
 
     options = {"alpha": alpha, "steps": steps, "rate": rate, "temperature": temperature, "metric": metric}
     return Transductive("alpha_tim", options | {"marginal": marginal, "conditional": conditional}, solve)

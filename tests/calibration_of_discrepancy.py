@@ -10,8 +10,8 @@ import numpy
 import torch
 
 from adapt.report._a_distance import a_distance
-from adapt.report._discrepancy import mmd_test
 from adapt.report._label_shift import label_shift
+from adapt.transductive.two_samples import mmd_test
 
 
 def clouds(rows, dim, distance, seed):

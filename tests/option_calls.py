@@ -7,6 +7,7 @@ import tempfile
 from functools import partial
 
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -179,6 +180,7 @@ def rows(options):
 
 ROWS = TensorDataset(torch.randn(12, 6, generator=seeded()), torch.arange(12) % 3)
 FEATURES = torch.randn(12, 6, generator=seeded())
+SHARES = torch.full((12, 2), 0.5)
 SAMPLE = ranking.Sample(X.repeat(4, 1) + 0.1 * torch.randn(24, 4, generator=seeded()), LABELS.repeat(4))
 SIX = engine.Predictions(LOGITS, X, LABELS)
 NO_LABELS = SIX._replace(labels=None)
@@ -359,6 +361,11 @@ PLAIN = {
     "select.reverse_validation": partial(select.reverse_validation, X, LOGITS, Y, LABELS),
     "select.soft_neighbourhood_density": partial(select.soft_neighbourhood_density, LOGITS),
     "select.weighted_vote": partial(select.weighted_vote, [LOGITS, OTHER]),
+    "transductive.which_shift": lambda **o: transductive.which_shift(
+        FEATURES, FEATURES, SHARES, [0, 1] * (len(FEATURES) // 2), SHARES, **{"repeats": 1, "permutations": 2} | o
+    ),
+    "transductive.Drift": transductive.Drift,
+    "transductive.StreamClassifier": partial(transductive.StreamClassifier, LogisticRegression()),
     "transductive.LabelShift": partial(transductive.LabelShift, LOGITS.softmax(1), LABELS),
     **{f"unsupervised.{term}": lambda make=getattr(unsupervised, term), **o: make(**{"encoder": 4} | o, on="t")
        for term in ("barlow_twins", "lejepa", "simclr", "swav", "vicreg")},

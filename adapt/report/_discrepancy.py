@@ -18,10 +18,9 @@ from adapt.report._label_shift import LabelShift, label_shift
 from adapt.report.interval import Interval
 from adapt.streams.items import ItemForm, batches_of
 from adapt.streams.tree import concatenate
-from losses.discrepancy.kernels import bandwidth_of, matrix
+from adapt.transductive.two_samples import mmd_test
 from losses.options import COUNT, FROM_0, check, whole
 
-SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)  # of losses.mmd
 ALIGN = (
     "dann", "cdan", "dan", "jan", "deep_coral", "homm", "sliced", "wdgrl", "mdd", "mcd", "swd", "vada", "adabn",
 )  # fmt: skip
@@ -178,24 +177,6 @@ def discrepancy(
         methods = (*PARTIAL, *methods)
     said = _sentence(distance, p, k, kind, methods, shift, why)
     return Discrepancy(distance, mmd, p, _coral(s, t), shift, kind, methods, said)
-
-
-def mmd_test(x: Tensor, y: Tensor, permutations: int, draw: numpy.random.Generator) -> tuple[float, float]:
-    """Return the unbiased squared MMD and the permutation p-value.
-
-    The bandwidth is a function of all rows together: a permutation does not change the kernel matrix.
-    """
-    n, m = len(x), len(y)
-    K = matrix(torch.cat([x, y]), None, "gaussian", SCALES, bandwidth_of(x, y, "mean")).numpy()
-    numpy.fill_diagonal(K, 0)
-    first = numpy.stack([numpy.arange(n + m) < n] + [draw.permutation(n + m) < n for _ in range(permutations)], 1)
-    z = first.astype(float)
-    toward = K @ z
-    within, total = (z * toward).sum(0), K.sum()
-    across = toward.sum(0) - within
-    values = within / (n * (n - 1)) + (total - within - 2 * across) / (m * (m - 1)) - 2 * across / (n * m)
-    rounding = 1e-12 * abs(values).max()
-    return float(values[0]), float((1 + (values[1:] >= values[0] - rounding).sum()) / (1 + permutations))
 
 
 def _coral(x: Tensor, y: Tensor) -> float:

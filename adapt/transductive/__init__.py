@@ -8,6 +8,7 @@ from adapt.transductive._aad import aad
 from adapt.transductive._adabn import adabn
 from adapt.transductive._cbst import cbst, confident_labels
 from adapt.transductive._clock import Clock
+from adapt.transductive._drift import Alarm, Drift
 from adapt.transductive._eata import eata
 from adapt.transductive._guard import Guard
 from adapt.transductive._label_propagation import label_propagation
@@ -21,22 +22,28 @@ from adapt.transductive._sar import sar
 from adapt.transductive._self_training import SelfTrained, self_training
 from adapt.transductive._shot import centroid_labels, shot, shot_im
 from adapt.transductive._source_free import source_free
+from adapt.transductive._stream_classifier import StreamClassifier
 from adapt.transductive._t3a import t3a
 from adapt.transductive._tent import tent
+from adapt.transductive._which_shift import Shift, which_shift
 from adapt.transductive.arrivals import ARRIVALS, Arrival, arrivals
 from adapt.transductive.method import OnlineMethod
 from adapt.transductive.signs import harm
 
 __all__ = [
     "ARRIVALS",
+    "Alarm",
     "Arrival",
     "Clock",
+    "Drift",
     "Guard",
     "LabelShift",
     "Online",
     "OnlineMethod",
     "SelfTrained",
     "Shares",
+    "Shift",
+    "StreamClassifier",
     "aad",
     "adabn",
     "arrivals",
@@ -57,4 +64,5 @@ __all__ = [
     "source_free",
     "t3a",
     "tent",
+    "which_shift",
 ]

@@ -11,6 +11,7 @@ import losses
 from adapt import domain, encoders, report
 from adapt.ranking import layers as ranking_layers
 from adapt.report import _a_distance, _discrepancy, _label_shift
+from adapt.transductive.two_samples import mmd_test
 from tests.calibration_of_discrepancy import clouds, p_of_equal_clouds, shares_of_classes
 
 QUICK = {"permutations": 99}
@@ -54,7 +55,7 @@ def test_wilson():
 def test_mmd_is_the_loss_and_the_p_value_is_the_share_of_permutations():
     draw = numpy.random.default_rng(3)
     x, y = torch.from_numpy(draw.standard_normal((12, 3))), torch.from_numpy(draw.standard_normal((9, 3)) + 0.4)
-    value, p = _discrepancy.mmd_test(x, y, 60, numpy.random.default_rng(5))
+    value, p = mmd_test(x, y, 60, numpy.random.default_rng(5))
     assert value == pytest.approx(losses.mmd(x, y).item(), rel=1e-9)
     again, together, beaten = numpy.random.default_rng(5), torch.cat([x, y]), 0
     for _ in range(60):

@@ -1,6 +1,7 @@
 """Drift detectors on streams of errors: false alarms, delay and missed changes, beside the detectors of river.
 
     python benchmarks/drift.py              # about 5 minutes; river's rows need `pip install river`
+    python benchmarks/drift.py --only KSWIN --streams 4
 
 Constructed streams of 0 and 1. Without a change: 10 streams of 10,000 rows for each of four error rates. With a change:
 20 streams for each of four changes, 2,000 rows before and 3,000 rows after. The delay is the number of rows after the
@@ -63,10 +64,11 @@ def detectors() -> dict[str, Callable[[], Callable[[float], bool]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=20, help="streams with a change, and half as many without")
+    parser.add_argument("--only", default="", help="rows whose name holds this text")
     arguments = parser.parse_args()
     head = [*(f"false alarms at {p:.0%}" for p in RATES), *(f"{a:.0%} to {b:.0%}" for a, b in CHANGES)]
     print(f"| detector | {' | '.join(head)} |\n" + "|---" * (len(head) + 1) + "|")
-    for name, make in detectors().items():
+    for name, make in ((n, m) for n, m in detectors().items() if arguments.only in n):
         numbers = []
         for p in RATES:
             alarms = 0

@@ -110,7 +110,7 @@ def main() -> None:
             axes.bar(numpy.arange(len(scores)) + 0.16 * (place - 2), heights, 0.16, label=method)
         axes.set_xticks(range(len(scores)), [kind.replace(" and ", "\nand ") for kind in tt.ARRIVALS], rotation=60)
         axes.set(title=f"batches of {size}", ylabel="accuracy, %" if size == sizes[0] else "")
-    axes.legend(fontsize=7, loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     figure.savefig(picture := result.folder / "streams.png", dpi=150)
     print(f"\n{result.table()}\n\npage {result.page()}, pictures {picture} and {result.figure()}")
     print(f"numbers {result.json()}, curves: tensorboard --logdir {result.tensorboard()}")

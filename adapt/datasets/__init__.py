@@ -33,6 +33,7 @@ from adapt.datasets.published_images import (
 )
 from adapt.datasets.reviews import AmazonReviews, Reviews, amazon_reviews_text
 from adapt.datasets.rows import Rows
+from adapt.datasets.spam import SPAM_VIDEOS, Messages, sms_spam, youtube_spam
 from adapt.datasets.tables import (
     HEART_COLUMNS,
     SARCOS_TASKS,
@@ -62,6 +63,7 @@ __all__ = [
     "HeartDisease",
     "MaskRows",
     "MnistUsps",
+    "Messages",
     "Multi30k",
     "OMNIGLOT_TASKS",
     "OfficeCaltech",
@@ -71,6 +73,7 @@ __all__ = [
     "Reviews",
     "Rows",
     "SARCOS_TASKS",
+    "SPAM_VIDEOS",
     "School",
     "SparseRows",
     "Splits",
@@ -107,6 +110,7 @@ __all__ = [
     "sarcos",
     "school",
     "semeion",
+    "sms_spam",
     "splits",
     "standardize",
     "table",
@@ -115,4 +119,5 @@ __all__ = [
     "usps",
     "windows",
     "wisdm_transformed",
+    "youtube_spam",
 ]

@@ -33,10 +33,13 @@ ORIGINS = {
     "sarcos_test": "`sarcos_inv_test.mat` (gaussianprocess.org/gpml/data), as in github.com/probml/pmtkdata",
     "school": "`data/school.mat` of github.com/jiayuzhou/MALSAR",
     "semeion": "UCI Semeion (archive.ics.uci.edu/dataset/178), as one npz file",
+    "sms_spam": "`SMSSpamCollection` of UCI SMS Spam Collection (archive.ics.uci.edu/dataset/228) as "
+    "SMSSpamCollection.tsv",
     "ud_pud": "`*_pud-ud-test.conllu` of github.com/UniversalDependencies/UD_{English,German,French}-PUD, gzipped",
     "usps": "USPS, as in github.com/niuers/Learning-From-Data-A-Short-Course, as one npz file",
     "wisdm_transformed": "`WISDM_ar_v1.1_transformed.arff` of WISDM's activity recognition data 1.1 "
     "(www.cis.fordham.edu/wisdm)",
+    "youtube_spam": "the five files of `data_csv` of github.com/tuliocasagrande/youtube-spam-experiments, by artist",
 }
 
 

@@ -26,9 +26,11 @@ READERS = [
     datasets.sarcos,
     datasets.school,
     datasets.semeion,
+    datasets.sms_spam,
     datasets.ud_pud,
     datasets.usps,
     datasets.wisdm_transformed,
+    datasets.youtube_spam,
 ]
 
 

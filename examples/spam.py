@@ -1,6 +1,6 @@
 """A spam filter for other texts, without a label there: one video's comments to another's, to phone messages, and back.
 
-    ADAPT_DATA=... python examples/spam.py            # minutes
+    ADAPT_DATA=... python examples/spam.py            # about 10 minutes of processor time
     ADAPT_DATA=... python examples/spam.py --quick    # a smoke run; its numbers mean nothing
 
 Comments under five videos (half of them spam) and phone messages (13 % spam); each text counts once, and no target text

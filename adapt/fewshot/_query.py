@@ -35,7 +35,8 @@ def query(
             :class:`adapt.fewshot.Pool` to row numbers, such as
             ``functools.partial(fewshot.strategies.clue, temperature=0.1)``. Default: MaxHerding, which had a
             larger area under the curve than margin up to ten labels for each class (docs/active.md). The time of
-            MaxHerding grows with n²; take ``"margin"`` for more labels or above some 20,000 rows.
+            MaxHerding grows with n²; take ``"margin"`` for more labels, above some 20,000 rows, or where the
+            probabilities are those of a classifier of another domain.
         seed: of random choices. Equal seeds give equal rows.
 
     Computed on the device of the features, k-means on the CPU; in float32, or in float64 where the features are

@@ -42,7 +42,8 @@ def roid(
             changed and the plain rows is added, with the weights w. None leaves the consistency out.
         share, window: of the statistics, as in :func:`adabn`; the paper takes the batch alone.
 
-    A batch of one row has d = c = 0 and w = 1: the row learns.
+    A batch of one row has d = c = 0 and w = 1: the row learns. The prior correction makes all answers less sure, so a
+    guard would always choose the source model: take ``guard=None``.
 
     Raises:
         ValueError: options outside of the ranges; when the adapter is made: a model without normalisation weights.

@@ -26,7 +26,8 @@ def t3a(*, keep: int = 100) -> OnlineMethod:
     Raises:
         ValueError: `keep` below 1; when the adapter is made: a head with more or less than one linear layer.
 
-    The logits have the lengths of the features, so the probabilities are not calibrated.
+    The logits have the lengths of the features, so the probabilities are less sure than the classifier's, and a guard
+    would always choose the source model: take ``guard=None``.
 
     Iwasawa and Matsuo, Test-Time Classifier Adjustment Module for Model-Agnostic Domain Generalization, 2021,
     https://openreview.net/forum?id=e_yvNqkJKAW

@@ -1,6 +1,6 @@
-"""Blocks of other libraries as blocks of this toolkit: pytorch-adapt, skada, torchjd."""
+"""Blocks of other libraries as blocks of this toolkit: pytorch-adapt, skada, scikit-learn, torchjd."""
 
-from adapt.bridges import pytorch_adapt, skada
+from adapt.bridges import pytorch_adapt, skada, sklearn
 from adapt.bridges._torchjd import torchjd
 
-__all__ = ["pytorch_adapt", "skada", "torchjd"]
+__all__ = ["pytorch_adapt", "skada", "sklearn", "torchjd"]

@@ -1,16 +1,16 @@
 """Images of classes that no labelled image has: eight classes of CIFAR-10 are seen, two are told by their descriptions.
 
-    ADAPT_DATA=... python examples/unseen_classes.py            # about 5 minutes
+    ADAPT_DATA=... python examples/unseen_classes.py            # about 10 minutes
     ADAPT_DATA=... python examples/unseen_classes.py --quick    # a smoke run; its numbers mean nothing
 
-RESULT
+Mean of 39 pairs: ESZSL with descriptions 80.1 % with the encoder of ImageNet, 74.6 with encoders that have not seen the
+pair; k-means without names 79.2 and 74.1. Cats against dogs: 59.0 and 51.5. Harmonic mean, ten classes: 46.0 and 35.3.
 
 All 39 pairs of classes with an animal are unseen in turn, as the seeds; chance is 50 %. An image is known to be of the
 pair, but for the harmonic mean of seen and unseen classes among all ten. `unseen_classes.json` has descriptions for
 MiniLM (extra `text`), and 15 attributes, written beforehand. K-means has no names and the better assignment of two
 clusters. The penalty of ESZSL was chosen on the six pairs of vehicles. The classes of ImageNet overlap with CIFAR-10:
-for the first encoder no class is unseen. The other encoders learn six classes each; a pair takes one without the pair.
-"""
+for the first encoder no class is unseen. The others learn six classes each; a pair takes one without the pair."""
 
 import argparse
 import itertools

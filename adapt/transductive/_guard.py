@@ -36,7 +36,7 @@ class Guard:
         collapse: in nats, 0.7. Where b is below minus `collapse`, the predictions of the adapted model fell onto few
             classes: the source model answers, and the method starts again.
 
-    The defaults are our choice, fixed on training images with the four extra corruptions.
+    The defaults are our choice, fixed on training images with corruptions (`benchmarks/test_time.md`).
 
     The guard fails where the source model is sure and wrong while the adapted model is right and less sure. A method
     that minimises entropy raises the confidence of the adapted model, right or wrong: then `collapse` alone protects.

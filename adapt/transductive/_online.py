@@ -30,7 +30,7 @@ class Online:
     Args:
         model: of exclusive classes. The model itself is copied and stays as it is.
         method: such as :func:`tent`. None is :func:`adabn` with 0.6 of a running window of 32 rows and 0.4 of the
-            source's statistics: our choice, fixed on training images with the four extra corruptions. The method works
+            source's statistics: our choice, fixed on training images with corruptions. The method works
             for batches of any size and changes no weight.
         guard: falls back to the source model, at the price of a forward pass of the source model for each batch. None:
             no guard, for a comparison.

@@ -6,9 +6,9 @@
 
 Three encoders name the other nine photographs of each person, with each of the ten photographs as the known one in
 turn: pixels; the first blocks of a MobileNet of ImageNet, with a layer learned here from the 20 other people; and a
-face encoder that comes inside a package. The units of all intervals are people. Settings were fixed on people 1 to 20
-(ten for training, ten for test, and the reverse); people 21 to 40 are the test. Whether the packaged encoder was
-trained on these people is not known.
+face encoder that comes inside a package. The units of all intervals are people. Settings of the MobileNet were fixed
+on people 1 to 20 (ten for training, ten for test, and the reverse); people 21 to 40 are the test, the easier half for
+the packaged encoder (docs/fewshot.md). Whether the packaged encoder was trained on these people is not known.
 """
 
 import argparse

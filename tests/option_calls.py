@@ -230,6 +230,7 @@ PLAIN = {
     "datasets.omniglot": lambda **o: datasets.omniglot(root="nowhere", **o),
     "encoders.sentences": lambda **o: encoders.sentences(["a"], model="nowhere", **o),
     "encoders.word_vectors": lambda **o: encoders.word_vectors("nowhere", **o),
+    "encoders.FrozenCopy.follow": lambda **o: encoders.FrozenCopy(HEAD).follow(HEAD, **{"momentum": 0.9} | o),
     "encoders.Encoder": lambda **o: encoders.Encoder(nn.Identity(), **o),
     "encoders.WordVectors.ids": lambda **o: VECTORS.ids(["a b"], **o),
     "encoders.callable": lambda **o: encoders.callable(lambda x: x, **o, name="n", fingerprint="1"),

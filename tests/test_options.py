@@ -93,6 +93,7 @@ OWN = {
     "adapt.datasets.fsdd.seconds": "positive",
     "adapt.datasets.masks.void": "from 0",
     "adapt.datasets.padded.value": "whole",
+    "adapt.encoders.FrozenCopy.follow.momentum": "share",
     "adapt.encoders.small_gru.dim": "at least 2",
     "adapt.encoders.mobilenet.width": "positive",
     "adapt.engine.callbacks.EarlyStopping.margin": "at least 0",

@@ -10,6 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from adapt.encoders._layer_outputs import layer_outputs
 from adapt.protocols import Encoder, expect
+from losses.options import SHARE, check
 
 
 class FrozenCopy(nn.Module):
@@ -31,7 +32,16 @@ class FrozenCopy(nn.Module):
 
     @torch.no_grad()
     def follow(self, network: nn.Module, momentum: float) -> None:
-        """Take one step of an exponential moving average towards the weights of `network`; buffers are copied."""
+        """Take one step of an exponential moving average towards the weights of `network`; buffers are copied.
+
+        Args:
+            network: with the parameters of the copy.
+            momentum: share of the copy that stays, in [0, 1].
+
+        Raises:
+            ValueError: `momentum` out of range.
+        """
+        check(SHARE, momentum=momentum)
         average = get_ema_multi_avg_fn(momentum)  # all tensors in one call
         average(list(self.network.parameters()), list(network.parameters()), None)
         for copy, original in zip(self.network.buffers(), network.buffers(), strict=True):

@@ -454,6 +454,8 @@ def test_the_page_runs_as_it_stands_there():
     names = {"encoder": encoder, "source": cloud(80), "target": cloud(70), "losses": losses}
     rows, labels = cloud(20).tensors
     names |= {"source_features": rows, "source_labels": labels, "target_features": rows + 1}
+    names |= {"x": rows.numpy(), "y": labels.numpy(), "new": rows.numpy() + 1}
+    names |= {"few_x": names["new"][:12], "few_y": names["y"][:12]}
     for block in blocks:
         exec(block, names)
     assert names["trainer"].fit(2).step == 2

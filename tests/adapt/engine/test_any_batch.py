@@ -60,7 +60,8 @@ def start(folder, *flags, world=2):
 
 def test_two_encoders_on_two_ranks_are_killed_and_resumed(tmp_path):
     whole, killed = start(tmp_path / "whole"), start(tmp_path / "killed", "--die")
-    assert [p.wait() for p in whole] == [0, 0] and [p.wait() for p in killed] == [-signal.SIGKILL] * 2
+    assert [p.wait() for p in whole] == [0, 0], [p.text for p in whole]
+    assert [p.wait() for p in killed] == [-signal.SIGKILL] * 2, [p.text for p in killed]
     assert not (tmp_path / "killed" / "weights.pt").exists()
     assert [p.wait() for p in start(tmp_path / "killed", "--resume")] == [0, 0]
     one, other = (torch.load(tmp_path / name / "weights.pt") for name in ("whole", "killed"))

@@ -233,7 +233,12 @@ def _save_the_last_step(trainer: "Trainer", log: Log | None, error: BaseExceptio
 
 
 def _saved(trainer: "Trainer") -> bool:
-    return checkpoint.name(trainer.step) in [p.name for p in checkpoint.newest_first(trainer.checkpoints)]
+    """Whether the checkpoint of this step is there, as rank 0 sees the folder, on all ranks.
+
+    A late rank would find the checkpoint that rank 0 is just writing, and would leave rank 0 alone in the save.
+    """
+    steps = [path.name for path in checkpoint.newest_first(trainer.checkpoints)] if trainer.rank == 0 else []
+    return runtime.gather_objects(checkpoint.name(trainer.step) in steps)[0]
 
 
 def _finish(trainer: "Trainer", log: Log | None) -> None:

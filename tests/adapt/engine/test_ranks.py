@@ -1,9 +1,11 @@
 """Two ranks with half batches train as one rank with whole batches."""
 
+import time
+
 import pytest
 import torch
 
-from adapt.engine import runtime
+from adapt.engine import loop, runtime
 from tests.adapt.engine.tiny import cloud, every_term, network, trainer, two_phases, weights
 from tests.ranks import run_ranks
 
@@ -33,6 +35,7 @@ def on_a_rank(rank, world, folder):
     # one start of the processes for all tests: it costs more than what they do
     found = {f.__name__: f(rank) for f in (rank_statistics, nan_on_one, odd_batch, own_start)}
     found["half_way"] = half_way(folder)
+    found["late"] = late(rank, folder / "late")
     for dtype in DTYPES:
         for name in (*RUNS, *PHASES):
             made, head = train(name, dtype)
@@ -133,6 +136,27 @@ def half_way(folder):
     with pytest.raises(KeyboardInterrupt):
         made.fit(10)
     return made.step
+
+
+def late(rank, folder):
+    """Four steps; rank 1 comes to the end of the run when rank 0 has written the last checkpoint."""
+    made, _ = trainer(["dann"], log=folder)
+    finish = loop._finish
+
+    def wait_and_finish(trainer, log):
+        deadline = time.monotonic() + 3
+        while rank == 1 and time.monotonic() < deadline and not (folder / "checkpoints" / "step-000000004").exists():
+            time.sleep(0.01)
+        finish(trainer, log)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_finish", wait_and_finish)
+        made.fit(4)
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+def test_a_late_rank_takes_part_in_the_last_save(ranks):
+    assert [found["late"] for found in ranks] == [["step-000000004"]] * 2
 
 
 def test_two_ranks_resume_on_one(ranks, folder):

@@ -55,7 +55,7 @@ class Images:
             if name == "clean":
                 made = (255 * self.clean).round().byte()
             elif file is not None and file.exists():
-                made = torch.load(file)
+                made = torch.load(file, weights_only=True)
             else:
                 made = datasets.corrupt((255 * self.clean).round().byte(), name, severity)
                 if file is not None:

@@ -48,7 +48,8 @@ class Online:
 
     Raises:
         TypeError: no model; a model without exclusive classes; a method, guard or clock of another type.
-        ValueError: a method that finds nothing to change in the model.
+        ValueError: a method that finds nothing to change in the model; a guard with a method that changes the scale of
+            the answers (:func:`roid`, :func:`t3a`).
 
     >>> from adapt import encoders, heads
     >>> encoder = encoders.small_conv()
@@ -74,6 +75,11 @@ class Online:
         ):
             if not isinstance(value, kind):
                 raise TypeError(f"`{what}` must be {example}, got a {type(value).__name__}.")
+        if guard is not None and not method.comparable:
+            raise ValueError(
+                f"`guard` compares the confidence of both models, and {method.name} gives less sure answers by its "
+                "formula: the source model would always answer. Give `guard=None`, or take `transductive.tent()`."
+            )
         head = model.head
         if not offers(head, HasClasses):
             raise TypeError(

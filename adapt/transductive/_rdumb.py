@@ -29,7 +29,7 @@ def rdumb(method: OnlineMethod | None = None, *, every: int = 1000) -> OnlineMet
     method = eata() if method is None else method
     if not isinstance(method, OnlineMethod):
         raise TypeError(f"`method` must be a method such as `transductive.tent()`, got a {type(method).__name__}.")
-    return OnlineMethod("rdumb", {"method": method, "every": every}, _RDumb)
+    return OnlineMethod("rdumb", {"method": method, "every": every}, _RDumb, method.comparable)
 
 
 class _RDumb(nn.Module):

@@ -43,7 +43,7 @@ def roid(
         share, window: of the statistics, as in :func:`adabn`; the paper takes the batch alone.
 
     A batch of one row has d = c = 0 and w = 1: the row learns. The prior correction makes all answers less sure, so a
-    guard would always choose the source model: take ``guard=None``.
+    guard would always choose the source model, and is refused: take ``guard=None``.
 
     Raises:
         ValueError: options outside of the ranges; when the adapter is made: a model without normalisation weights.
@@ -59,7 +59,7 @@ def roid(
     if augment is not None and not callable(augment):
         raise TypeError(f"`augment` must be a function of rows, or None, got a {type(augment).__name__}.")
     own = {"momentum": momentum, "temperature": temperature, "augment": augment}
-    return OnlineMethod("roid", {"rate": rate, "rows": rows, **own, "share": share, "window": window}, _Roid)
+    return OnlineMethod("roid", {"rate": rate, "rows": rows, **own, "share": share, "window": window}, _Roid, False)
 
 
 class _Roid(nn.Module):

@@ -27,13 +27,13 @@ def t3a(*, keep: int = 100) -> OnlineMethod:
         ValueError: `keep` below 1; when the adapter is made: a head with more or less than one linear layer.
 
     The logits have the lengths of the features, so the probabilities are less sure than the classifier's, and a guard
-    would always choose the source model: take ``guard=None``.
+    would always choose the source model, and is refused: take ``guard=None``.
 
     Iwasawa and Matsuo, Test-Time Classifier Adjustment Module for Model-Agnostic Domain Generalization, 2021,
     https://openreview.net/forum?id=e_yvNqkJKAW
     """
     check(COUNT, keep=keep)
-    return OnlineMethod("t3a", {"keep": keep}, _T3A)
+    return OnlineMethod("t3a", {"keep": keep}, _T3A, False)
 
 
 class _T3A(nn.Module):

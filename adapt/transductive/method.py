@@ -18,11 +18,13 @@ class OnlineMethod:
         learner: ``learner(network, **options)`` returns a module. The call ``(x, learn)`` of the module returns
             ``(n, classes)`` log-probabilities, and adapts where `learn` is True. The ``state_dict`` holds the whole
             state.
+        comparable: whether the confidence can be compared with the confidence of the source model. A guard needs it.
     """
 
     name: str
     options: Mapping[str, Any]
     learner: Callable[..., nn.Module] = field(repr=False)
+    comparable: bool = True
 
     def __post_init__(self) -> None:
         plain = {n: v.item() if isinstance(v, numpy.generic) else v for n, v in self.options.items()}

@@ -148,20 +148,30 @@ METHODS = {
     "sar": tt.sar(rate=0.02, rows=1, reliable=0.9), "roid": tt.roid(rate=0.02, rows=1),
     "rdumb": tt.rdumb(tt.tent(rate=0.02), every=2), "lame": tt.lame(), "t3a": tt.t3a(keep=5),
 }  # fmt: skip
+
+
+def guard_of(method):
+    return tt.Guard() if method is None or method.comparable else None
+
+
+def online(method, **options):
+    return tt.Online(model(), method, guard=guard_of(method), **options)
+
+
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 
 @each_method
 def test_a_stopped_stream_goes_on_exactly(method):
-    whole = tt.Online(model(), method, clock=tt.Clock(cost=1.5))
+    whole = online(method, clock=tt.Clock(cost=1.5))
     expected = [whole(x) for x in STREAM]
-    first = tt.Online(model(), method, clock=tt.Clock(cost=1.5))
+    first = online(method, clock=tt.Clock(cost=1.5))
     for x in STREAM[:3]:
         first(x)
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
-    again = tt.Online(model(), method, clock=tt.Clock(cost=1.5))
+    again = online(method, clock=tt.Clock(cost=1.5))
     again(batch(3, 7))
     again.load_state_dict(torch.load(file, weights_only=True))
     assert torch.equal(again(STREAM[3]), expected[3]) and torch.equal(again(STREAM[4]), expected[4])
@@ -189,21 +199,24 @@ def test_reset_copies_and_the_model_of_the_user(method):
 @each_method
 def test_any_size_and_precision(method):
     for of in (model(), model(precision="bf16")):
-        adapter = tt.Online(of, method)
+        adapter = tt.Online(of, method, guard=guard_of(method))
         for rows in (1, 16, 1, 3, 2):
             found = adapter(batch(rows, rows))
             assert found.shape == (rows, CLASSES) and found.dtype == torch.float32 and not found.requires_grad
             assert found.exp().sum(1).sub(1).abs().max() < 1e-4
     with torch.no_grad():
-        inside = tt.Online(model(), method)(batch(5))
-    assert torch.equal(inside, tt.Online(model(), method)(batch(5)))
-    array = tt.Online(model(), method)(batch(5).permute(0, 1, 3, 2).numpy())
-    assert torch.equal(array, tt.Online(model(), method)(batch(5).permute(0, 1, 3, 2).contiguous()))
+        inside = online(method)(batch(5))
+    assert torch.equal(inside, online(method)(batch(5)))
+    array = online(method)(batch(5).permute(0, 1, 3, 2).numpy())
+    assert torch.equal(array, online(method)(batch(5).permute(0, 1, 3, 2).contiguous()))
 
 
 @each_method
 def test_a_broken_batch_changes_nothing(method):
-    adapter, twin = tt.Online(model(), method), tt.Online(model(), method)
+    adapter, twin = (
+        online(method),
+        online(method),
+    )
     for bad in (float("nan"), float("inf")):
         x = batch(4)
         x[2, 0, 1, 1] = bad
@@ -217,7 +230,7 @@ def test_a_broken_batch_changes_nothing(method):
 @each_method
 @pytest.mark.parametrize("scale", [1e-20, 1e20, 0.0])
 def test_extreme_inputs_leave_a_working_adapter(method, scale):
-    adapter = tt.Online(model(), method)
+    adapter = online(method)
     for _ in range(2):
         try:
             assert adapter(batch(4) * scale).isfinite().all()
@@ -243,7 +256,7 @@ def test_tables_and_one_row_of_them():
     for method in METHODS.values():
         if method is not None and method.options.get("source") is not None:
             method = tt.eata()
-        adapter = tt.Online(of, method)
+        adapter = tt.Online(of, method, guard=guard_of(method))
         found = adapter.predict(torch.randn(1, 3, generator=torch.Generator().manual_seed(1)))
         assert found.shape == (1,) and found[0] in ("no", "yes")
         assert adapter.predict(numpy.zeros((2, 3), "float32")).shape == (2,)
@@ -266,9 +279,9 @@ def test_inputs_by_name(method):
         method = tt.eata()
     of = adapt.Model(encoders.wrap(Both(), 3), heads.Classifier(3, CLASSES))
     x = {"a": torch.randn(5, 3), "b": torch.randn(5, 3)}
-    assert tt.Online(of, method)(x).shape == (5, CLASSES)
+    assert tt.Online(of, method, guard=guard_of(method))(x).shape == (5, CLASSES)
     with pytest.raises(ValueError, match="`batch` has NaN"):
-        tt.Online(of, method)(x | {"b": torch.full((5, 3), numpy.nan)})
+        tt.Online(of, method, guard=guard_of(method))(x | {"b": torch.full((5, 3), numpy.nan)})
 
 
 # ---- refusals ----
@@ -280,15 +293,15 @@ def test_a_model_without_what_a_method_changes_is_refused():
         tt.Online(plain)
     for method in (tt.tent(), tt.eata(), tt.sar(), tt.roid()):
         with pytest.raises(ValueError, match=f"{method.name} changes the weights .* has none"):
-            tt.Online(plain, method)
+            tt.Online(plain, method, guard=guard_of(method))
     for method in (tt.lame(), tt.t3a()):
-        assert tt.Online(plain, method)(batch(3)).shape == (3, CLASSES)
+        assert tt.Online(plain, method, guard=guard_of(method))(batch(3)).shape == (3, CLASSES)
     with pytest.raises(ValueError, match="adabn replaces"):
         tt.Online(model(partial(nn.GroupNorm, 2)), tt.adabn())
     two = adapt.Model(model().encoder, heads.Classifier(8, CLASSES))
     two.head.linear = nn.Sequential(nn.Linear(8, 5), nn.Linear(5, CLASSES))
     with pytest.raises(ValueError, match="t3a replaces the vectors of one linear layer, and the head has 2"):
-        tt.Online(two, tt.t3a())
+        tt.Online(two, tt.t3a(), guard=None)
 
 
 def test_other_types_are_refused():
@@ -312,7 +325,7 @@ def test_other_types_are_refused():
 
 
 def test_a_foreign_state_is_refused():
-    state = tt.Online(model(), tt.t3a()).state_dict()
+    state = tt.Online(model(), tt.t3a(), guard=None).state_dict()
     with pytest.raises(ValueError, match=re.escape("must be the state of an adapter of tent, guard=Guard(")):
         tt.Online(model(), tt.tent()).load_state_dict(state)
     adapter = tt.Online(model(), tt.adabn())
@@ -341,7 +354,7 @@ def test_the_clock_drops_batches(cost, adapted):
 
 @each_method
 def test_a_dropped_batch_changes_no_state(method):
-    adapter = tt.Online(model(), method, clock=tt.Clock(cost=2))
+    adapter = online(method, clock=tt.Clock(cost=2))
     adapter(batch(6))
     before = adapter.state_dict()["learner"]
     adapter(batch(5, 1))
@@ -470,3 +483,10 @@ def test_the_guard_keeps_a_stream_of_one_class_near_the_source():
         adapter = tt.Online(of, tt.adabn(), guard=guard)
         found[guard] = float((torch.cat([adapter(part) for part in x.split(10)]).argmax(1) == labels).double().mean())
     assert source > 0.95 and found[None] < 0.7 and found[tt.Guard()] > source - 0.01
+
+
+@pytest.mark.parametrize("method", [tt.roid(), tt.t3a(), tt.rdumb(tt.t3a())], ids=lambda m: m.name)
+def test_a_guard_that_would_always_choose_the_source_model_is_refused(method):
+    with pytest.raises(ValueError, match=f"`guard` compares .* {method.name} .* Give `guard=None`"):
+        tt.Online(model(), method)
+    assert tt.Online(model(), method, guard=None)(batch(4)).shape == (4, CLASSES)

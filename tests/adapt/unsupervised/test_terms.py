@@ -308,7 +308,8 @@ def test_two_terms_of_a_kind_stand_side_by_side(name):
     terms = [CASES[name](encoder), CASES[name](encoder)]
     terms[1] = Term("other", terms[1].loss, streams=["rows"])
     stream = Stream(cloud(), 12, labels=False, views=[None, None])
-    Trainer(encoder, terms, {"rows": stream}, progress=False, device="cpu").fit(1)
+    made = Trainer(encoder, terms, {"rows": stream}, progress=False, device="cpu").fit(1)
+    assert made.step == 1
 
 
 def test_keyed_numbers_depend_on_key_row_and_place_alone():

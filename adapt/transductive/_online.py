@@ -177,7 +177,7 @@ class Online:
         """Go on from a state that :meth:`state_dict` returned.
 
         Raises:
-            ValueError: a state of another method or guard, or of another network.
+            ValueError: a state of another method, other options or another guard, or of another network.
         """
         if state.keys() != self.state_dict().keys() or state["kind"] != self._kind():
             raise ValueError(
@@ -196,7 +196,7 @@ class Online:
         self.adapted, self.dropped, self.fallbacks, self.restarts = state["counts"]
 
     def _kind(self) -> str:
-        return f"{self.method.name}, guard={self.guard}"
+        return f"{self.method}, guard={self.guard}"
 
 
 def _check_finite(x: Any) -> None:

@@ -30,6 +30,11 @@ class OnlineMethod:
         plain = {n: v.item() if isinstance(v, numpy.generic) else v for n, v in self.options.items()}
         object.__setattr__(self, "options", plain)  # a number of numpy in a state could not be loaded again
 
+    def __str__(self) -> str:
+        """The name with the options that are numbers, names or methods: rows and functions have no stable text."""
+        told = {n: v for n, v in self.options.items() if v is None or isinstance(v, int | float | str | OnlineMethod)}
+        return f"{self.name}({', '.join(f'{n}={v}' for n, v in told.items())})"
+
     def start(self, network: nn.Module) -> nn.Module:
         """Return the method on a network, which the method may change."""
         return self.learner(network, **self.options)

@@ -7,6 +7,7 @@ import losses
 from adapt.domain.options import check_options
 from adapt.encoders import FrozenCopy
 from adapt.engine import Step, Term, ramp
+from adapt.engine.once import OncePerStep
 from adapt.engine.schedule import Schedule
 from adapt.protocols import classes_of
 
@@ -56,12 +57,12 @@ class MeanTeacher(nn.Module):
         network = nn.Sequential(encoder, head)
         self.teacher = FrozenCopy(network)  # no optimizer moves the teacher, `follow` does
         self._student = [network]  # in a list: the trainer owns the encoder, not this term
-        self.target, self.momentum, self.threshold, self.name, self._updated = target, momentum, threshold, name, -1
+        self.target, self.momentum, self.threshold, self.name = target, momentum, threshold, name
+        self.once = OncePerStep()
 
     def forward(self, step: Step) -> Tensor:
-        if step.number != self._updated:  # once per step, not once for each part of an accumulated batch
+        if self.once.begins(step):  # once per step, not once for each part of an accumulated batch
             self.teacher.follow(self._student[0], self.momentum)
-            self._updated = step.number
         view = step[self.target]
         taught = step.call(self.teacher, view.inputs)
         second = view.others[0].features if view.others else None

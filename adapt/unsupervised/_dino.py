@@ -9,9 +9,9 @@ from torch import Tensor, nn
 import losses
 from adapt.encoders import FrozenCopy
 from adapt.engine import Step, Term
+from adapt.engine.once import OncePerStep
 from adapt.engine.schedule import WEIGHT, Schedule, at
 from adapt.protocols import Source, dim_of
-from adapt.unsupervised.once import OncePerStep
 from adapt.unsupervised.views import expect_views
 from losses.options import BELOW_1, COUNT, POSITIVE, check
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 import losses
 from adapt.engine import Step, Term, gather, rank, world_size
+from adapt.engine.once import OncePerStep
 from adapt.engine.schedule import Schedule
 from adapt.protocols import HasDim, Source, dim_of
-from adapt.unsupervised.once import OncePerStep
 from adapt.unsupervised.views import expect_views, projected, projector, report_spread
 from losses.options import COUNT, FROM_0, POSITIVE, check
 

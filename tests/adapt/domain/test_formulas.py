@@ -1,9 +1,16 @@
 """Methods of several parts compute what their papers write: each term against its formula, written out."""
 
+from copy import deepcopy
+
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import TensorDataset
 
 import losses
+from adapt import domain, encoders, heads
+from adapt.engine import Trainer
+from adapt.streams import Stream
 from tests.adapt.domain.test_methods import parts_of, step
 
 
@@ -105,3 +112,15 @@ def test_a_mean_teacher_is_silent_where_it_is_not_sure():
     term.loss.threshold = 1.1
     gradient = torch.autograd.grad(term(step(encoder)), head.linear.weight)[0]
     assert (gradient == 0).all()
+
+
+def test_a_mean_teacher_that_goes_back_one_step_moves_again(tmp_path):
+    encoder = encoders.wrap(nn.Linear(3, 4), 4)
+    term = domain.mean_teacher(heads.Classifier(4, 2), encoder=encoder, weight=1.0, threshold=0.0, momentum=0.5)
+    rows = TensorDataset(torch.randn(12, 3, generator=torch.Generator().manual_seed(0)))
+    stream = Stream(rows, 4, labels=False)
+    made = Trainer(encoder, [term], {"target": stream}, progress=False, device="cpu")
+    path = made.fit(3).save(tmp_path / "three")
+    once = deepcopy(made.fit(4).network.state_dict())
+    again = made.resume(path).fit(4).network.state_dict()
+    assert all(torch.equal(once[name], again[name]) for name in once if not name.endswith("extra_state"))

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from adapt.engine import Step
+from adapt.engine.step import Step
 
 
 class OncePerStep(nn.Module):

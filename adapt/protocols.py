@@ -10,7 +10,7 @@ P = TypeVar("P")
 
 
 class Encoder(Protocol):
-    """Maps inputs to features: ``(n, d)``, ``(n, t, d)`` tokens, or a ``(n, c, h, w)`` map.
+    """Maps inputs to features: ``(n, d)``, ``(n, t, d)`` tokens, a ``(n, c, h, w)`` map, or a mapping of maps.
 
     Attributes:
         dim: feature size d or c.
@@ -161,6 +161,12 @@ class HasDim(Protocol):
     """A module with a feature size: an encoder or a head."""
 
     dim: int
+
+
+class HasDims(Protocol):
+    """An encoder with the channels of each map of a pyramid by name, from coarse to fine; None: no pyramid."""
+
+    dims: Mapping[str, int] | None
 
 
 class HasClasses(Protocol):

@@ -5,16 +5,18 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from adapt.encoders.pooling import main_tensor
 from adapt.engine import Step
 
 Level = Literal["pooled", "places"] | Callable[[Tensor], Tensor] | None
 
 
-def as_rows(features: Tensor, level: Level) -> Tensor:
+def as_rows(features: Any, level: Level) -> Tensor:
     """Return the rows of a domain: ``(rows, d)``.
 
     Args:
-        features: ``(n, d)``; ``(n, t, d)`` tokens; or a map, ``(n, d, h, w)``.
+        features: ``(n, d)``; ``(n, t, d)`` tokens; a map, ``(n, d, h, w)``; or a pyramid, of which the coarsest map
+            counts, the first.
         level: None, the default of all methods, takes ``(n, d)`` features as they are. ``"pooled"`` averages over
             places. ``"places"`` makes each place a row, ``(n * t, d)`` or ``(n * h * w, d)``. A function maps the
             features to ``(rows, d)``, with the same number of rows for each input.
@@ -24,6 +26,7 @@ def as_rows(features: Tensor, level: Level) -> Tensor:
     """
     if callable(level):
         return level(features)
+    features = main_tensor(features)
     if features.ndim == 2:
         return features
     if level is None:

@@ -12,6 +12,7 @@ from adapt.encoders._ia3 import ia3
 from adapt.encoders._layer_outputs import layer_outputs
 from adapt.encoders._lora import lora, merge, unmerge
 from adapt.encoders._mobilenet import mobilenet
+from adapt.encoders._pyramid import pyramid
 from adapt.encoders._sentences import sentences
 from adapt.encoders._small_conv import small_conv
 from adapt.encoders._small_gru import small_gru
@@ -48,6 +49,7 @@ __all__ = [
     "lora",
     "merge",
     "mobilenet",
+    "pyramid",
     "read_weights",
     "save_trainable_state",
     "sentences",

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from adapt.encoders._layer_outputs import layer_outputs
+from adapt.encoders._pyramid import Pyramid
 from adapt.encoders.encoder import Encoder, expect_encoder
 from adapt.encoders.pooling import main_tensor, places, pooled
 from adapt.evaluating import evaluating
@@ -58,8 +59,10 @@ def end_at(encoder: Encoder, layer: str, output: str, dim: int) -> Encoder:
 
 
 def modules_of_later_layers(encoder: Encoder) -> set[str]:
-    """Return the names in the body of the modules of later layers, which an encoder of :func:`at_layer` skips."""
-    if not isinstance(encoder.body, _AtLayer):
+    """Return the names in the body of the modules of later layers, which an encoder of :func:`at_layer` or of
+    :func:`adapt.encoders.pyramid` skips.
+    """
+    if not isinstance(encoder.body, _AtLayer | Pyramid):
         return set()
 
     def inside(name: str, layers: Iterable[str]) -> bool:

@@ -25,9 +25,12 @@ class Encoder(nn.Module):
         recipe: name of the function, and its plain arguments, that make an encoder of the same architecture with random
             weights: see :class:`adapt.protocols.HasRecipe`. ``adapt.Model.save`` writes the recipe. ``None``: the parts
             of `body` tell the architecture, where torch made them all.
+        dims: the channels of each map by name, from coarse to fine, where `body` returns a pyramid of maps: see
+            :func:`adapt.encoders.pyramid`. ``None``: the features are one tensor.
 
     Attributes:
-        dim: the feature size, for the heads.
+        dim: the feature size, for the heads; of a pyramid the channels of the coarsest map.
+        dims: as given.
         layers: ordered dict from name to submodule.
         head: as given. The head is not a part of the encoder: not moved, not trained and not saved with the encoder.
 
@@ -47,6 +50,7 @@ class Encoder(nn.Module):
         source: str | None = None,
         licence: str | None = None,
         recipe: tuple[str, Mapping[str, Any]] | None = None,
+        dims: Mapping[str, int] | None = None,
     ):
         super().__init__()
         check(COUNT, dim=dim)
@@ -54,6 +58,7 @@ class Encoder(nn.Module):
         self._head = [head]  # in a list: not a part
         self.classes = None if classes is None else [str(name) for name in classes]
         self.source, self.licence, self._recipe = source, licence, recipe
+        self.dims = None if dims is None else dict(dims)
         if head is not None and self.classes is not None and len(self.classes) != head.out_features:
             raise ValueError(
                 f"`classes` must name the {head.out_features} logits of `head`, got {len(self.classes)} names."
@@ -75,7 +80,7 @@ class Encoder(nn.Module):
             shown.append(f"kept_in_eval={len(self._kept_in_eval)} modules")
         return ", ".join(shown)
 
-    def forward(self, inputs: Any) -> Tensor:
+    def forward(self, inputs: Any) -> Any:
         return self.body(inputs)
 
     @property

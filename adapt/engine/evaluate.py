@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from adapt.encoders.pooling import pooled
 from adapt.engine import runtime
 from adapt.engine.step import Step
 from adapt.evaluating import evaluating
@@ -128,7 +129,7 @@ def measure(
         _check_rows(measures, count, type(head).__name__)
         wanted = min(max(mine - done, 0), count)
         done += count
-        kept = (step[name].features[:wanted], _rows(labels, wanted)) if wanted else (None, None)
+        kept = (row_features(step[name].features)[:wanted], _rows(labels, wanted)) if wanted else (None, None)
         return map_tensors(measures, _own), *(map_tensors(x, _own) for x in kept)
 
     with evaluating(encoder, head):
@@ -269,6 +270,11 @@ def _own(value: Tensor) -> Tensor:
     """Return a tensor on the CPU that does not keep the memory of a larger tensor alive."""
     value = value.detach().cpu()
     return value.clone() if value.untyped_storage().nbytes() > value.nbytes else value
+
+
+def row_features(features: Any) -> Tensor:
+    """Return features as they are, and of a pyramid the mean over the places of the coarsest map."""
+    return features if isinstance(features, Tensor) else pooled(features)
 
 
 def _rows(tree: Any, count: int) -> Any:

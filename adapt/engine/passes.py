@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from adapt.encoders.encoder import no_tensor
+from adapt.streams.tree import map_tensors, tensors
 
 
 class Pass:
@@ -14,22 +15,24 @@ class Pass:
     Args:
         views: names of the views, in the order of the rows.
         rows: number of rows of each view.
-        features: output of the encoder, ``(sum(rows), ...)``.
+        features: output of the encoder, ``(sum(rows), ...)``, or a pyramid: a mapping of such tensors.
         layers: outputs of the watched layers, by name; the first axis is rows, too.
 
     Raises:
         ValueError: features or outputs of layers without a row for each input.
     """
 
-    def __init__(self, views: tuple[str, ...], rows: Sequence[int], features: Tensor, layers: Mapping[str, Any]):
+    def __init__(self, views: tuple[str, ...], rows: Sequence[int], features: Any, layers: Mapping[str, Any]):
         self.views, self.rows, self.features, self.layers = views, list(rows), features, layers
         total = sum(rows)
-        if not isinstance(features, Tensor):
+        parts = list(features.values()) if isinstance(features, Mapping) else [features]
+        if not parts or not all(isinstance(part, Tensor) for part in parts):
             raise ValueError(f"the encoder must return features ({total}, ...), {no_tensor(features)}")
-        if features.ndim < 2 or len(features) != total:
-            raise ValueError(
-                f"the encoder must return features ({total}, ...) for {total} rows, got {_shape(features)}."
-            )
+        for part in parts:
+            if part.ndim < 2 or len(part) != total:
+                raise ValueError(
+                    f"the encoder must return features ({total}, ...) for {total} rows, got {_shape(part)}."
+                )
         for name, output in layers.items():
             if not isinstance(output, Tensor) or len(output) != total:
                 raise ValueError(
@@ -37,22 +40,26 @@ class Pass:
                     f"{_shape(output)}."
                 )
 
-    def split(self, values: Tensor) -> dict[str, Tensor]:
+    def split(self, values: Any) -> dict[str, Any]:
         """Return the rows of each view, by name."""
         if len(self.views) == 1:
             return {self.views[0]: values}
+        if isinstance(values, Mapping):
+            parts = {key: value.split(self.rows) for key, value in values.items()}
+            return {view: {key: part[i] for key, part in parts.items()} for i, view in enumerate(self.views)}
         return dict(zip(self.views, values.split(self.rows), strict=True))
 
     def detached(self) -> "Pass":
         """Return the same values without gradient."""
         layers = {name: output.detach() for name, output in self.layers.items()}
-        return Pass(self.views, self.rows, self.features.detach(), layers)
+        return Pass(self.views, self.rows, map_tensors(self.features, Tensor.detach), layers)
 
     def serves(self, layers: Sequence[str], *, with_graph: bool) -> bool:
         """Whether a later phase can take this pass: all `layers` of the phase were watched, and the graph is there if
         needed.
         """
-        return self.layers.keys() >= set(layers) and (self.features.requires_grad or not with_graph)
+        graph = any(t.requires_grad for t in tensors(self.features))
+        return self.layers.keys() >= set(layers) and (graph or not with_graph)
 
 
 def _shape(value: Any) -> str:

@@ -96,17 +96,17 @@ class Step:
             )
         return first
 
-    def _begin(self, read: Callable[["Step", Pass], Tensor]) -> None:
+    def _begin(self, read: Callable[["Step", Pass], Any]) -> None:
         """Start with no features and no outputs."""
         self._read = read
         self._views = {name: View(self, name, batch) for name, batch in self._batches.items()}
-        self._features: dict[str, Tensor] = {}  # by the name of a view
+        self._features: dict[str, Any] = {}  # by the name of a view
         self._outputs: dict[tuple[nn.Module, str], Tensor] = {}
 
-    def _as_returned(self, made: Pass) -> Tensor:
+    def _as_returned(self, made: Pass) -> Any:
         return made.features
 
-    def read_by(self, read: Callable[["Step", Pass], Tensor]) -> "Step":
+    def read_by(self, read: Callable[["Step", Pass], Any]) -> "Step":
         """Return the same step for a reader with the features ``read(step, pass)`` in place of ``pass.features``.
 
         Both steps share passes, generator and reports. Outputs of heads depend on the features and are not shared.
@@ -152,17 +152,17 @@ class Step:
             found = self._outputs[head, stream] = self.call(head, self[stream].features)
         return found
 
-    def features(self, *streams: str) -> Tensor:
+    def features(self, *streams: str) -> Any:
         """Return the features of several streams behind each other; no copy where a single pass gave all."""
         parts = [self[name].features for name in streams]
         made = self._pass_of[streams[0]]
-        return self._read(self, made) if made.views == streams else torch.cat(parts)
+        return self._read(self, made) if made.views == streams else concatenate(parts)
 
     def report(self, name: str, value: Tensor | float) -> None:
         """Show a scalar in TensorBoard. Ask `step.logging` before the computation: other steps do not read reports."""
         self.reports[name] = value.detach() if isinstance(value, Tensor) else value
 
-    def features_of(self, view: "View") -> Tensor:
+    def features_of(self, view: "View") -> Any:
         """Return the features of a view; in a joint pass, the encoder runs over all views of the phase."""
         if view.name not in self._features:
             made = self._pass_with(view)
@@ -269,8 +269,10 @@ class View:
         return self._batch.labels
 
     @property
-    def features(self) -> Tensor:
-        """``(n, d)``, at least float32; the encoder runs when a term asks for features first."""
+    def features(self) -> Any:
+        """``(n, d)``, at least float32, or a pyramid of maps by name; the encoder runs when a term asks for features
+        first.
+        """
         return self._live_step().features_of(self)
 
     def layer(self, name: str) -> Tensor:

@@ -271,6 +271,7 @@ PLAIN = {
     "heads.Bottleneck": lambda **o: heads.Bottleneck(**{"encoder": 4} | o),
     "heads.Centred": lambda **o: heads.Centred(**{"encoder": 4} | o),
     "heads.Classifier": lambda **o: heads.Classifier(**{"encoder": 4, "classes": 3} | o),
+    "heads.Dense": lambda **o: heads.Dense(**{"encoder": 4, "classes": 3} | o),
     "heads.Discriminator": lambda **o: heads.Discriminator(**{"encoder": 4} | o),
     "heads.Experts": lambda **o: heads.Experts(**{"encoder": 4} | o),
     "heads.Gated": lambda **o: heads.Gated(SHARED, **o),

@@ -108,8 +108,9 @@ class Model:
 
         Returns:
             For classes a numpy array of str, or of numbers where the classes have no names; ``(n, length)`` where each
-            token has a class. For labels that do not exclude one another a list with the names of each row. For a
-            regressor a numpy array of values. For other heads a list with one tree of numpy arrays per row.
+            token has a class; for a class of each pixel numbers ``(n, h, w)``, in the order of `names`. For labels that
+            do not exclude one another a list with the names of each row. For a regressor a numpy array of values. For
+            other heads a list with one tree of numpy arrays per row.
 
         Raises:
             TypeError: raw items without a preparation.

@@ -69,15 +69,16 @@ def named(head: nn.Module, predicted: Any) -> Any:
     """Return the predictions of all rows in the words of the user.
 
     Returns:
-        For classes a numpy array of names, or of numbers where the head has no names. For labels that do not exclude
-        one another a list with the names of each row, or a numpy array of booleans. For values a numpy array. For any
-        other tree a list with one tree of numpy arrays per row.
+        For classes a numpy array of names, or of numbers where the head has no names or each pixel has a class. For
+        labels that do not exclude one another a list with the names of each row, or a numpy array of booleans. For
+        values a numpy array. For any other tree a list with one tree of numpy arrays per row.
     """
     names = names_of_head(head)
     if not isinstance(predicted, Tensor):
         return per_row(predicted)
     values = predicted.numpy()
-    if are_numbers(names) or predicted.is_floating_point():
+    # texts of pixels would need much memory
+    if are_numbers(names) or predicted.is_floating_point() or predicted.ndim > 2:
         return values
     words = numpy.array(names)
     return [list(words[row].tolist()) for row in values] if predicted.dtype == torch.bool else words[values]

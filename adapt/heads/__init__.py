@@ -10,6 +10,7 @@ of the shape of the labels."""
 
 from adapt.heads._centred import Centred
 from adapt.heads._chrf import chrf
+from adapt.heads._dense import Dense
 from adapt.heads._discriminator import Discriminator
 from adapt.heads._multi_label import MultiLabel
 from adapt.heads._one_vs_all import OneVsAll
@@ -26,6 +27,7 @@ __all__ = [
     "Bottleneck",
     "Centred",
     "Classifier",
+    "Dense",
     "Discriminator",
     "Experts",
     "Gated",

@@ -64,6 +64,28 @@ def calibration_error(hits: Tensor, confidence: Tensor) -> float:
     return gaps.abs().sum().item() / len(hits)
 
 
+def pair_tables(labels: Tensor, predicted: Tensor, there: Tensor, classes: int) -> list[Tensor]:
+    """Return a table ``(m, 3)`` for each row: true class, predicted class, number of places.
+
+    Args:
+        labels, predicted: ``(n, ...)``, classes of tokens or pixels.
+        there: booleans of this shape: the places that count.
+        classes: the number of classes.
+    """
+    shape = (len(labels), *[1] * (labels.ndim - 1))
+    row = torch.arange(len(labels), device=labels.device).view(shape).expand_as(labels)
+    codes = ((row * classes + labels) * classes + predicted)[there]
+    if len(labels) * classes**2 <= codes.numel():  # no sort of many places
+        every = torch.bincount(codes, minlength=len(labels) * classes**2)
+        pairs = every.nonzero().flatten()
+        counts = every[pairs]
+    else:
+        pairs, counts = codes.unique(return_counts=True)
+    table = torch.stack([pairs // classes % classes, pairs % classes, counts], 1).int()
+    per_row = torch.bincount(pairs // classes**2, minlength=len(labels))
+    return list(table.split(per_row.tolist()))
+
+
 def count_pairs(labels: Tensor, predicted: Tensor, classes: int, *, weights: Tensor | None = None) -> Tensor:
     """Return ``(classes, classes)`` counts: the row is the true class, the column the predicted class.
 

@@ -15,7 +15,7 @@ from adapt.heads.labels import MISSING, check_range, complete, mean_of_present, 
 from adapt.heads.observations import class_summary, observe_classes
 from adapt.heads.score import Score, proportion
 from adapt.heads.sizes import check_features, names_of
-from adapt.heads.weighing import Weight, balanced, check_smoothing, check_weight, tensor_of
+from adapt.heads.weighing import Weight, balanced, check_smoothing, check_weight, weights_of
 from adapt.protocols import HasDim, dim_of
 from losses.options import BELOW_1, WHOLE, check
 
@@ -101,14 +101,14 @@ class Classifier(nn.Module):
             logits,
             labels.long(),
             weights=labels != MISSING,
-            class_weights=self._weights(logits.dtype, logits.device),
+            class_weights=weights_of(self.weight, logits.dtype, logits.device),
             label_smoothing=self.label_smoothing,
         )
 
     def count(self, labels: Tensor) -> float:
         """Return what the loss of a batch is divided by: the number of labels that are there, or their weights."""
         there = labels[present(labels)]
-        weights = self._weights(torch.float64, there.device)
+        weights = weights_of(self.weight, torch.float64, there.device)
         return len(there) if weights is None else weights[there.long()].sum().item()
 
     def learn_from(self, labels: Tensor | None) -> None:
@@ -120,17 +120,9 @@ class Classifier(nn.Module):
             ValueError: labels that do not lie in memory; a class without a label.
         """
         if self.weight == "balanced" and labels is None:
-            self._weights(torch.float32, torch.device("cpu"))
+            weights_of(self.weight, torch.float32, torch.device("cpu"))
         elif labels is not None and self.weight == "balanced":
             self.weight = balanced(labels, self.names)
-
-    def _weights(self, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-        if self.weight == "balanced":
-            raise ValueError(
-                '`weight="balanced"` needs the labels of all rows first: train the head with a stream whose labels lie '
-                "in memory, call `head.learn_from(labels)`, or give one number per class."
-            )
-        return None if self.weight is None else tensor_of(self.weight, dtype, device)
 
     def present(self, labels: Tensor) -> Tensor:
         """Return ``(n,)`` booleans: True where a label is not -1."""

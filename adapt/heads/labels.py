@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from losses import gather
+from losses.options import WHOLE, check
 
 MISSING = -1
 
@@ -69,6 +70,13 @@ def check_range(labels: Tensor, classes: int, missing: int = MISSING, more: str 
             f"`labels` must be in [0, {classes}) for a head of {classes} classes, or {missing} where missing, found "
             f"{low} to {high}: give the head more classes or renumber the labels{more}."
         )
+
+
+def check_missing(missing: int, classes: int) -> None:
+    """Raise a ValueError unless `missing` is a whole number outside of [0, classes)."""
+    check(WHOLE, missing=missing)
+    if 0 <= missing < classes:
+        raise ValueError(f"`missing` must be no class, got {missing} with classes 0 to {classes - 1}.")
 
 
 def present(labels: Tensor, missing: int = MISSING) -> Tensor:

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapt.heads.class_values import BINS, bin_of, class_values, confidence_of, count_pairs
+from adapt.heads.class_values import BINS, bin_of, class_values, confidence_of, count_pairs, pair_tables
 from adapt.heads.classifier import class_cross_entropy
-from adapt.heads.labels import check_range, present, whole_numbers
+from adapt.heads.labels import check_missing, check_range, present, whole_numbers
 from adapt.heads.score import Score, ratio
 from adapt.heads.sizes import check_features, names_of
 from adapt.protocols import HasDim, dim_of
-from losses.options import BELOW_1, WHOLE, check
+from losses.options import BELOW_1, check
 
 
 class TokenClassifier(nn.Module):
@@ -45,11 +45,9 @@ class TokenClassifier(nn.Module):
     def __init__(self, encoder: HasDim | int, classes: int | Sequence[str], *, missing: int = -1, dropout: float = 0.0):
         super().__init__()
         check(BELOW_1, dropout=dropout)
-        check(WHOLE, missing=missing)
         self.names = names_of(classes)
         self.classes, self.dim = len(self.names), dim_of(encoder)
-        if 0 <= missing < self.classes:
-            raise ValueError(f"`missing` must be no class, got {missing} with classes 0 to {self.classes - 1}.")
+        check_missing(missing, self.classes)
         self.missing, self.dropout, self.linear = missing, nn.Dropout(dropout), nn.Linear(self.dim, self.classes)
 
     def extra_repr(self) -> str:
@@ -102,13 +100,8 @@ class TokenClassifier(nn.Module):
         hits = (predicted == labels) & there
         gaps = confidence.new_zeros(len(labels), BINS, dtype=torch.float64)
         gaps.scatter_add_(1, bin_of(confidence), (hits.double() - confidence.double()) * there)
-        row = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
-        pairs, counts = ((row * self.classes + labels) * self.classes + predicted)[there].unique(return_counts=True)
-        table = torch.stack([pairs // self.classes % self.classes, pairs % self.classes, counts], 1).int()
-        per_row = torch.bincount(pairs // self.classes**2, minlength=len(labels))
-        return {
-            "hits": hits.sum(1), "counts": there.sum(1), "gaps": gaps, "pairs": list(table.split(per_row.tolist())),
-        }  # fmt: skip
+        pairs = pair_tables(labels, predicted, there, self.classes)
+        return {"hits": hits.sum(1), "counts": there.sum(1), "gaps": gaps, "pairs": pairs}
 
     def score(self, measures: Mapping[str, Any], units: Tensor | None = None) -> Score:
         """Return the accuracy over tokens with a 95 % interval over sentences, since tokens of a sentence are alike.

@@ -68,6 +68,20 @@ def balanced(labels: Tensor, names: Sequence[str]) -> tuple[float, ...]:
     return tuple((len(y) / (len(names) * counts)).tolist())
 
 
+def weights_of(weight: object, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+    """Return the class weights of a head as a tensor, None without weights.
+
+    Raises:
+        ValueError: balanced weights before the labels are known.
+    """
+    if weight == "balanced":
+        raise ValueError(
+            '`weight="balanced"` needs the labels of all rows first: train the head with a stream whose labels lie in '
+            "memory, call `head.learn_from(labels)`, or give one number per class."
+        )
+    return tensor_of(weight, dtype, device) if isinstance(weight, tuple) else None
+
+
 @lru_cache(maxsize=32)  # a copy to a GPU in every step would wait for the device
 def tensor_of(weight: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the weights as a tensor, which nobody may change."""

@@ -3,6 +3,7 @@
     python benchmarks/label_shift.py --sets development        # about 3 minutes; the sets on which the guard was chosen
     ADAPT_DATA=... python benchmarks/label_shift.py            # about 4 minutes; other data, nothing chosen on them
     ADAPT_DATA=... python benchmarks/label_shift.py --sets spam    # comments under four videos to a fifth
+    python benchmarks/label_shift.py --sets time               # seconds: estimate and correction, 10 classes
 
 A classifier learns from few rows of a set. Labelled rows that the classifier has not seen are the source; all other
 rows are a pool from which targets of 50 to 5,000 rows are drawn with other shares of the classes: the same shares,
@@ -14,6 +15,7 @@ import argparse
 import csv
 import gzip
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,9 +169,32 @@ def spam(options: dict[str, dict[str, Any]]) -> None:
             print(f"| {before} | {way} | {abs(found.target[1] - true):.3f} | {after:.3f} |")
 
 
+def times() -> None:
+    """Print the time of estimate and correction, with the guard: 20 drawn targets for each shift, rows of 10 clouds."""
+    x, y = clouds(10, 2.5)
+    p = linear().fit(x[:500], y[:500]).predict_proba(x[500:])
+    estimator, draw = LabelShift(p[:1000], y[500:1500]), np.random.default_rng(0)
+    pool = y[1500:]
+    rows = [1000 + np.flatnonzero(pool == k) for k in range(10)]
+    print(f"| median (fastest) of 200, ms | {' | '.join(SHIFTS)} |\n" + "|---" * 5 + "|")
+    for n in ROWS:
+        cells = []
+        for strength in SHIFTS.values():
+            taken = []
+            for _ in range(20):
+                true = draw.choice(10, size=n, p=drawn(strength, pool, draw))
+                target = p[[draw.choice(rows[k]) for k in true]]
+                for _ in range(10):
+                    start = time.perf_counter()
+                    estimator.estimate(target).correct(target)
+                    taken.append(1000 * (time.perf_counter() - start))
+            cells.append(f"{np.median(taken):.2f} ({min(taken):.2f})")
+        print(f"| {n} | {' | '.join(cells)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", choices=("figures", "development", "spam"), default="figures")
+    parser.add_argument("--sets", choices=("figures", "development", "spam", "time"), default="figures")
     parser.add_argument("--draws", type=int, default=20, help="targets for each set, shift and number of rows")
     arguments = parser.parse_args()
     options: dict[str, dict[str, Any]] = {"with the guard": {}} | {
@@ -177,6 +202,8 @@ def main() -> None:
     }
     if arguments.sets == "spam":
         return spam(options)
+    if arguments.sets == "time":
+        return times()
     found: dict[Any, list[float]] = {}
     for seed, (name, setting) in enumerate((DEVELOPMENT if arguments.sets == "development" else FIGURES).items()):
         new = cells(setting, arguments.draws, seed, options)

@@ -15,7 +15,8 @@ TINY = 1e-12  # a product of probabilities of 0 would leave rows without any cla
 
 def softmax(logits: ndarray) -> ndarray:
     p = numpy.exp(logits - logits.max(1, keepdims=True))
-    return p / p.sum(1, keepdims=True)
+    p /= p.sum(1, keepdims=True)
+    return p
 
 
 def logits_of(probabilities: ndarray) -> ndarray:
@@ -31,7 +32,7 @@ class Calibrator:
     bias: ndarray | float = 0.0
 
     def __call__(self, rows: ndarray) -> ndarray:
-        p = rows if self.slope is None else softmax(self.slope * logits_of(rows) + self.bias)
+        p = rows if self.slope is None else softmax(self.slope * numpy.log(rows.clip(FLOOR)) + self.bias)
         return p.clip(TINY)
 
 

@@ -61,10 +61,9 @@ def em(probabilities: ndarray, source: ndarray) -> ndarray:
     same as without the extrapolation.
     """
     ratio = probabilities / source
-    transposed = ratio.T.copy()  # twice as fast as the view
 
     def update(q: ndarray) -> ndarray:
-        return q * (transposed @ (1 / (ratio @ q))) / len(ratio)
+        return q * (ratio.T @ (1 / (ratio @ q))) / len(ratio)
 
     q = source
     for _ in range(EVALUATIONS // 3):

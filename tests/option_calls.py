@@ -269,6 +269,7 @@ PLAIN = {
     "fewshot.transduce": lambda **o: fewshot.transduce(network(), ROWS, queries=FEATURES, **o),
     "heads.Attention": lambda **o: heads.Attention(**{"encoder": 4} | o),
     "heads.Bottleneck": lambda **o: heads.Bottleneck(**{"encoder": 4} | o),
+    "heads.Boxes": lambda **o: heads.Boxes(**{"encoder": 4, "classes": 3, "stride": 8} | o),
     "heads.Centred": lambda **o: heads.Centred(**{"encoder": 4} | o),
     "heads.Classifier": lambda **o: heads.Classifier(**{"encoder": 4, "classes": 3} | o),
     "heads.Dense": lambda **o: heads.Dense(**{"encoder": 4, "classes": 3} | o),

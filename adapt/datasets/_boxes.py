@@ -40,7 +40,7 @@ class BoxRows(Dataset):
     Attributes:
         paths: of the images.
         boxes: ``(k, 4)`` float32 of each image: left, top, right, bottom, in pixels of the file.
-        labels: ``(k,)`` int64 of each image.
+        classes: ``(k,)`` int64 of each image.
         names: of the classes.
         left_out: the number of boxes that were left out.
     """
@@ -49,13 +49,13 @@ class BoxRows(Dataset):
         self,
         paths: list[str],
         boxes: list[Tensor],
-        labels: list[Tensor],
+        classes: list[Tensor],
         names: list[str],
         left_out: int,
         size: tuple[int, int] | None,
         prepare: Callable | None,
     ):
-        self.paths, self.boxes, self.labels, self.names, self.left_out = paths, boxes, labels, names, left_out
+        self.paths, self.boxes, self.classes, self.names, self.left_out = paths, boxes, classes, names, left_out
         self.size, self.prepare = size, prepare
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class BoxRows(Dataset):
             boxes *= torch.tensor([width / old[1], height / old[0]]).repeat(2)
             image = torch.nn.functional.interpolate(image[None], self.size, mode="bilinear", antialias=True)[0]
         image = image if self.prepare is None else self.prepare(image)
-        return image, {"boxes": boxes, "labels": self.labels[index].clone()}
+        return image, {"boxes": boxes, "classes": self.classes[index].clone()}
 
     def __repr__(self) -> str:
         count = sum(map(len, self.boxes))
@@ -97,7 +97,7 @@ def boxes(
         difficult: ``True`` keeps the boxes that VOC marks as difficult.
 
     Returns:
-        A data set with `names`. An item is ``(image, {"boxes": boxes, "labels": labels})``: ``(3, h, w)`` float32 in
+        A data set with `names`. An item is ``(image, {"boxes": boxes, "classes": classes})``: ``(3, h, w)`` float32 in
         [0, 1]; ``(k, 4)`` float32 left, top, right, bottom, in pixels from the left upper corner of the image; ``(k,)``
         int64. An image without objects has k = 0. A batch needs ``collate.as_lists``.
 

@@ -71,17 +71,26 @@ def named(head: nn.Module, predicted: Any) -> Any:
     Returns:
         For classes a numpy array of names, or of numbers where the head has no names or each pixel has a class. For
         labels that do not exclude one another a list with the names of each row, or a numpy array of booleans. For
-        values a numpy array. For any other tree a list with one tree of numpy arrays per row.
+        values a numpy array. For any other tree, such as boxes, a list with one tree of numpy arrays per row, where
+        ``"classes"`` are names.
     """
     names = names_of_head(head)
     if not isinstance(predicted, Tensor):
-        return per_row(predicted)
+        return [_with_names(row, names) for row in per_row(predicted)]
     values = predicted.numpy()
     # texts of pixels would need much memory
     if are_numbers(names) or predicted.is_floating_point() or predicted.ndim > 2:
         return values
     words = numpy.array(names)
     return [list(words[row].tolist()) for row in values] if predicted.dtype == torch.bool else words[values]
+
+
+def _with_names(row: Any, names: list[str] | None) -> Any:
+    """Return the part of a row; the classes of found boxes become names."""
+    found = row.get("classes") if isinstance(row, Mapping) and not are_numbers(names) else None
+    if not isinstance(found, numpy.ndarray) or found.dtype.kind != "i":
+        return row
+    return {**row, "classes": numpy.array(names)[found]}
 
 
 def per_row(tree: Any) -> list[Any]:

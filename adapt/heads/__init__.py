@@ -8,6 +8,7 @@ A class of -1 and a number of NaN are missing: they count neither in the loss no
 over the labels of all ranks that are there. A head of your own does the same where it has ``present(labels)``, booleans
 of the shape of the labels."""
 
+from adapt.heads._boxes import Boxes
 from adapt.heads._centred import Centred
 from adapt.heads._chrf import chrf
 from adapt.heads._dense import Dense
@@ -25,6 +26,7 @@ from adapt.heads.token_classifier import TokenClassifier
 __all__ = [
     "Attention",
     "Bottleneck",
+    "Boxes",
     "Centred",
     "Classifier",
     "Dense",

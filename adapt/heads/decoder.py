@@ -38,7 +38,7 @@ class Decoder(nn.Module):
         self.channels, self.dims = int(channels), levels_of(encoder)
         sizes = self.dims.values() if isinstance(self.dims, dict) else [self.dims]
         self.across = nn.ModuleList([nn.Conv2d(size, self.channels, 1) for size in sizes])
-        self.smooth = nn.ModuleList([_smooth(self.channels) for _ in sizes])
+        self.smooth = nn.ModuleList([smooth(self.channels) for _ in sizes])
 
     def forward(self, features: Any) -> Tensor:
         maps = self.maps(features)
@@ -99,6 +99,7 @@ def image_size(features: Any) -> tuple[int, int] | None:
     return height, width
 
 
-def _smooth(channels: int) -> nn.Sequential:
+def smooth(channels: int) -> nn.Sequential:
+    """Return a convolution of three pixels, GroupNorm and ReLU."""
     convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
     return nn.Sequential(convolution, nn.GroupNorm(math.gcd(channels, 8), channels), nn.ReLU(inplace=True))

@@ -51,17 +51,17 @@ def test_voc_counts_pixels_from_one(folder):
     image, target = data[0]
     assert image.shape == (3, 4, 8) and data.names == ["cat", "dog"]
     assert target["boxes"].tolist() == [[0, 0, 8, 4], [1, 2, 2, 3]] and target["boxes"].dtype == torch.float32
-    assert target["labels"].tolist() == [1, 0] and target["labels"].dtype == torch.int64
+    assert target["classes"].tolist() == [1, 0] and target["classes"].dtype == torch.int64
     empty = data[1][1]
-    assert empty["boxes"].shape == (0, 4) and empty["labels"].shape == (0,) and empty["labels"].dtype == torch.int64
+    assert empty["boxes"].shape == (0, 4) and empty["classes"].shape == (0,) and empty["classes"].dtype == torch.int64
     assert repr(pickle.loads(pickle.dumps(data))) == "BoxRows(2 images, 2 boxes, 2 classes, 1 boxes left out)"
-    assert datasets.boxes(*paths, difficult=True)[0][1]["labels"].tolist() == [2, 0, 1]
+    assert datasets.boxes(*paths, difficult=True)[0][1]["classes"].tolist() == [2, 0, 1]
 
 
 def test_coco_has_width_and_height(folder):
     data = datasets.boxes(*write_coco(folder))
     assert data.names == ["dog", "cat"] and data.left_out == 2, "a crowd, and a box without area"
-    assert data[1][1]["boxes"].tolist() == [[1, 0.5, 4, 2.5], [0, 0, 8, 4]] and data[1][1]["labels"].tolist() == [1, 0]
+    assert data[1][1]["boxes"].tolist() == [[1, 0.5, 4, 2.5], [0, 0, 8, 4]] and data[1][1]["classes"].tolist() == [1, 0]
     assert data.paths[0].endswith("b.png") and len(data[0][1]["boxes"]) == 0
 
 
@@ -76,7 +76,7 @@ def test_boxes_are_scaled_with_the_image(folder):
 
 def test_the_names_of_the_training_set_number_the_test_set(folder):
     paths = write_voc(folder, [("dog", (1, 1, 8, 4), 0)])
-    assert datasets.boxes(*paths, names=["cat", "dog"])[0][1]["labels"].tolist() == [1]
+    assert datasets.boxes(*paths, names=["cat", "dog"])[0][1]["classes"].tolist() == [1]
     with pytest.raises(ValueError, match=r"among the names \['cat'\], found \['dog'\]"):
         datasets.boxes(*paths, names=["cat"])
 

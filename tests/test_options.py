@@ -71,6 +71,12 @@ OPTIONS = {
     "at least 2": ["folds", "ways", "knots"],
 }  # fmt: skip
 OWN = {
+    "adapt.datasets.leak_check.horizon": "at least 0",
+    "adapt.datasets.leak_check.near": "above 0",
+    "adapt.datasets.walk_forward.embargo": "at least 0",
+    "adapt.datasets.walk_forward.horizon": "at least 0",
+    "adapt.datasets.walk_forward.folds": "count",
+    "adapt.datasets.walk_forward.window": "positive",
     "losses.alignment.power": "positive",
     "losses.barlow_twins.epsilon": "at least 0",
     "losses.calibrate_temperature.limit": "above 1",
@@ -179,7 +185,7 @@ OWN = {
 }
 NO_OPTIONS = {  # results and data, which no caller chooses; readers of files have tests beside their files
     "adapt.datasets.BoxRows", "adapt.datasets.MaskRows", "adapt.datasets.Preparation", "adapt.datasets.Tagged",
-    "adapt.datasets.padded.rows",
+    "adapt.datasets.padded.rows", "adapt.datasets.leak_check.known",
     "adapt.encoders.DualEncoder",
     "adapt.datasets.SparseRows", "adapt.encoders.WordVectors.duplicates", "adapt.encoders.WordVectors.malformed",
     "adapt.engine.Step", "adapt.heads.Score", "adapt.inductive.Interpolated", "adapt.inductive.Probe",

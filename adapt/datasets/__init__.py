@@ -5,11 +5,13 @@ from adapt.datasets._audio import audio
 from adapt.datasets._boxes import BoxRows, boxes
 from adapt.datasets._digits import Digits, digits
 from adapt.datasets._images import images
+from adapt.datasets._leak_check import Leak, leak_check
 from adapt.datasets._log_mel import log_mel
 from adapt.datasets._masks import MaskRows, masks
 from adapt.datasets._splits import Splits, adaptation_pairs, splits, standardize
 from adapt.datasets._table import Preparation, table
 from adapt.datasets._texts import TextRows, texts
+from adapt.datasets._walk_forward import walk_forward
 from adapt.datasets._windows import windows
 from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.datasets.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, corrupt
@@ -61,6 +63,7 @@ __all__ = [
     "FileRows",
     "HEART_COLUMNS",
     "HeartDisease",
+    "Leak",
     "MaskRows",
     "MnistUsps",
     "Messages",
@@ -96,6 +99,7 @@ __all__ = [
     "fsdd",
     "heart_disease",
     "images",
+    "leak_check",
     "log_mel",
     "masks",
     "mnist",
@@ -117,6 +121,7 @@ __all__ = [
     "texts",
     "ud_pud",
     "usps",
+    "walk_forward",
     "windows",
     "wisdm_transformed",
     "youtube_spam",

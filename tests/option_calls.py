@@ -232,6 +232,7 @@ PLAIN = {
     "datasets.omniglot": lambda **o: datasets.omniglot(root="nowhere", **o),
     "encoders.sentences": lambda **o: encoders.sentences(["a"], model="nowhere", **o),
     "encoders.word_vectors": lambda **o: encoders.word_vectors("nowhere", **o),
+    "encoders.detector": lambda **o: encoders.detector(**{"name": "ssdlite320_mobilenet_v3_large", "classes": 2} | o),
     "encoders.FrozenCopy.follow": lambda **o: encoders.FrozenCopy(HEAD).follow(HEAD, **{"momentum": 0.9} | o),
     "encoders.Encoder": lambda **o: encoders.Encoder(nn.Identity(), **o),
     "encoders.WordVectors.ids": lambda **o: VECTORS.ids(["a b"], **o),
@@ -275,6 +276,9 @@ PLAIN = {
     "heads.Centred": lambda **o: heads.Centred(**{"encoder": 4} | o),
     "heads.Classifier": lambda **o: heads.Classifier(**{"encoder": 4, "classes": 3} | o),
     "heads.Dense": lambda **o: heads.Dense(**{"encoder": 4, "classes": 3} | o),
+    "heads.Detector": lambda **o: heads.Detector(
+        **{"encoder": encoders.detector("ssdlite320_mobilenet_v3_large", 2), "classes": 2} | o
+    ),
     "heads.Discriminator": lambda **o: heads.Discriminator(**{"encoder": 4} | o),
     "heads.Experts": lambda **o: heads.Experts(**{"encoder": 4} | o),
     "heads.Gated": lambda **o: heads.Gated(SHARED, **o),

@@ -211,6 +211,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
 }  # fmt: skip
 RIGHT = {
     "adapt.domain.adabn.batch_size": 4,
+    "adapt.heads.Detector.classes": 2,
     "adapt.ranking.parc.rows": 10,
     "adapt.ranking.rank.halves": 2,
     "adapt.report.experiment.workers": 0,  # a process takes seconds to start

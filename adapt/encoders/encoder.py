@@ -18,7 +18,8 @@ class Encoder(nn.Module):
         layers: names of submodules of `body`, from general (near the input) to specific. ``None`` takes the direct
             children that have parameters.
         preprocess: the transform from a raw image to an input of the network. Kept for the user, never applied.
-        head: the removed linear layer: logits of the classes of the pretraining.
+        head: the removed linear layer: logits of the classes of the pretraining; of :func:`adapt.encoders.detector` the
+            rest of the model.
         classes: names of the classes of `head`, in the order of the logits.
         source: where the weights come from.
         licence: of the weights, as the source states.
@@ -45,7 +46,7 @@ class Encoder(nn.Module):
         *,
         layers: Sequence[str] | None = None,
         preprocess: Any = None,
-        head: nn.Linear | None = None,
+        head: Any = None,
         classes: Sequence[str] | None = None,
         source: str | None = None,
         licence: str | None = None,
@@ -84,7 +85,7 @@ class Encoder(nn.Module):
         return self.body(inputs)
 
     @property
-    def head(self) -> nn.Linear | None:
+    def head(self) -> Any:
         return self._head[0]
 
     @property

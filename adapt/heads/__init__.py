@@ -12,6 +12,7 @@ from adapt.heads._boxes import Boxes
 from adapt.heads._centred import Centred
 from adapt.heads._chrf import chrf
 from adapt.heads._dense import Dense
+from adapt.heads._detector import Detector
 from adapt.heads._discriminator import Discriminator
 from adapt.heads._multi_label import MultiLabel
 from adapt.heads._one_vs_all import OneVsAll
@@ -30,6 +31,7 @@ __all__ = [
     "Centred",
     "Classifier",
     "Dense",
+    "Detector",
     "Discriminator",
     "Experts",
     "Gated",

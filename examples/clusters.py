@@ -1,6 +1,6 @@
 """Clusters of digits and of news without a label, on features that were learned without a label.
 
-    ADAPT_DATA=... python examples/clusters.py            # about 20 minutes of processor time
+    ADAPT_DATA=... python examples/clusters.py            # about 7 minutes of processor time
     ADAPT_DATA=... python examples/clusters.py --quick    # a smoke run; its numbers mean nothing
 
 SimCLR pre-trains an encoder on the unlabelled digits of MNIST, USPS and MNIST-M, 22,291 images. Clustered are 2,007

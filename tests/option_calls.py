@@ -224,6 +224,7 @@ PLAIN = {
     "datasets.padded": lambda **o: datasets.padded([[1]], **{"length": 2} | o),
     "datasets.windows": lambda **o: datasets.windows([0.0, 1, 2, 3], **{"length": 2} | o),
     "datasets.audio": lambda **o: datasets.audio("nowhere", **{"rate": 8000} | o),
+    "datasets.fourier_style": lambda **o: datasets.fourier_style([torch.zeros(3, 4, 4)], **o),
     "datasets.boxes": lambda **o: datasets.boxes("nowhere", "nowhere", **o),
     "datasets.fsdd": lambda **o: datasets.fsdd("nowhere", **o),
     "datasets.images": lambda **o: datasets.images("nowhere", **o),

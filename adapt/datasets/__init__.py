@@ -9,6 +9,7 @@ from adapt.datasets._leak_check import Leak, leak_check
 from adapt.datasets._log_mel import log_mel
 from adapt.datasets._masks import MaskRows, masks
 from adapt.datasets._splits import Splits, adaptation_pairs, splits, standardize
+from adapt.datasets._styles import fourier_style, histogram_style
 from adapt.datasets._table import Preparation, table
 from adapt.datasets._texts import TextRows, texts
 from adapt.datasets._walk_forward import walk_forward
@@ -65,8 +66,8 @@ __all__ = [
     "HeartDisease",
     "Leak",
     "MaskRows",
-    "MnistUsps",
     "Messages",
+    "MnistUsps",
     "Multi30k",
     "OMNIGLOT_TASKS",
     "OfficeCaltech",
@@ -96,8 +97,10 @@ __all__ = [
     "corrupt",
     "data_file",
     "digits",
+    "fourier_style",
     "fsdd",
     "heart_disease",
+    "histogram_style",
     "images",
     "leak_check",
     "log_mel",

@@ -99,6 +99,8 @@ OWN = {
     "adapt.datasets.fsdd.seconds": "positive",
     "adapt.datasets.masks.void": "from 0",
     "adapt.datasets.padded.value": "whole",
+    "adapt.domain.class_thresholds.share": "between",
+    "adapt.domain.masked_consistency.share": "between",
     "adapt.encoders.FrozenCopy.follow.momentum": "share",
     "adapt.encoders.small_gru.dim": "at least 2",
     "adapt.encoders.mobilenet.width": "positive",

@@ -17,6 +17,8 @@ from adapt.domain._bnm import bnm
 from adapt.domain._bsp import bsp
 from adapt.domain._ccsa import ccsa
 from adapt.domain._cdan import cdan
+from adapt.domain._class_mix import class_mix
+from adapt.domain._class_thresholds import class_thresholds
 from adapt.domain._dan import dan
 from adapt.domain._dann import dann
 from adapt.domain._dd import dd
@@ -33,6 +35,7 @@ from adapt.domain._irm import irm
 from adapt.domain._iwan import iwan
 from adapt.domain._jan import jan
 from adapt.domain._m3sda import m3sda
+from adapt.domain._masked_consistency import masked_consistency
 from adapt.domain._mcc import mcc
 from adapt.domain._mcd import mcd
 from adapt.domain._mdan import mdan
@@ -61,6 +64,8 @@ __all__ = [
     "bsp",
     "ccsa",
     "cdan",
+    "class_mix",
+    "class_thresholds",
     "dan",
     "dann",
     "dd",
@@ -76,6 +81,7 @@ __all__ = [
     "iwan",
     "jan",
     "m3sda",
+    "masked_consistency",
     "mcc",
     "mcd",
     "mdan",
@@ -116,7 +122,12 @@ ELSEWHERE = {
     **dict.fromkeys(("safn", "adaptive_feature_norm"), "`domain.afn`"),
     **dict.fromkeys(("batch_nuclear_norm", "fbnm"), "`domain.bnm`"),
     **dict.fromkeys(("self_ensembling", "meanteacher", "ema_teacher"), "`domain.mean_teacher`"),
-    **dict.fromkeys(("pseudo_label", "pseudo_labels", "self_training"), "`domain.fixmatch` or `domain.atdoc`"),
+    **dict.fromkeys(
+        ("pseudo_label", "pseudo_labels", "self_training", "cbst"),
+        "`domain.class_thresholds`, `domain.fixmatch` or `domain.atdoc`",
+    ),
+    **dict.fromkeys(("classmix", "dacs"), "`domain.class_mix`"),
+    **dict.fromkeys(("mic", "masked_image_consistency"), "`domain.masked_consistency`"),
     **dict.fromkeys(("dsbn", "domain_specific_batch_norm"), "`domain.DomainNorm`"),
     **dict.fromkeys(("ada_bn", "adaptive_batch_norm"), "`domain.adabn`"),
     **dict.fromkeys(("moment_matching", "msda"), "`domain.m3sda` (several sources) or `domain.homm` (third moments)"),

@@ -5,9 +5,8 @@ from torch import Tensor, nn
 
 import losses
 from adapt.domain.options import check_options
-from adapt.encoders import FrozenCopy
+from adapt.domain.teacher import Teacher
 from adapt.engine import Step, Term, ramp
-from adapt.engine.once import OncePerStep
 from adapt.engine.schedule import Schedule
 from adapt.protocols import classes_of
 
@@ -53,18 +52,12 @@ def mean_teacher(
 class MeanTeacher(nn.Module):
     def __init__(self, head, encoder, target, momentum, threshold, name):
         super().__init__()
-        self.head = head
-        network = nn.Sequential(encoder, head)
-        self.teacher = FrozenCopy(network)  # no optimizer moves the teacher, `follow` does
-        self._student = [network]  # in a list: the trainer owns the encoder, not this term
-        self.target, self.momentum, self.threshold, self.name = target, momentum, threshold, name
-        self.once = OncePerStep()
+        self.head, self.teacher = head, Teacher(encoder, head, momentum)
+        self.target, self.threshold, self.name = target, threshold, name
 
     def forward(self, step: Step) -> Tensor:
-        if self.once.begins(step):  # once per step, not once for each part of an accumulated batch
-            self.teacher.follow(self._student[0], self.momentum)
         view = step[self.target]
-        taught = step.call(self.teacher, view.inputs)
+        taught = self.teacher(step, view.inputs)
         second = view.others[0].features if view.others else None
         logits = step.output(self.head, self.target) if second is None else step.call(self.head, second)
         sure = taught.softmax(1).amax(1) >= self.threshold

@@ -24,6 +24,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("temperature", "radius", "step", "step_size", "alpha"), POSITIVE),
     "level": LEVEL,
     "margin": POSITIVE,
+    "patch": COUNT,
+    "share": BETWEEN,
     "threshold": SHARE,
     "momentum": BELOW_1,
     "boundary": BETWEEN,

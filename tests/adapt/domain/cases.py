@@ -54,6 +54,9 @@ CASES = {
     "vada": Case(lambda e, h: [domain.vada(h, radius=1.0, hidden=16)]),
     "fixmatch": Case(lambda e, h: [domain.fixmatch(h, threshold=0.4)], second=True),
     "mean_teacher": Case(lambda e, h: [domain.mean_teacher(h, encoder=e, weight=1.0, threshold=0.0)]),
+    "class_thresholds": Case(
+        lambda e, h: [domain.class_thresholds(h, encoder=e, threshold=0.6, momentum=0.9)], second=True
+    ),
     "atdoc": Case(lambda e, h: [domain.atdoc(h, rows=TARGET, weight=1.0)]),
     "deep_jdot": Case(lambda e, h: [domain.deep_jdot(h, plan="sinkhorn")], source_labels=True),
     "ccsa": Case(lambda e, h: [domain.ccsa(), adapt.supervised(h, "few")], source_labels=True, few=True),
@@ -64,7 +67,7 @@ CASES = {
         lambda e, h: [Phase(learn(h), update=[h], name="learn"), *domain.adda(e, hidden=16)], phases=True
     ),
 }  # fmt: skip
-NOT_A_TERM = {"DomainNorm", "adabn", "advent"}  # have tests of their own
+NOT_A_TERM = {"DomainNorm", "adabn", "advent", "class_mix", "masked_consistency"}  # have tests of their own
 
 
 def _two_heads(method, encoder, first):

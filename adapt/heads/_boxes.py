@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from adapt.heads.average_precision import average_precision, matches
-from adapt.heads.box_labels import check_boxes, objects_of
+from adapt.heads.box_labels import check_boxes, check_rows, objects_of
 from adapt.heads.box_targets import focal_sum, points_of, targets_of
 from adapt.heads.decoder import Decoder, image_size, smooth
 from adapt.heads.labels import mean_of_present
@@ -126,6 +126,7 @@ class Boxes(nn.Module):
         """Return the loss over all ranks; see the class."""
         giou = operators().generalized_box_iou_loss
         logits, sizes = output["centres"], output["size"]
+        check_rows(labels, len(logits))
         objects, kinds, (h, w) = objects_of(labels, logits.device), len(self.names), logits.shape[-2:]
         each = [targets_of(o, kinds, size, h, w) for o, size in zip(objects, sizes, strict=True)]
         heat, known, truth, shares = (torch.stack(parts) for parts in zip(*each, strict=True))
@@ -164,6 +165,7 @@ class Boxes(nn.Module):
         labels.
         """
         self.check(labels)
+        check_rows(labels, len(output["size"]))
         found = zip(self.predict(output), objects_of(labels), strict=True)
         return [matches(boxes, *objects, kinds=len(self.names)) for boxes, objects in found]
 

@@ -168,7 +168,9 @@ class Dense(nn.Module):
         labels.
         """
         predicted = logits.argmax(1).flatten(1)
-        shares = torch.stack([(predicted == k).double().mean(1) for k in range(self.classes)], 1)
+        counts = logits.new_zeros(len(logits), self.classes, dtype=torch.float64)
+        counts.scatter_add_(1, predicted, counts.new_ones(predicted.shape))
+        shares = counts / predicted.shape[1]
         return {"shares": shares, "entropy": torch.special.entr(logits.float().softmax(1)).sum(1).mean((1, 2))}
 
     def summary(self, observations: Mapping[str, Tensor]) -> dict[str, float]:

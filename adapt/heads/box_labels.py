@@ -51,10 +51,27 @@ def check_boxes(labels: Any, names: Sequence[str]) -> None:
                 f"`labels` of a head of boxes must be mappings with `boxes` and `classes`, got {keys} for image "
                 f"{image}: {REMEDY}; the `labels` of torchvision are `classes` here, counted from 0."
             )
-        _check_image(image, torch.as_tensor(label["boxes"]), torch.as_tensor(label["classes"]), names)
+        _check_image(image, *(_numbers(label[key], key, image) for key in ("boxes", "classes")), names=names)
 
 
-def _check_image(image: int, boxes: Tensor, classes: Tensor, names: Sequence[str]) -> None:
+def check_rows(labels: Any, rows: int) -> None:
+    """Raise a ValueError unless `labels` have one entry for each of the images."""
+    if len(labels) != rows:
+        raise ValueError(f"`labels` must have one entry for each of the {rows} images, got {len(labels)}: {REMEDY}.")
+
+
+def _numbers(value: Any, key: str, image: int) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        expected = "numbers (k, 4)" if key == "boxes" else "the numbers of the classes"
+        raise ValueError(
+            f"`{key}` must be {expected}, got a {type(value).__name__} for image {image} of the batch ({error}): "
+            "number the classes by their place in the names, and give each box four sides."
+        ) from error
+
+
+def _check_image(image: int, boxes: Tensor, classes: Tensor, *, names: Sequence[str]) -> None:
     where = f"image {image} of the batch"
     if boxes.numel() and (boxes.ndim != 2 or boxes.shape[1] != 4) or boxes.is_complex():
         raise ValueError(f"`boxes` must be (k, 4) left, top, right, bottom, got {tuple(boxes.shape)} for {where}.")

@@ -102,4 +102,5 @@ def image_size(features: Any) -> tuple[int, int] | None:
 def smooth(channels: int) -> nn.Sequential:
     """Return a convolution of three pixels, GroupNorm and ReLU."""
     convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.GroupNorm(math.gcd(channels, 8), channels), nn.ReLU(inplace=True))
+    groups = math.gcd(channels, channels // 2, 8)  # of two channels or more: a map of one place can be normalised
+    return nn.Sequential(convolution, nn.GroupNorm(groups, channels), nn.ReLU(inplace=True))

@@ -186,6 +186,15 @@ def test_bf16_trains():
     assert 0 <= score[0] <= 1
 
 
+def test_a_map_of_one_place_and_other_sizes():
+    for channels in (1, 2, 3, 8, 9, 64):
+        head = heads.Dense({"coarse": 8, "fine": 4}, 3, channels=channels)
+        for size in (1, 2, 7):
+            maps = {"coarse": torch.randn(1, 8, 1, size), "fine": torch.randn(1, 4, 2, 2 * size - 1)}
+            if channels > 1 or size > 1:
+                assert head(maps).shape == (1, 3, 2, 2 * size - 1)
+
+
 def test_copies_compute_the_same():
     head = heads.Dense(network(), 3, channels=8).eval()
     features = network()(street(2)[0])

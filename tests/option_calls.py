@@ -224,6 +224,8 @@ PLAIN = {
     "datasets.padded": lambda **o: datasets.padded([[1]], **{"length": 2} | o),
     "datasets.windows": lambda **o: datasets.windows([0.0, 1, 2, 3], **{"length": 2} | o),
     "datasets.audio": lambda **o: datasets.audio("nowhere", **{"rate": 8000} | o),
+    "datasets.class_pixels": lambda **o: datasets.class_pixels(**{"data": [], "classes": 3} | o),
+    "datasets.rare_class_weights": lambda **o: datasets.rare_class_weights(torch.tensor([[9, 1], [9, 2]]), **o),
     "datasets.fourier_style": lambda **o: datasets.fourier_style([torch.zeros(3, 4, 4)], **o),
     "datasets.boxes": lambda **o: datasets.boxes("nowhere", "nowhere", **o),
     "datasets.fsdd": lambda **o: datasets.fsdd("nowhere", **o),

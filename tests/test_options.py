@@ -95,6 +95,7 @@ OWN = {
     "adapt.datasets.adaptation_pairs.count": "at least 2",
     "adapt.encoders.cifar_resnet.depth": "depth",
     "adapt.datasets.audio.rate": "count",
+    "adapt.datasets.class_pixels.classes": "at least 2",
     "adapt.datasets.corrupt.severity": "one to five",
     "adapt.datasets.fsdd.seconds": "positive",
     "adapt.datasets.masks.void": "from 0",

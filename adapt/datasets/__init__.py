@@ -3,6 +3,7 @@
 from adapt.datasets._arrays import SparseRows, arrays
 from adapt.datasets._audio import audio
 from adapt.datasets._boxes import BoxRows, boxes
+from adapt.datasets._class_pixels import class_pixels, rare_class_weights
 from adapt.datasets._digits import Digits, digits
 from adapt.datasets._images import images
 from adapt.datasets._leak_check import Leak, leak_check
@@ -94,6 +95,7 @@ __all__ = [
     "audio",
     "boxes",
     "cifar10_jpg",
+    "class_pixels",
     "corrupt",
     "data_file",
     "digits",
@@ -114,6 +116,7 @@ __all__ = [
     "omniglot",
     "omniglot_runs",
     "padded",
+    "rare_class_weights",
     "sarcos",
     "school",
     "semeion",

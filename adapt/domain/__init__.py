@@ -14,6 +14,7 @@ from adapt.domain._advent import advent
 from adapt.domain._afn import afn
 from adapt.domain._atdoc import atdoc
 from adapt.domain._bnm import bnm
+from adapt.domain._box_teacher import box_teacher
 from adapt.domain._bsp import bsp
 from adapt.domain._ccsa import ccsa
 from adapt.domain._cdan import cdan
@@ -61,6 +62,7 @@ __all__ = [
     "afn",
     "atdoc",
     "bnm",
+    "box_teacher",
     "bsp",
     "ccsa",
     "cdan",
@@ -126,6 +128,7 @@ ELSEWHERE = {
         ("pseudo_label", "pseudo_labels", "self_training", "cbst"),
         "`domain.class_thresholds`, `domain.fixmatch` or `domain.atdoc`",
     ),
+    "unbiased_teacher": "`domain.box_teacher`",
     **dict.fromkeys(("classmix", "dacs"), "`domain.class_mix`"),
     **dict.fromkeys(("mic", "masked_image_consistency"), "`domain.masked_consistency`"),
     **dict.fromkeys(("dsbn", "domain_specific_batch_norm"), "`domain.DomainNorm`"),

@@ -27,6 +27,7 @@ RULES: dict[str, Rule] = {
     "patch": COUNT,
     "share": BETWEEN,
     "threshold": SHARE,
+    "unsure": SHARE,
     "momentum": BELOW_1,
     "boundary": BETWEEN,
     "gamma": (f"{POSITIVE[0]}, or None for the hard maximum", or_none(POSITIVE)[1]),

@@ -23,12 +23,13 @@ METHODS = sorted(set(domain.__all__) - NO_TERM)
 ORDER = ["source", "sources", "target", "name", "weight", "level"]
 STREAMS = ("source", "target", "few", "b")
 WITH_HEAD = {
-    "advent", "atdoc", "bnm", "cdan", "class_mix", "class_thresholds", "dd", "deep_jdot", "dsan", "fishr", "fixmatch",
+    "advent", "atdoc", "bnm", "box_teacher", "cdan", "class_mix", "class_thresholds", "dd", "deep_jdot", "dsan", "fishr",
+    "fixmatch",
     "group_dro", "im", "irm", "jan", "masked_consistency", "mcc", "mcd", "mdan", "mdd", "mean_teacher", "mixup", "osbp",
     "ovanet", "pada", "swd", "vada", "vat", "vrex",
 }  # fmt: skip
 WITH_ENCODER = {"adda", "dann", "iwan", "wdgrl"}
-OF_IMAGES = {"advent", "class_mix", "masked_consistency"}  # their inputs or outputs have places
+OF_IMAGES = {"advent", "box_teacher", "class_mix", "masked_consistency"}  # their inputs or outputs have places
 HOLD_THE_LOSS = {"group_dro", "mdan", "mixup", "pada"}
 LOSS_OPTIONS = {  # an option of the loss, and a wrong value
     "dan": ("kernel", "cubic"), "deep_coral": ("scaling", "none"), "homm": ("order", 0), "rsd": ("tradeoff", -1.0),
@@ -47,6 +48,7 @@ def parts(features=8):
     return encoder, {
         "dd": heads.Regressor(features),
         "ovanet": heads.OneVsAll(features, 3),
+        "box_teacher": heads.Boxes(features, 3, stride=4),
         None: heads.Classifier(features, 3),
     }
 

@@ -23,10 +23,9 @@ METHODS = sorted(set(domain.__all__) - NO_TERM)
 ORDER = ["source", "sources", "target", "name", "weight", "level"]
 STREAMS = ("source", "target", "few", "b")
 WITH_HEAD = {
-    "advent", "atdoc", "bnm", "box_teacher", "cdan", "class_mix", "class_thresholds", "dd", "deep_jdot", "dsan", "fishr",
-    "fixmatch",
-    "group_dro", "im", "irm", "jan", "masked_consistency", "mcc", "mcd", "mdan", "mdd", "mean_teacher", "mixup", "osbp",
-    "ovanet", "pada", "swd", "vada", "vat", "vrex",
+    "advent", "atdoc", "bnm", "box_teacher", "cdan", "class_mix", "class_thresholds", "dd", "deep_jdot", "dsan",
+    "fishr", "fixmatch", "group_dro", "im", "irm", "jan", "masked_consistency", "mcc", "mcd", "mdan", "mdd",
+    "mean_teacher", "mixup", "osbp", "ovanet", "pada", "swd", "vada", "vat", "vrex",
 }  # fmt: skip
 WITH_ENCODER = {"adda", "dann", "iwan", "wdgrl"}
 OF_IMAGES = {"advent", "box_teacher", "class_mix", "masked_consistency"}  # their inputs or outputs have places

@@ -15,7 +15,7 @@ from adapt.evaluating import evaluating
 from losses.options import COUNT, check
 
 SIZES = ("min_size", "max_size", "fixed_size", "_skip_resize")
-SIDE = 64  # pixels of the images that the channels are read with
+SIDE = 64  # pixels of the images that the channels are read with; models of one size take that size
 
 
 def detector(name: str, classes: int, weights: str | Path | None = None, **options: Any) -> Encoder:
@@ -60,7 +60,7 @@ def detector(name: str, classes: int, weights: str | Path | None = None, **optio
     model.backbone, model.transform = Given(), SameSize()
     body = Backbone(backbone, list(transform.image_mean), list(transform.image_std))
     with evaluating(body):
-        maps = body(torch.zeros(1, 3, SIDE, SIDE))
+        maps = body(torch.zeros(1, 3, *(transform.fixed_size or (SIDE, SIDE))))
     dims = {key: found.shape[1] for key, found in maps.items() if key != INPUT}
     encoder = Encoder(
         body, next(iter(dims.values())), layers=_layers(body), head=model, dims=dims,

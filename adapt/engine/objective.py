@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from adapt.engine.step import Step
 from adapt.engine.term import Phase, Term
-from adapt.streams.tree import tensors
 
 
 @dataclass(slots=True)
@@ -80,5 +79,5 @@ def evaluate(
         raise ValueError(f"no term of phase `{phase.name}` depends on what it updates: nothing would be learned.")
     # a constant does not ask for the progress: a run of constants has no plan to keep
     weights = {term: term.weight(step.progress) if callable(term.weight) else term.weight for term in phase.terms}
-    features = [part for made in step.passes for part in tensors(made.features)]
+    features = [part for made in step.passes for part in made.parts]
     return Objective(phase.name, losses, weights, shares, absent, features)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from adapt.encoders.encoder import no_tensor
-from adapt.streams.tree import map_tensors, tensors
+from adapt.streams.tree import map_tensors
 
 
 class Pass:
@@ -18,17 +18,20 @@ class Pass:
         features: output of the encoder, ``(sum(rows), ...)``, or a pyramid: a mapping of such tensors.
         layers: outputs of the watched layers, by name; the first axis is rows, too.
 
+    Attributes:
+        parts: the tensors of the features: one, or the maps of a pyramid.
+
     Raises:
         ValueError: features or outputs of layers without a row for each input.
     """
 
     def __init__(self, views: tuple[str, ...], rows: Sequence[int], features: Any, layers: Mapping[str, Any]):
         self.views, self.rows, self.features, self.layers = views, list(rows), features, layers
+        self.parts: list[Tensor] = list(features.values()) if isinstance(features, Mapping) else [features]
         total = sum(rows)
-        parts = list(features.values()) if isinstance(features, Mapping) else [features]
-        if not parts or not all(isinstance(part, Tensor) for part in parts):
+        if not self.parts or not all([isinstance(part, Tensor) for part in self.parts]):
             raise ValueError(f"the encoder must return features ({total}, ...), {no_tensor(features)}")
-        for part in parts:
+        for part in self.parts:
             if part.ndim < 2 or len(part) != total:
                 raise ValueError(
                     f"the encoder must return features ({total}, ...) for {total} rows, got {_shape(part)}."
@@ -58,8 +61,8 @@ class Pass:
         """Whether a later phase can take this pass: all `layers` of the phase were watched, and the graph is there if
         needed.
         """
-        graph = any(t.requires_grad for t in tensors(self.features))
-        return self.layers.keys() >= set(layers) and (graph or not with_graph)
+        graph = not with_graph or any([part.requires_grad for part in self.parts])
+        return graph and self.layers.keys() >= set(layers)
 
 
 def _shape(value: Any) -> str:

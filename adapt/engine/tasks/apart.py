@@ -55,10 +55,9 @@ class FeaturesApart:
         """
         blocks = []
         for made in self._step.passes:
-            features = list(tensors(made.features))
             # no task may have read what another term has
-            leaves: list[Any] = list(tensors(self._leaves.get(made))) or [None] * len(features)
-            for part, leaf in zip(features, leaves, strict=True):
+            leaves: list[Any] = list(tensors(self._leaves.get(made))) or [None] * len(made.parts)
+            for part, leaf in zip(made.parts, leaves, strict=True):
                 if part.requires_grad:
                     there = leaf is not None and leaf.grad is not None
                     blocks.append(leaf.grad.flatten(1) if there else part.new_zeros(self._tasks, part.numel()))

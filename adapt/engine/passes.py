@@ -15,7 +15,7 @@ class Pass:
     Args:
         views: names of the views, in the order of the rows.
         rows: number of rows of each view.
-        features: output of the encoder, ``(sum(rows), ...)``, or a pyramid: a mapping of such tensors.
+        features: output of the encoder, ``(sum(rows), ...)``, or a pyramid: a mapping of maps ``(sum(rows), c, h, w)``.
         layers: outputs of the watched layers, by name; the first axis is rows, too.
 
     Attributes:
@@ -27,9 +27,9 @@ class Pass:
 
     def __init__(self, views: tuple[str, ...], rows: Sequence[int], features: Any, layers: Mapping[str, Any]):
         self.views, self.rows, self.features, self.layers = views, list(rows), features, layers
-        self.parts: list[Tensor] = list(features.values()) if isinstance(features, Mapping) else [features]
+        self.parts: list[Tensor] = [features] if isinstance(features, Tensor) else _maps(features)
         total = sum(rows)
-        if not self.parts or not all([isinstance(part, Tensor) for part in self.parts]):
+        if not self.parts:
             raise ValueError(f"the encoder must return features ({total}, ...), {no_tensor(features)}")
         for part in self.parts:
             if part.ndim < 2 or len(part) != total:
@@ -63,6 +63,12 @@ class Pass:
         """
         graph = not with_graph or any([part.requires_grad for part in self.parts])
         return graph and self.layers.keys() >= set(layers)
+
+
+def _maps(features: Any) -> list[Tensor]:
+    """Return the maps of a pyramid; empty where features are something else, such as an output of several parts."""
+    parts = list(features.values()) if isinstance(features, Mapping) else []
+    return parts if all([isinstance(part, Tensor) and part.ndim == 4 for part in parts]) else []
 
 
 def _shape(value: Any) -> str:

@@ -34,6 +34,11 @@ def names_of(classes: int | Sequence[str], what: str = "`classes`", *, least: in
 
 def check_features(features: Tensor, dim: int) -> None:
     """Raise a ValueError unless the last axis of `features` has the size that the head was made for."""
+    if not isinstance(features, Tensor):
+        raise ValueError(
+            f"`features` must be a tensor of size {dim}, got a {type(features).__name__}: a pyramid of maps is for "
+            "heads.Dense and heads.Boxes; this head takes the encoder without `encoders.pyramid`."
+        )
     if features.shape[-1] != dim:
         raise ValueError(
             f"`features` must have size {dim}, got {features.shape[-1]}: make the head with the encoder, "

@@ -247,6 +247,16 @@ def test_a_term_of_the_user_on_masks():
     assert trainer.fit(steps=60).evaluate(head, TensorDataset(images, masks)).value > before + 0.1
 
 
+def test_a_pyramid_is_no_row_of_features():
+    encoder = network()
+    trainer = Trainer(
+        encoder, [adapt.supervised(heads.Classifier(encoder, 2), on="rows")],
+        {"rows": Stream(TensorDataset(street(4)[0], torch.arange(4) % 2), 4)}, progress=False, device="cpu",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="tensor of size 8, got a dict: a pyramid of maps is for heads.Dense"):
+        trainer.fit(1)
+
+
 HALF = heads.Dense({"coarse": 8, "fine": 4}, 3, channels=4)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from adapt.evaluating import evaluating
-from losses.options import COUNT, check
+from losses.options import COUNT, check, is_whole
 
 
 class Encoder(nn.Module):
@@ -36,7 +36,8 @@ class Encoder(nn.Module):
         head: as given. The head is not a part of the encoder: not moved, not trained and not saved with the encoder.
 
     Raises:
-        ValueError: a feature size below 1; a layer outside of `body`; another number of `classes` than logits.
+        ValueError: a feature size below 1; a layer outside of `body`; another number of `classes` than logits; `dims`
+            without a number of channels for each map.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Encoder(nn.Module):
         self._head = [head]  # in a list: not a part
         self.classes = None if classes is None else [str(name) for name in classes]
         self.source, self.licence, self._recipe = source, licence, recipe
-        self.dims = None if dims is None else dict(dims)
+        if dims is not None and not (isinstance(dims, Mapping) and dims and all(is_whole(v, 1) for v in dims.values())):
+            raise ValueError(f"`dims` must be the channels of each map by name, from coarse to fine, got {dims!r}.")
+        self.dims = None if dims is None else {str(name): int(size) for name, size in dims.items()}
         if head is not None and self.classes is not None and len(self.classes) != head.out_features:
             raise ValueError(
                 f"`classes` must name the {head.out_features} logits of `head`, got {len(self.classes)} names."

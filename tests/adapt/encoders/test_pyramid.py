@@ -74,6 +74,9 @@ FLAT = encoders.wrap(nn.Sequential(nn.Flatten(), nn.Linear(18432, 2)), 2)
         (lambda: encoders.pyramid(encoders.mobilenet(0.1), [], example=X), "at least one layer"),
         (lambda: encoders.pyramid(encoders.mobilenet(0.1), ["conv1", "conv1"], example=X), "each layer once"),
         (lambda: encoders.pyramid(encoders.mobilenet(0.1), example=X[0]), r"images \(n, channels, h, w\), got \(3, 64"),
+        (lambda: encoders.Encoder(nn.Identity(), 4, dims={}), "`dims` must be the channels of each map"),
+        (lambda: encoders.Encoder(nn.Identity(), 4, dims={"a": 0}), "`dims` must be"),
+        (lambda: encoders.Encoder(nn.Identity(), 4, dims=4), "`dims` must be"),
         (lambda: encoders.pyramid(encoders.mobilenet(0.1), example=[1]), "got list"),
         (
             lambda: encoders.pyramid(encoders.wrap(nn.Sequential(nn.Flatten(), nn.Linear(18432, 2)), 2), example=X),

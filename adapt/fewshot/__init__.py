@@ -4,6 +4,7 @@ from adapt.fewshot import strategies
 from adapt.fewshot._alpha_tim import alpha_tim
 from adapt.fewshot._bd_cspn import bd_cspn
 from adapt.fewshot._centroid import centroid, cl2n
+from adapt.fewshot._drawings import aligned_strokes, modified_hausdorff
 from adapt.fewshot._episodic import episodic
 from adapt.fewshot._evaluate import Evaluation, evaluate
 from adapt.fewshot._fit import fit
@@ -33,6 +34,7 @@ __all__ = [
     "Transductive",
     "Verification",
     "Whitening",
+    "aligned_strokes",
     "alpha_tim",
     "bd_cspn",
     "centroid",
@@ -46,6 +48,7 @@ __all__ = [
     "laplacian_shot",
     "lda",
     "logistic",
+    "modified_hausdorff",
     "pt_map",
     "query",
     "ridge",

@@ -19,9 +19,9 @@ from tests.adapt.engine.tiny import cloud
 PAGE = (Path(__file__).parents[3] / "docs" / "fewshot.md").read_text()
 MODULES = [
     f"adapt.fewshot.{name}"
-    for name in ("_alpha_tim", "_bd_cspn", "_centroid", "_drawings", "_episodic", "_evaluate", "_fit", "_label_propagation",
-                 "_laplacian_shot", "_lda", "_logistic", "_pt_map", "_ridge", "_text_probe", "_transduce",
-                 "_whitening", "method")
+    for name in ("_alpha_tim", "_bd_cspn", "_centroid", "_drawings", "_episodic", "_evaluate", "_fit",
+                 "_label_propagation", "_laplacian_shot", "_lda", "_logistic", "_pt_map", "_ridge", "_text_probe",
+                 "_transduce", "_whitening", "method")
 ]  # fmt: skip
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
 
@@ -78,7 +78,8 @@ def test_other_blocks(capsys):
         "photos_of_strangers": 9 * x, "test": TensorDataset(x, y), "engine": engine, "Stream": Stream, "few": rows,
         "Trainer": lambda *a, **o: Trainer(*a, progress=False, **o), "inductive": inductive, "episodes": episodes,
         "train": rows, "other_people": rows, "torch": torch, "encoders": encoders,
-        "queries": torch.ones(2, 1, 9, 9), "support": torch.ones(3, 1, 9, 9), "names_of_support": numpy.array(list("abc")),
+        "queries": torch.ones(2, 1, 9, 9), "support": torch.ones(3, 1, 9, 9),
+        "names_of_support": numpy.array(list("abc")),
     }  # fmt: skip
     for code in BLOCKS:
         if '"people"' in code:

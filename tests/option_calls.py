@@ -213,6 +213,7 @@ PLAIN = {
     "datasets.corrupt": lambda **o: datasets.corrupt(torch.zeros(1, 3, 8, 8), "contrast", **o),
     "datasets.splits": lambda **o: datasets.splits(ROWS, "s", **o),
     "datasets.leak_check": lambda **o: datasets.leak_check(X[:3], X[3:], times=(range(3), range(3, 6)), **o),
+    "report.diebold_mariano": lambda **o: report.diebold_mariano([1.0, 2, 4, 3], [2.0, 1, 3, 3], **o),
     "datasets.walk_forward": lambda **o: datasets.walk_forward(torch.arange(9) / 2, **{"folds": 2} | o),
     "datasets.table": lambda **o: datasets.table({"age": [30], "ill": ["no"]}, "ill", **o),
     "datasets.texts": lambda **o: datasets.texts(["a"], **o),

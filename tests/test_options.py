@@ -72,6 +72,7 @@ OPTIONS = {
     "at least 2": ["folds", "ways", "knots"],
 }  # fmt: skip
 OWN = {
+    "adapt.report.diebold_mariano.lags": "from 0",
     "adapt.datasets.leak_check.horizon": "at least 0",
     "adapt.datasets.leak_check.near": "above 0",
     "adapt.datasets.walk_forward.embargo": "at least 0",
@@ -201,6 +202,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.heads.wrap.count", "adapt.Stream.sampling", "adapt.inductive.interpolated_fine_tuning.learn",
     "adapt.engine.callbacks.Logged", "adapt.engine.callbacks.EarlyStopping.follow", "adapt.engine.callbacks.KeepBest",
     "adapt.report.curves", "adapt.report.feature_map", "adapt.report.regret_dots", "adapt.report.score_dots",  # draw
+    "adapt.report.DieboldMariano",
     "adapt.report.Discrepancy", "adapt.report.Flops", "adapt.report.LabelShift", "adapt.report.Parameters",
     "adapt.transductive.Shares", "adapt.transductive.Alarm",
     "adapt.transductive.Shift",

@@ -20,6 +20,7 @@ from adapt.datasets.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, corrupt
 from adapt.datasets.files import data_file
 from adapt.datasets.folders import FileRows
 from adapt.datasets.languages import UPOS, Captions, Multi30k, Tagged, UdPud, multi30k, ud_pud
+from adapt.datasets.markets import Prices, stock_prices, world_indices
 from adapt.datasets.published_audio import FSDD_RATE, FSDD_SPEAKERS, FSDD_TASKS, fsdd
 from adapt.datasets.published_images import (
     CIFAR10_CLASSES,
@@ -75,6 +76,7 @@ __all__ = [
     "Omniglot",
     "OneShotRuns",
     "Preparation",
+    "Prices",
     "Reviews",
     "Rows",
     "SARCOS_TASKS",
@@ -123,6 +125,7 @@ __all__ = [
     "sms_spam",
     "splits",
     "standardize",
+    "stock_prices",
     "table",
     "texts",
     "ud_pud",
@@ -130,5 +133,6 @@ __all__ = [
     "walk_forward",
     "windows",
     "wisdm_transformed",
+    "world_indices",
     "youtube_spam",
 ]

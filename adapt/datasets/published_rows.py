@@ -31,3 +31,9 @@ UD_PUD = {
 WISDM = {
     "ce645e726ec605f5": (5418, "8432a2ccbc33cb02"),
 }
+WORLD_INDICES = {
+    "6260b8a310a242e6": (6277, "17b45cffe7eeecf6"),
+}
+STOCKS = {
+    "fa8aac26a2c4ca76": (7126, "3f13dce372a4ee86"),
+}

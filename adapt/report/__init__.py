@@ -7,6 +7,7 @@ from adapt.report._calibration import Bin, Calibration, calibration
 from adapt.report._cost import Spent, cost
 from adapt.report._critical_difference import CriticalDifference, critical_difference
 from adapt.report._delta_m import delta_m
+from adapt.report._diebold_mariano import DieboldMariano, diebold_mariano
 from adapt.report._discrepancy import Discrepancy, discrepancy, layers
 from adapt.report._experiment import Experiment, experiment
 from adapt.report._groups import Group, Groups, groups, per_class
@@ -38,6 +39,7 @@ __all__ = [
     "Comparison",
     "CriticalDifference",
     "Data",
+    "DieboldMariano",
     "Discrepancy",
     "Experiment",
     "Flops",
@@ -62,6 +64,7 @@ __all__ = [
     "critical_difference",
     "curves",
     "delta_m",
+    "diebold_mariano",
     "discrepancy",
     "experiment",
     "feature_map",

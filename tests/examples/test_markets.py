@@ -27,8 +27,8 @@ def test_labels_are_the_next_five_days_and_the_test_does_not_reach_the_training(
     days, x, y = example.series(60)["spx"]
     closes = example.read()[0].closes[:, 0].numpy()
     returns = np.diff(np.log(closes))
-    assert y[100] == pytest.approx(np.log((returns[101:106] ** 2).sum()), abs=1e-2)
-    assert x[100, 2] == pytest.approx(np.log((returns[96:101] ** 2).mean()), abs=1e-2)
+    assert y[100] == pytest.approx(np.log((returns[101:106] ** 2).sum() + 5 * example.FLOOR))
+    assert x[100, 2] == pytest.approx(np.log((returns[96:101] ** 2).mean() + example.FLOOR))
     settings = example.Settings(stocks=1)
     before = example.losses("indices only: HAR", 60, 9, settings)
     start = example.read()[1].days[example.TEST * 9 - example.LAST]

@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from adapt.protocols import InMemory, MapStyle
 from adapt.randomness import untouched_randomness
-from adapt.streams._episodes import Episodes
+from adapt.streams._episodes import EpisodeOrder, Episodes
+from adapt.streams._similar_lengths import SimilarLengths, checked_lengths
 from adapt.streams.batch import Batch
 from adapt.streams.items import Augmentation, ItemForm, Jointly, KeyedRows, expect_random
 from adapt.streams.memory import columns
-from adapt.streams.sampling import describe_weights, order_of
+from adapt.streams.sampling import Order, describe_weights, order_of
 from adapt.streams.told import groups_told, labels_told, numbered
 from adapt.streams.workers import read_by_workers
 from losses.options import COUNT, FROM_0, check, is_whole, or_none
@@ -64,6 +65,10 @@ class Stream:
         by: group of each row for ``"balanced"``, and class of each row for episodes, ``(n,)`` numbers or texts, say
             domains; ``"groups"`` takes the groups of the dataset. None takes the labels that the dataset tells: see
             `all_labels`.
+        lengths: ``(n,)`` whole numbers, the length of each row. A batch then holds rows of similar length, and
+            ``collate.pad()`` fills few places: each 50 batches of the epoch are sorted by length, and all batches of
+            the epoch come in a random order. The rows of the epoch stay the same rows, and the order stays a function
+            of (seed, stream, epoch). None: lengths play no role.
         last: ``"drop"`` leaves out the rows that do not fill a batch; ``"keep"`` makes a last, smaller batch
             of these rows: each of the rows then weighs more in the mean of a step.
         workers: processes that read and augment. With 0 the training process reads and augments.
@@ -94,6 +99,7 @@ class Stream:
         shuffle: bool = True,
         sampling: str | Tensor | Sequence[float] | Episodes = "uniform",
         by: str | Tensor | Sequence[Any] | None = None,
+        lengths: Sequence[int] | Tensor | None = None,
         last: str = "drop",
         workers: int = 0,
         prefetch_factor: int | None = None,
@@ -140,8 +146,13 @@ class Stream:
         if last == "keep" and self.episodes is not None:
             raise ValueError("`last` must be 'drop' with episodes, got 'keep': episodes leave no rows over.")
         groups, self.last = self._groups(by), last
-        self.order = order_of(sampling, groups, self.all_labels, self.rows, shuffle)
-        self._drawn = describe_weights(sampling, groups)
+        self.order: Order | EpisodeOrder | SimilarLengths = order_of(
+            sampling, groups, self.all_labels, self.rows, shuffle
+        )
+        self._drawn, self._lengths = describe_weights(sampling, groups), None
+        if lengths is not None:
+            self._lengths = checked_lengths(lengths, self.rows)
+            self.order = self._sorted(self.order, self._lengths)
 
     @property
     def per_epoch(self) -> int:
@@ -157,6 +168,7 @@ class Stream:
             "views": len(self.views) if len(self.views) > 1 else None,
             "shuffle": None if self.shuffle else False,
             "sampling": None if self._drawn == "'uniform'" else self._drawn,
+            "lengths": None if self._lengths is None else describe_weights(self._lengths, None),
             "last": None if self.last == "drop" else repr(self.last),
             "encoder": self.encoder and repr(self.encoder),
             "rows_of": self.rows_of and repr(self.rows_of),
@@ -191,6 +203,12 @@ class Stream:
                 "take a smaller batch."
             )
         return int(asked)
+
+    def _sorted(self, order: Order | EpisodeOrder | SimilarLengths, lengths: Tensor) -> SimilarLengths:
+        if not isinstance(order, Order) or not self.shuffle:
+            found = "`shuffle=False`" if not self.shuffle else "`sampling=episodes(...)`"
+            raise ValueError(f"`lengths` sorts the rows anew, got {found} beside: leave one of the two out.")
+        return SimilarLengths(order, lengths, self.batch_size)
 
     def _groups(self, by: Any) -> Tensor | None:
         if not isinstance(by, str):

@@ -1,6 +1,7 @@
 """Models of transformers and sentence-transformers, small and random."""
 
 import copy
+from itertools import islice
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 import adapt
 from adapt import Stream, Trainer, encoders, engine, heads, inductive
 from adapt.encoders._from_transformers import _Pooled
+from adapt.streams import collate
 from tests.adapt.encoders.tiny import bert, tokens
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -130,8 +132,10 @@ def test_folders_of_transformers_are_read_and_nothing_is_downloaded(tmp_path):
 class Letters:
     """A tokenizer in three lines: a letter is a token."""
 
-    def __call__(self, texts, *, truncation, padding, max_length, return_tensors):
+    def __call__(self, texts, *, truncation, max_length, padding=False, return_tensors=None):
         rows = [[ord(c) % 49 + 1 for c in text][:max_length] for text in texts]
+        if not padding:
+            return {"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}
         ids = torch.tensor([row + [0] * (max_length - len(row)) for row in rows])
         return {"input_ids": ids, "attention_mask": (ids != 0).long()}
 
@@ -143,6 +147,22 @@ def test_texts_become_rows():
     assert set(encoders.tokens(["ab"], Letters(), 4)[0]) == {"input_ids", "attention_mask"}
     with pytest.raises(ValueError, match="same rows"):
         encoders.Tokens({"input_ids": torch.zeros(2, 3)}, torch.zeros(3))
+
+
+def test_texts_of_unequal_length_are_padded_in_the_batch_alone():
+    texts = ["ab", "abcdefg", "c", "abcdef", "abc"]
+    whole, rows = (encoders.tokens(texts, Letters(), 7, torch.arange(5), padded=padded) for padded in (True, False))
+    assert rows.lengths.tolist() == [2, 7, 1, 6, 3] and whole.lengths.tolist() == [7] * 5
+    assert rows[2][0]["input_ids"].shape == (1,)
+    assert encoders.tokens([""], Letters(), 7, padded=False)[0]["input_ids"].dtype == torch.long
+    stream = Stream(rows, 2, collate=collate.pad(value={"input_ids": 9}), lengths=rows.lengths)
+    encoder = encoders.from_transformers(bert()).eval()
+    for batch in islice(stream.batches("text", 0), 4):
+        ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+        assert ids.shape[1] == rows.lengths[batch.index].max() and ids[mask == 0].eq(9).all()
+        assert mask.sum(1).tolist() == rows.lengths[batch.index].tolist() == rows.lengths[batch.labels].tolist()
+        expected = encoder({name: part[batch.index] for name, part in whole.inputs.items()})
+        torch.testing.assert_close(encoder(batch.inputs), expected)
 
 
 def test_sentence_transformers_learn():

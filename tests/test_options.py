@@ -201,6 +201,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.multitask.FromGramian", "adapt.fewshot.Inductive", "adapt.fewshot.pt_map.prior",
     "adapt.heads.wrap.count", "adapt.Stream.sampling", "adapt.inductive.interpolated_fine_tuning.learn",
     "adapt.Stream.lengths",  # test_similar_lengths.py
+    "adapt.heads.Spans",
     "adapt.engine.callbacks.Logged", "adapt.engine.callbacks.EarlyStopping.follow", "adapt.engine.callbacks.KeepBest",
     "adapt.report.curves", "adapt.report.feature_map", "adapt.report.regret_dots", "adapt.report.score_dots",  # draw
     "adapt.report.DieboldMariano",

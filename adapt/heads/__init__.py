@@ -17,6 +17,7 @@ from adapt.heads._discriminator import Discriminator
 from adapt.heads._multi_label import MultiLabel
 from adapt.heads._one_vs_all import OneVsAll
 from adapt.heads._regressor import Regressor
+from adapt.heads._span_f1 import Spans, SpanScores, span_f1
 from adapt.heads._wrap import wrap
 from adapt.heads.classifier import Classifier, class_cross_entropy, confusion
 from adapt.heads.score import Score, average, proportion, ratio
@@ -40,6 +41,8 @@ __all__ = [
     "Regressor",
     "Score",
     "SequenceDecoder",
+    "SpanScores",
+    "Spans",
     "TokenClassifier",
     "WithTaskLayers",
     "average",
@@ -48,5 +51,6 @@ __all__ = [
     "confusion",
     "proportion",
     "ratio",
+    "span_f1",
     "wrap",
 ]

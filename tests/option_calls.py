@@ -287,6 +287,7 @@ PLAIN = {
     "heads.Experts": lambda **o: heads.Experts(**{"encoder": 4} | o),
     "heads.Gated": lambda **o: heads.Gated(SHARED, **o),
     "heads.MultiLabel": lambda **o: heads.MultiLabel(**{"encoder": 4, "labels": 3} | o),
+    "heads.Ordinal": lambda **o: heads.Ordinal(**{"encoder": 4, "classes": 3} | o),
     "heads.OneVsAll": lambda **o: heads.OneVsAll(**{"encoder": 4, "classes": 3} | o),
     "heads.Regressor": lambda **o: heads.Regressor(**{"encoder": 4} | o),
     "heads.SequenceDecoder": lambda **o: heads.SequenceDecoder(**{"encoder": 4, "words": ["", "a"]} | o),

@@ -123,6 +123,7 @@ OWN = {
     "adapt.heads.Dense.missing": "no class",
     "adapt.heads.Dense.weight": "at least 0",
     "adapt.heads.OneVsAll.classes": "at least 2",
+    "adapt.heads.Ordinal.classes": "at least 2",
     "adapt.heads.TokenClassifier.classes": "at least 2",
     "adapt.fewshot.label_efficiency.rounds": "count",
     "adapt.fewshot.label_efficiency.share": "above 0",

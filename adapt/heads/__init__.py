@@ -16,6 +16,7 @@ from adapt.heads._detector import Detector
 from adapt.heads._discriminator import Discriminator
 from adapt.heads._multi_label import MultiLabel
 from adapt.heads._one_vs_all import OneVsAll
+from adapt.heads._ordinal import Ordinal
 from adapt.heads._regressor import Regressor
 from adapt.heads._span_f1 import Spans, SpanScores, span_f1
 from adapt.heads._wrap import wrap
@@ -38,6 +39,7 @@ __all__ = [
     "Gated",
     "MultiLabel",
     "OneVsAll",
+    "Ordinal",
     "Regressor",
     "Score",
     "SequenceDecoder",

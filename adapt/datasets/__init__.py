@@ -5,6 +5,7 @@ from adapt.datasets._audio import audio
 from adapt.datasets._boxes import BoxRows, boxes
 from adapt.datasets._class_pixels import class_pixels, rare_class_weights
 from adapt.datasets._digits import Digits, digits
+from adapt.datasets._entities import without_entities
 from adapt.datasets._images import images
 from adapt.datasets._leak_check import Leak, leak_check
 from adapt.datasets._log_mel import log_mel
@@ -135,4 +136,5 @@ __all__ = [
     "wisdm_transformed",
     "world_indices",
     "youtube_spam",
+    "without_entities",
 ]

@@ -14,7 +14,7 @@ from adapt.encoders._layer_outputs import layer_outputs
 from adapt.encoders._lora import lora, merge, unmerge
 from adapt.encoders._mobilenet import mobilenet
 from adapt.encoders._pyramid import pyramid
-from adapt.encoders._sentences import sentences
+from adapt.encoders._sentences import packaged_minilm, sentences
 from adapt.encoders._small_conv import small_conv
 from adapt.encoders._small_gru import small_gru
 from adapt.encoders._split_at import split_at
@@ -51,6 +51,7 @@ __all__ = [
     "lora",
     "merge",
     "mobilenet",
+    "packaged_minilm",
     "pyramid",
     "read_weights",
     "save_trainable_state",

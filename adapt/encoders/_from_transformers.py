@@ -68,6 +68,7 @@ def from_transformers(model: str | Path | nn.Module, *, pool: str = "mean", dim:
                 output_loading_info=True,
             )  # fmt: skip
             check_loaded(network, found["missing_keys"])
+            network.train()  # transformers gives evaluation mode, which a trainer would have to mention
     kept = {"kind": type(network).__name__, "config": network.config.to_json_string(use_diff=False), "pool": pool}
     known, source = type(network).__module__.startswith("transformers."), None if network is model else str(model)
     size = _feature_size(network) if dim is None else dim

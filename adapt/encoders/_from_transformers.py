@@ -1,17 +1,16 @@
 """Models of transformers and sentence-transformers as trainable encoders."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from adapt.encoders._model_folders import check_loaded, check_model_folder, check_sentence_folder, reading_folder
 from adapt.encoders.encoder import Encoder, called_names, has_parameters
-from losses.options import COUNT, TRUTH, check, or_none
+from losses.options import COUNT, check, or_none
 
 INSTALL = 'pip install "adapt-losses[text]"  (or: pip install transformers sentence-transformers)'
 POOLS = ("mean", "first", "last", "tokens")
@@ -150,65 +149,6 @@ def from_sentence_transformers(model: str | Path | nn.Module) -> Encoder:
         layers = [f"model.{where}.{name}" for name in _layer_names(inner)]
     source = None if network is model else str(model)
     return Encoder(_Sentences(network), int(network.get_embedding_dimension()), layers=layers, source=source)
-
-
-class Tokens(Dataset):
-    """Rows of a dict of tensors, with or without labels: a dataset for a stream.
-
-    Args:
-        inputs: tensors ``(n, ...)`` by name, or lists of n tensors of unequal length.
-        labels: ``(n, ...)``, where there are labels.
-
-    Raises:
-        ValueError: tensors with different numbers of rows.
-    """
-
-    def __init__(self, inputs: Mapping[str, Tensor | Sequence[Tensor]], labels: Tensor | None = None):
-        sizes = {len(part) for part in [*inputs.values(), *([] if labels is None else [labels])]}
-        if len(sizes) != 1:
-            raise ValueError(f"`inputs` and `labels` must have the same rows, got {sorted(sizes)}.")
-        self.inputs, self.labels, self.rows = dict(inputs), labels, sizes.pop()
-
-    @property
-    def lengths(self) -> Tensor:
-        """Number of places of each row, ``(n,)``, for the `lengths` of a stream; padded rows count as they are."""
-        return torch.tensor([len(row) for row in next(iter(self.inputs.values()))], dtype=torch.long)
-
-    def __len__(self) -> int:
-        return self.rows
-
-    def __getitem__(self, index: int) -> Any:
-        row = {name: part[index] for name, part in self.inputs.items()}
-        return row if self.labels is None else (row, self.labels[index])
-
-
-def tokens(
-    texts: Sequence[str], tokenizer: Any, length: int, labels: Tensor | None = None, *, padded: bool = True
-) -> Tokens:
-    """Return texts as rows for :func:`from_transformers`, with an attention mask: of one length, or of the length
-    of each text.
-
-    Args:
-        texts: n texts.
-        tokenizer: of the model, ``AutoTokenizer.from_pretrained(folder)``.
-        length: tokens per text; at most so many where ``padded=False``.
-        labels: ``(n,)``, where there are labels.
-        padded: False keeps each text as long as the text is. Batches are then padded by the stream, and batches of
-            similar length need little padding::
-
-                rows = encoders.tokens(texts, tokenizer, 256, labels, padded=False)
-                fill = collate.pad(value={"input_ids": tokenizer.pad_token_id})
-                Stream(rows, 32, collate=fill, lengths=rows.lengths)
-    """
-    check(COUNT, length=length)
-    check(TRUTH, padded=padded)
-    if not padded:
-        found = tokenizer(list(texts), truncation=True, max_length=length)
-        return Tokens(
-            {name: [torch.tensor(row, dtype=torch.long) for row in column] for name, column in found.items()}, labels
-        )
-    inputs = tokenizer(list(texts), truncation=True, padding="max_length", max_length=length, return_tensors="pt")
-    return Tokens(dict(inputs), labels)
 
 
 class _Pooled(nn.Module):

@@ -96,8 +96,8 @@ def leak_check(
             unequal shapes.
 
     Returns:
-        One :class:`Leak` per kind, with the numbers of the rows. A leak that leaves no trace in the data, such as a
-        choice that saw the test labels, is not found.
+        One :class:`Leak` per kind, with the numbers of the rows. All rows of both sides are read into memory. A leak
+        that leaves no trace in the data, such as a choice that saw the test labels, is not found.
 
     Raises:
         TypeError: sides of different kinds; times or durations that are neither numbers nor dates.

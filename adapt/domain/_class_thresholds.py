@@ -7,6 +7,7 @@ import losses
 from adapt.domain.options import check_options
 from adapt.domain.teacher import Teacher
 from adapt.engine import Step, Term
+from adapt.engine.once import OncePerStep
 from adapt.engine.schedule import Schedule
 from adapt.protocols import classes_of
 from losses import gather
@@ -32,7 +33,8 @@ def class_thresholds(
 
     with q the probabilities of the teacher, an average of the network, and p of the network; rows are pixels where the
     head has places. One threshold for all classes drops the rare classes, whose probabilities are small: the quantile Q
-    keeps the share s of each class. Q comes from counts in 100 bins, averaged over the steps.
+    keeps the share s of each class. Q comes from counts in 100 bins, averaged over the steps before; the first step
+    takes :math:`\tau` for all classes.
 
     Args:
         head: of pixels, or a classifier.
@@ -45,7 +47,8 @@ def class_thresholds(
         threshold: :math:`\tau`, no class needs more; 0.9.
         share: s of each class that counts at least; 0.5, where the first round of CBST takes 0.2.
 
-    Several ranks: exact, the counts are of all ranks.
+    Several ranks and micro-batches: exact. The counts are of all ranks, and move once for each step of the optimizer,
+    at the start of the next step.
 
     Raises:
         TypeError: a head without classes.
@@ -63,32 +66,45 @@ def class_thresholds(
 
 class ClassThresholds(nn.Module):
     counts: Tensor
+    waiting: Tensor  # counts of the last step
 
     def __init__(self, head, encoder, classes, target, momentum, threshold, share, name):
         super().__init__()
-        self.head, self.teacher = head, Teacher(encoder, head, momentum)
+        self.head, self.teacher, self.once = head, Teacher(encoder, head, momentum), OncePerStep()
         self.target, self.threshold, self.share, self.name = target, threshold, share, name
         self.register_buffer("counts", torch.zeros(classes, BINS))
+        self.register_buffer("waiting", torch.zeros(classes, BINS))
 
     def forward(self, step: Step) -> Tensor:
+        if self.once.begins(step):
+            self.move()
         view = step[self.target]
         taught = self.teacher(step, view.inputs).detach()
+        self.wait(taught)
         second = view.others[0].features if view.others else None
         logits = step.output(self.head, self.target) if second is None else step.call(self.head, second)
-        thresholds = self.thresholds(taught)
+        thresholds = self.thresholds()
         if step.logging:
             q, label = taught.softmax(1).max(1)
             step.report(f"share_above_threshold/{self.name}", (q >= thresholds[label]).float().mean())
         return losses.pseudo_label(logits, taught, threshold=thresholds)
 
     @torch.no_grad()
-    def thresholds(self, taught: Tensor) -> Tensor:
-        """Return ``(classes,)`` thresholds, after the counts of all ranks have moved."""
+    def move(self) -> None:
+        self.counts.mul_(self.teacher.momentum).add_(self.waiting)
+        self.waiting.zero_()
+
+    @torch.no_grad()
+    def wait(self, taught: Tensor) -> None:
+        """Count the probabilities of the predicted classes, of all ranks."""
         q, label = taught.softmax(1).max(1)
         place = label * BINS + (q * BINS).nan_to_num(0).long().clamp(0, BINS - 1)
         ones = torch.ones_like(q, dtype=self.counts.dtype).flatten()
         new = torch.zeros_like(self.counts).view(-1).index_add(0, place.flatten(), ones)
-        self.counts.mul_(self.teacher.momentum).add_(gather(new[None]).sum(0).view_as(self.counts))
+        self.waiting += gather(new[None]).sum(0).view_as(self.waiting)
+
+    def thresholds(self) -> Tensor:
+        """Return ``(classes,)`` thresholds from the counts."""
         above = self.counts.flip(1).cumsum(1).flip(1)  # counts of a bin and of the bins behind
         # the last bin with enough above; a class never seen takes the threshold of all
         last = (above >= self.share * above[:, :1]).sum(1) - 1

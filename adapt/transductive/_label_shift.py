@@ -115,7 +115,7 @@ class LabelShift:
         guard: False corrects always, with the estimate itself.
 
     Computed in float64 with numpy, on the rows of this rank alone. Estimate and correction of 5,000 target rows of 10
-    classes take 1.5 to 2 ms on an idle processor.
+    classes take 1.5 to 3 ms: the time grows with the shift, and with other work beside.
 
     Raises:
         ValueError: probabilities that are no probabilities, labels that are no classes, an unknown option.

@@ -55,7 +55,7 @@ CASES = {
     "fixmatch": Case(lambda e, h: [domain.fixmatch(h, threshold=0.4)], second=True),
     "mean_teacher": Case(lambda e, h: [domain.mean_teacher(h, encoder=e, weight=1.0, threshold=0.0)]),
     "class_thresholds": Case(
-        lambda e, h: [domain.class_thresholds(h, encoder=e, threshold=0.6, momentum=0.9)], second=True
+        lambda e, h: [domain.class_thresholds(h, encoder=e, threshold=0.4, momentum=0.9)], second=True
     ),
     "atdoc": Case(lambda e, h: [domain.atdoc(h, rows=TARGET, weight=1.0)]),
     "deep_jdot": Case(lambda e, h: [domain.deep_jdot(h, plan="sinkhorn")], source_labels=True),

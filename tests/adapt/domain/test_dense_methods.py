@@ -20,7 +20,9 @@ METHODS = {
     "masked_consistency": lambda head, encoder, **o: domain.masked_consistency(
         head, encoder=encoder, threshold=0.4, **{"patch": 3} | o
     ),
-    "class_thresholds": lambda head, encoder, **o: domain.class_thresholds(head, encoder=encoder, **o),
+    "class_thresholds": lambda head, encoder, **o: domain.class_thresholds(
+        head, encoder=encoder, **{"threshold": 0.3} | o
+    ),
 }
 
 
@@ -98,12 +100,16 @@ def test_a_threshold_for_each_class_keeps_a_share_of_each():
     for k in range(2):  # predictions of class 0 are unsure, predictions of class 1 sure; 2 and 3 are never predicted
         p[k] = ((1 - q[k]) / 3)[:, None]
         p[k, :, k] = q[k]
-    found = loss.thresholds(p.flatten(0, 1).log())
+    assert loss.thresholds().tolist() == pytest.approx([0.9] * 4)  # nothing is known yet
+    loss.wait(p.flatten(0, 1).log())
+    loss.move()
+    found = loss.thresholds()
     assert found[0].item() == pytest.approx(0.55, abs=0.011) and found[1:].tolist() == pytest.approx([0.9] * 3)
     kept = (q[0] >= found[0]).float().mean()
     assert 0.25 <= kept < 0.31
     before = loss.counts.clone()
-    loss.thresholds(p[:1].flatten(0, 1).log())
+    loss.wait(p[:1].flatten(0, 1).log())
+    loss.move()
     torch.testing.assert_close(loss.counts.sum(1), 0.999 * before.sum(1) + torch.tensor([4000.0, 0, 0, 0]))
 
 
@@ -113,8 +119,8 @@ def test_pseudo_labels_are_the_loss_with_these_thresholds():
     encoder, head = parts()
     term = domain.class_thresholds(head, encoder=encoder, share=0.5)
     z = head(encoder(scenes(2, 0.4)[0][:5]))
-    value = term(step(encoder))
-    thresholds = domain.class_thresholds(head, encoder=encoder, share=0.5).loss.thresholds(z)
+    assert term(step(encoder)) == losses.pseudo_label(z, z.detach(), threshold=0.9)  # the first step
+    value, thresholds = term(step(encoder, number=1)), term.loss.thresholds()
     torch.testing.assert_close(value, losses.pseudo_label(z, z.detach(), threshold=thresholds))
     assert len(thresholds.unique()) > 1
 
@@ -158,6 +164,21 @@ def test_two_ranks_equal_one():
     for found in run_ranks(trained, 2):
         for name, weights in found.items():
             torch.testing.assert_close(weights, alone[name], rtol=1e-9, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_thresholds_of_micro_batches_equal_those_of_a_whole_batch(accumulate):
+    def weights(accumulate):
+        encoder, head = parts(torch.float64)
+        term = domain.class_thresholds(head, encoder=encoder, share=0.5, momentum=0.5)
+        stream = Stream(scenes(2, 0.4, dtype=torch.float64)[0], 12 // accumulate, shuffle=False, labels=False)
+        Trainer(
+            encoder, [term], {"target": stream}, progress=False, device="cpu", accumulate=accumulate,
+            optimizer=partial(torch.optim.SGD, lr=0.1),
+        ).fit(4)  # fmt: skip
+        return torch.cat([p.detach().flatten() for p in (*encoder.parameters(), *head.parameters())])
+
+    torch.testing.assert_close(weights(accumulate), weights(1), rtol=1e-10, atol=1e-12)
 
 
 def test_bf16_trains():

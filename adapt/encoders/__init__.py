@@ -4,6 +4,7 @@ from adapt.encoders._at_layer import at_layer
 from adapt.encoders._callable import callable
 from adapt.encoders._cifar_resnet import cifar_resnet
 from adapt.encoders._detector import detector
+from adapt.encoders._from_onnx import from_onnx
 from adapt.encoders._from_open_clip import DualEncoder, from_open_clip
 from adapt.encoders._from_timm import from_timm
 from adapt.encoders._from_torchvision import load
@@ -40,6 +41,7 @@ __all__ = [
     "callable",
     "cifar_resnet",
     "detector",
+    "from_onnx",
     "from_open_clip",
     "from_sentence_transformers",
     "from_timm",

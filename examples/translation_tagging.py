@@ -73,7 +73,7 @@ def learned(cell: report.Cell, settings: Settings) -> dict[str, Any]:
         torch.manual_seed(cell.seed)
         encoder = encoders.small_gru(*data["sizes"], dim=settings.dim, dropout=settings.dropout)
         tag = heads.TokenClassifier(encoder, datasets.UPOS)
-        decode = heads.SequenceDecoder(encoder, data["words"], dropout=settings.dropout)
+        decode = heads.Sequence(encoder, data["words"], width=settings.dim, dropout=settings.dropout)
         terms = [multitask.task("tags", tag, "news", label=0)] if tags else []
         streams = {"news": Stream(TensorDataset(x[learn], y[learn]), settings.batch)}
         if words:
@@ -90,8 +90,9 @@ def learned(cell: report.Cell, settings: Settings) -> dict[str, Any]:
             wrong = heads.Score("tagging error", 1 - right.value, 1 - right.high, 1 - right.low, right.n, False)
             found |= {"tagging accuracy": right, "tagging error": wrong}
         if words:
-            said = decode.predict(trainer.predict(decode, data["test"]).outputs, 30)
-            found |= {"cross-entropy": trainer.evaluate(decode, data["test"]), "chrF": heads.chrf(said, data["german"])}
+            said = trainer.evaluate(decode, data["test"])
+            nats = said.further["cross-entropy"]
+            found |= {"cross-entropy": heads.Score("cross-entropy", nats, nats, nats, said.n, False), "chrF": said}
     return found
 
 

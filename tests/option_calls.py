@@ -139,6 +139,10 @@ def network():
     return encoders.Encoder(body, 4, layers=["0", "2"], head=nn.Linear(4, 3))
 
 
+def writer():
+    return heads.Sequence(4, ["", "a"], width=8, languages=["de", "fr"])
+
+
 def trainer(**options):
     encoder, head = network(), heads.Classifier(4, 3)
     terms = [adapt.supervised(head, "source")]
@@ -292,8 +296,11 @@ PLAIN = {
     "heads.Ordinal": lambda **o: heads.Ordinal(**{"encoder": 4, "classes": 3} | o),
     "heads.OneVsAll": lambda **o: heads.OneVsAll(**{"encoder": 4, "classes": 3} | o),
     "heads.Regressor": lambda **o: heads.Regressor(**{"encoder": 4} | o),
-    "heads.SequenceDecoder": lambda **o: heads.SequenceDecoder(**{"encoder": 4, "words": ["", "a"]} | o),
-    "heads.SequenceDecoder.predict": lambda **o: heads.SequenceDecoder(4, ["", "a"]).predict(torch.zeros(1, 2, 4), **o),
+    "heads.Sequence": lambda **o: heads.Sequence(
+        **{"encoder": 4, "words": ["", "a"], "width": 8, "languages": ["de", "fr"]} | o
+    ),
+    "heads.Sequence.generate": lambda **o: writer().generate(torch.zeros(1, 2, 8), **o),
+    "heads.Sequence.predict": lambda **o: writer().predict(torch.zeros(1, 2, 8), **o),
     "heads.TokenClassifier": lambda **o: heads.TokenClassifier(**{"encoder": 4, "classes": 3} | o),
     "heads.class_cross_entropy": lambda **o: heads.class_cross_entropy(LOGITS, LABELS, **o),
     "inductive.bss": lambda **o: inductive.bss(on="target", **o),

@@ -52,7 +52,7 @@ OPTIONS = {
               "projection", "teacher_dim", "window", "components", "k", "block", "per_class", "repeats", "starts",
               "shots", "queries", "prefetch_factor", "bands", "hop", "tasks", "patience", "limit", "seeds", "budgets",
               "budget", "memory", "permutations", "episodes", "least", "least_ending", "words", "endings",
-              "prototypes", "bottleneck", "global_views", "shape", "patch", "clusters", "splits", "expanded"],
+              "prototypes", "bottleneck", "beam", "global_views", "shape", "patch", "clusters", "splits", "expanded"],
     "positive": ["temperature", "student_temperature", "teacher_temperature", "assignment_temperature", "bandwidth",
                  "scales", "blur", "reach", "margin", "radius", "step", "alpha", "penalty", "scale", "xi",
                  "minimum_variance", "clip", "rate", "floor", "bound", "smoothing", "epsilon", "gamma", "step_size",
@@ -111,6 +111,16 @@ OWN = {
     "adapt.fewshot.label_propagation.share": "between",
     "adapt.fewshot.pt_map.rate": "above 0",
     "adapt.heads.Centred.axes": "from 0",
+    "adapt.heads.Sequence.heads": "count",
+    "adapt.heads.Sequence.label_smoothing": "below 1",
+    "adapt.heads.Sequence.language": "from 0",
+    "adapt.heads.Sequence.languages": "count",
+    "adapt.heads.Sequence.layers": "count",
+    "adapt.heads.Sequence.encoder_layers": "from 0",
+    "adapt.heads.Sequence.penalty": "at least 0",
+    "adapt.heads.Sequence.generate.language": "from 0",
+    "adapt.heads.Sequence.generate.penalty": "at least 0",
+    "adapt.heads.Sequence.predict.language": "from 0",
     "adapt.heads.TokenClassifier.missing": "no class",
     "adapt.heads.class_cross_entropy.missing": "whole",
     "adapt.heads.Classifier.classes": "at least 2",
@@ -203,7 +213,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.multitask.FromGramian", "adapt.fewshot.Inductive", "adapt.fewshot.pt_map.prior",
     "adapt.heads.wrap.count", "adapt.Stream.sampling", "adapt.inductive.interpolated_fine_tuning.learn",
     "adapt.Stream.lengths",  # test_similar_lengths.py
-    "adapt.heads.Spans",
+    "adapt.heads.Spans", "adapt.heads.Sequence.text",
     "adapt.engine.callbacks.Logged", "adapt.engine.callbacks.EarlyStopping.follow", "adapt.engine.callbacks.KeepBest",
     "adapt.report.curves", "adapt.report.feature_map", "adapt.report.regret_dots", "adapt.report.score_dots",  # draw
     "adapt.report.DieboldMariano",
@@ -222,6 +232,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
 RIGHT = {
     "adapt.domain.adabn.batch_size": 4,
     "adapt.heads.Detector.classes": 2,
+    "adapt.heads.Sequence.width": 8,
     "adapt.ranking.parc.rows": 10,
     "adapt.ranking.rank.halves": 2,
     "adapt.report.experiment.workers": 0,  # a process takes seconds to start

@@ -10,7 +10,7 @@ from torch import Tensor
 from losses.options import COUNT, TRUTH, WHOLE, check
 
 Sentences = Iterable[str | Sequence[str]]
-LENGTH = 60  # of adapt.heads.SequenceDecoder
+LENGTH = 60  # of adapt.heads.Sequence
 LETTERS = 3  # of an ending
 
 
@@ -50,7 +50,7 @@ class Vocabulary:
         return f"Vocabulary({len(self)} words)"
 
     def numbers(self, sentences: Sentences, length: int = LENGTH) -> Tensor:
-        """Return ``(n, length)`` labels for :class:`adapt.heads.SequenceDecoder`.
+        """Return ``(n, length)`` labels for :class:`adapt.heads.Sequence`.
 
         The numbers of the words, 0 after the last word, then -1. An unknown word is -1. The rest of a long sentence is
         cut off.

@@ -8,6 +8,7 @@ A class of -1 and a number of NaN are missing: they count neither in the loss no
 over the labels of all ranks that are there. A head of your own does the same where it has ``present(labels)``, booleans
 of the shape of the labels."""
 
+from adapt.heads._bleu import bleu, bleu_signature
 from adapt.heads._boxes import Boxes
 from adapt.heads._centred import Centred
 from adapt.heads._chrf import chrf
@@ -18,11 +19,11 @@ from adapt.heads._multi_label import MultiLabel
 from adapt.heads._one_vs_all import OneVsAll
 from adapt.heads._ordinal import Ordinal
 from adapt.heads._regressor import Regressor
+from adapt.heads._sequence import Sequence
 from adapt.heads._span_f1 import Spans, SpanScores, span_f1
 from adapt.heads._wrap import wrap
 from adapt.heads.classifier import Classifier, class_cross_entropy, confusion
 from adapt.heads.score import Score, average, proportion, ratio
-from adapt.heads.sequence_decoder import SequenceDecoder
 from adapt.heads.task_layers import Attention, Bottleneck, Experts, Gated, WithTaskLayers
 from adapt.heads.token_classifier import TokenClassifier
 
@@ -42,12 +43,14 @@ __all__ = [
     "Ordinal",
     "Regressor",
     "Score",
-    "SequenceDecoder",
+    "Sequence",
     "SpanScores",
     "Spans",
     "TokenClassifier",
     "WithTaskLayers",
     "average",
+    "bleu",
+    "bleu_signature",
     "chrf",
     "class_cross_entropy",
     "confusion",

@@ -45,7 +45,7 @@ class Score:
             return self.value, self.higher_is_better
         if name not in self.further:
             raise ValueError(f"`score` must be one of {', '.join([self.metric, *self.further])}, got {name!r}.")
-        return self.further[name], not name.endswith("error")
+        return self.further[name], not name.endswith(("error", "cross-entropy"))
 
     def __str__(self) -> str:
         return f"{self.metric} {self.value:.3g} (95 % interval {self.low:.3g} to {self.high:.3g}, n = {self.n})"

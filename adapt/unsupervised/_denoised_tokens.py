@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from adapt.engine import Step, Term
 from adapt.engine.schedule import Schedule
-from adapt.heads import SequenceDecoder
+from adapt.heads import Sequence
 from adapt.heads.labels import MISSING
 from adapt.protocols import HasDim, TellsStreamsApart, dim_of, offers
 from adapt.streams import Batch
@@ -28,7 +28,7 @@ def denoised_tokens(
     r"""Write a sentence from the one feature vector of the sentence with deleted tokens: after TSDAE.
 
     .. math::
-        -\frac{1}{\sum_i m_i} \sum_i \sum_{t=1}^{m_i} \log p\bigl(w_{it} \mid w_{i,t-3}, \dots, w_{i,t-1},
+        -\frac{1}{\sum_i m_i} \sum_i \sum_{t=1}^{m_i} \log p\bigl(w_{it} \mid w_{i1}, \dots, w_{i,t-1},
         f(\tilde w_i)\bigr)
 
     with the :math:`m_i` tokens w of text i and the pooled features :math:`f(\tilde w_i)` of the text after a `share` of
@@ -45,8 +45,8 @@ def denoised_tokens(
         weight: of the term.
         share: of the ordinary tokens that are deleted, rounded, at least one token kept; 0.6 as in the paper.
 
-    The decoder is :class:`adapt.heads.SequenceDecoder`, which reads three tokens before; the paper has a transformer
-    with the weights of the encoder. Which tokens are deleted is a function of the seed, the step and the row. Several
+    The decoder is :class:`adapt.heads.Sequence` with two layers and random weights; the decoder of the paper has the
+    weights of the encoder. Which tokens are deleted is a function of the seed, the step and the row. Several
     ranks and accumulation are exact: a mean over the tokens of the whole step.
 
     Raises:
@@ -59,7 +59,7 @@ def denoised_tokens(
     known = expect_tokenizer(tokenizer)
     check(COUNT, length=length)
     check(BETWEEN, share=share)
-    decoder = SequenceDecoder(dim, [str(number) for number in range(len(known) + 1)], length=length + 1)
+    decoder = Sequence(dim, [str(number) for number in range(len(known) + 1)], length=length + 1)
     return Term(name, DenoisedTokens(decoder, list(known.all_special_ids), on, share), weight, streams=[on])
 
 
@@ -94,7 +94,7 @@ class DenoisedTokens(nn.Module):
 
 
 def text_labels(ids: Tensor, there: Tensor) -> Tensor:
-    """Return ``(n, t + 1)`` labels of a sequence decoder: token w is word w + 1, then 0, the end, then -1."""
+    """Return ``(n, t + 1)`` labels of ``heads.Sequence``: token w is word w + 1, then 0, the end, then -1."""
     front = (~there).int().argsort(dim=1, stable=True)  # padding on the left moves to the end
     words = (ids + 1).masked_fill(~there, MISSING).gather(1, front)
     labels = torch.cat([words, words.new_full((len(ids), 1), MISSING)], 1)

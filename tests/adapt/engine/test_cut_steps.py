@@ -46,7 +46,7 @@ def texts():
     """Texts of 0 to 5 known words and their end; half of the words are unknown, and the last rows have no text."""
     words = torch.cat([classes(ROWS, LENGTH - 1).masked_fill(gone(ROWS, LENGTH - 1), -1), torch.zeros(ROWS, 1)], 1)
     words[-ROWS // 4 :] = -1
-    head = heads.SequenceDecoder(DIM, ["", "a", "b"], length=LENGTH)
+    head = heads.Sequence(DIM, ["", "a", "b"], length=LENGTH, width=8, label_smoothing=0.1)
     return [adapt.supervised(head, "rows")], TensorDataset(numbers(ROWS, LENGTH, DIM), words.long())
 
 

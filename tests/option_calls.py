@@ -254,6 +254,7 @@ PLAIN = {
     "encoders.small_conv": encoders.small_conv,
     "encoders.small_gru": lambda **o: encoders.small_gru(**{"words": 3, "endings": 2} | o),
     "encoders.task_lora": lambda **o: encoders.task_lora(network(), ["a"], **o),
+    "encoders.by_word": lambda **o: encoders.by_word(encoders.wrap(nn.Linear(4, 4), 4), **o),
     "encoders.word_tokens": lambda **o: encoders.word_tokens([["a"]], fast(), **{"length": 4} | o),
     "encoders.tokens": lambda **o: encoders.tokens(["a"], lambda *_, **__: {"input_ids": torch.ones(1, 2)}, **o),
     "encoders.wrap": lambda **o: encoders.wrap(nn.Identity(), **o),

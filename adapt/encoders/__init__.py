@@ -1,6 +1,7 @@
 """The shared pretrained encoder: loaders, wrappers, adapters, layers."""
 
 from adapt.encoders._at_layer import at_layer
+from adapt.encoders._by_word import by_word, word_shapes
 from adapt.encoders._callable import callable
 from adapt.encoders._cifar_resnet import cifar_resnet
 from adapt.encoders._detector import detector
@@ -38,6 +39,7 @@ __all__ = [
     "WordTokens",
     "WordVectors",
     "at_layer",
+    "by_word",
     "callable",
     "cifar_resnet",
     "detector",
@@ -69,6 +71,7 @@ __all__ = [
     "tokens",
     "trainable_state",
     "unmerge",
+    "word_shapes",
     "word_tokens",
     "word_vectors",
     "wrap",

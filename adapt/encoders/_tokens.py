@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from adapt.encoders._by_word import MASK, PLACES, SHAPES, word_shapes
 from losses.options import COUNT, TRUTH, check
 
 MISSING = -1  # the label of tokens without a tag, as everywhere
@@ -80,17 +81,25 @@ class WordTokens(Tokens):
     Attributes:
         first: for each sentence ``(words,)``, the place of the first token of each word; -1 where the word has no
             token in the row.
+        per_word: whether labels, and the features of :func:`by_word`, have a place for each word.
     """
 
-    def __init__(self, inputs: Mapping[str, Sequence[Tensor]], labels: Sequence[Tensor] | None, first: list[Tensor]):
+    def __init__(
+        self,
+        inputs: Mapping[str, Sequence[Tensor]],
+        labels: Sequence[Tensor] | None,
+        first: list[Tensor],
+        per_word: bool = False,
+    ):
         super().__init__(inputs, labels)
-        self.first = first
+        self.first, self.per_word = first, per_word
 
     def of_words(self, tokens: Sequence[Any]) -> list[list[Any]]:
         """Return the values of the words from values of the tokens, such as predicted classes.
 
         Args:
-            tokens: for each sentence one value per token, padding included or not.
+            tokens: for each sentence one value per token, padding included or not; with ``per_word=True`` one value per
+                word.
 
         Returns:
             For each sentence one value per word; None where the word has no token in the row.
@@ -103,6 +112,8 @@ class WordTokens(Tokens):
         found = []
         for number, (row, places) in enumerate(zip(tokens, self.first, strict=True)):
             values = row.tolist() if isinstance(row, Tensor) else list(row)
+            if self.per_word:
+                places = torch.where(places >= 0, torch.arange(len(places)), -1)
             if len(values) <= max(places.tolist(), default=-1):
                 raise ValueError(f"`tokens` must have a value for every token, sentence {number} has {len(values)}.")
             found.append([values[place] if place >= 0 else None for place in places.tolist()])
@@ -110,7 +121,12 @@ class WordTokens(Tokens):
 
 
 def word_tokens(
-    sentences: Sequence[Sequence[str]], tokenizer: Any, length: int, tags: Sequence[Sequence[int]] | None = None
+    sentences: Sequence[Sequence[str]],
+    tokenizer: Any,
+    length: int,
+    tags: Sequence[Sequence[int]] | None = None,
+    *,
+    per_word: bool = False,
 ) -> WordTokens:
     """Return sentences of words as rows of tokens, for tags of words by :class:`adapt.heads.TokenClassifier`.
 
@@ -122,6 +138,9 @@ def word_tokens(
         tokenizer: a fast tokenizer of the model, ``AutoTokenizer.from_pretrained(folder)``.
         length: tokens per sentence at most, special tokens included.
         tags: for each sentence one tag per word, where there are tags; -1 where the tag is unknown.
+        per_word: True for rows of :func:`by_word`: beside the tokens the inputs hold ``"words"``, the place of the
+            first token of each word, ``"mask"``, False where a word has no token, and ``"shapes"``, the bits of
+            :func:`word_shapes`. Labels have a place for each word.
 
     Warns where a word has no token, because the sentence is cut off at `length`, or because the tokenizer removes all
     letters of the word: the tag of the word counts neither in the loss nor in a score of tokens.
@@ -133,6 +152,7 @@ def word_tokens(
     Related: :meth:`WordTokens.of_words` reads predictions word by word, and :func:`adapt.heads.span_f1` scores these.
     """
     check(COUNT, length=length)
+    check(TRUTH, per_word=per_word)
     words = [list(sentence) if not isinstance(sentence, str) else sentence for sentence in sentences]
     if not words or any(isinstance(sentence, str) for sentence in words):
         raise (TypeError if words else ValueError)("`sentences` must be at least one list of words: split texts first.")
@@ -154,9 +174,10 @@ def word_tokens(
         lost += int((~there).sum())
         first.append(places)
         if tags is not None:
+            known = torch.as_tensor(tags[number], dtype=torch.long)
             row = torch.full((len(found["input_ids"][number]),), MISSING)
-            row[places[there]] = torch.as_tensor(tags[number], dtype=torch.long)[there]
-            labels.append(row)
+            row[places[there]] = known[there]
+            labels.append(known.where(there, MISSING) if per_word else row)
     if lost:
         total = sum(map(len, words))
         warnings.warn(
@@ -165,4 +186,7 @@ def word_tokens(
             stacklevel=2,
         )
     inputs = {name: [torch.tensor(row, dtype=torch.long) for row in column] for name, column in found.items()}
-    return WordTokens(inputs, None if tags is None else labels, first)
+    if per_word:
+        inputs |= {PLACES: [places.clamp_min(0) for places in first], MASK: [places >= 0 for places in first]}
+        inputs[SHAPES] = [word_shapes(sentence) for sentence in words]
+    return WordTokens(inputs, None if tags is None else labels, first, per_word)

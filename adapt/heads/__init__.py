@@ -12,6 +12,7 @@ from adapt.heads._bleu import bleu, bleu_signature
 from adapt.heads._boxes import Boxes
 from adapt.heads._centred import Centred
 from adapt.heads._chrf import chrf
+from adapt.heads._copy_rows import copy_rows
 from adapt.heads._dense import Dense
 from adapt.heads._detector import Detector
 from adapt.heads._discriminator import Discriminator
@@ -54,6 +55,7 @@ __all__ = [
     "chrf",
     "class_cross_entropy",
     "confusion",
+    "copy_rows",
     "proportion",
     "ratio",
     "span_f1",

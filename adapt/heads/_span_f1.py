@@ -76,7 +76,7 @@ def span_f1(found: Sequence[Sequence[str]], references: Sequence[Sequence[str]])
                 f"`found` and `references` must be lists with one tag for each word, got {_shown(ours)} and "
                 f"{_shown(true)} in sentence {number}: cut both at the same words."
             )
-    predicted, wanted = _spans(found, "found"), _spans(references, "references")
+    predicted, wanted = spans_of(found, "found"), spans_of(references, "references")
     right = predicted & wanted
     types = sorted({span[3] for span in predicted | wanted})
     each = {name: Spans(*(_of(name, spans) for spans in (right, predicted, wanted))) for name in types}
@@ -87,7 +87,8 @@ def _of(name: str, spans: Collection[Span]) -> int:
     return sum(span[3] == name for span in spans)
 
 
-def _spans(sentences: Sequence[Sequence[str]], option: str) -> set[Span]:
+def spans_of(sentences: Sequence[Sequence[str]], option: str) -> set[Span]:
+    """Return the spans of all sentences; the name of the `option` is for the message of :func:`span_f1`."""
     spans: set[Span] = set()
     for number, tags in enumerate(sentences):
         start, kind = 0, ""

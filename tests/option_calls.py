@@ -38,6 +38,7 @@ from adapt import (
 )
 from adapt.engine.callbacks import EarlyStopping
 from tests.adapt.domain.test_signature import make, parts
+from tests.adapt.encoders import test_mix_layers
 from tests.adapt.encoders.test_word_tokens import fast
 from tests.adapt.engine.tiny import cloud
 from tests.adapt.unsupervised.test_texts import Tokens as Words
@@ -139,6 +140,11 @@ def network():
     return encoders.Encoder(body, 4, layers=["0", "2"], head=nn.Linear(4, 3))
 
 
+def kept_states(**options):
+    with tempfile.TemporaryDirectory() as folder:
+        return encoders.keep_states(test_mix_layers.model(), test_mix_layers.rows(), folder, **options)
+
+
 def writer():
     return heads.Sequence(4, ["", "a"], width=8, languages=["de", "fr"])
 
@@ -215,6 +221,8 @@ PLAIN = {
     "engine.predict": lambda **o: engine.predict(network(), HEAD, ROWS, **o),
     "engine.callbacks.EarlyStopping": lambda **o: EarlyStopping("source", **o),
     "datasets.adaptation_pairs": lambda **o: datasets.adaptation_pairs({1: "abc", 2: "ab"}, **o),
+    "datasets.BytePairs": lambda **o: datasets.BytePairs(["ein Hund"], **o),
+    "datasets.BytePairs.numbers": lambda **o: datasets.BytePairs(["ein Hund"], size=257).numbers(["ein"], **o),
     "datasets.corrupt": lambda **o: datasets.corrupt(torch.zeros(1, 3, 8, 8), "contrast", **o),
     "datasets.splits": lambda **o: datasets.splits(ROWS, "s", **o),
     "datasets.leak_check": lambda **o: datasets.leak_check(X[:3], X[3:], times=(range(3), range(3, 6)), **o),
@@ -249,6 +257,7 @@ PLAIN = {
     "encoders.cifar_resnet": encoders.cifar_resnet,
     "encoders.from_transformers": lambda **o: encoders.from_transformers("nowhere", **o),
     "encoders.interpolate": lambda **o: encoders.interpolate({"w": torch.zeros(1)}, {"w": torch.ones(1)}, **o),
+    "encoders.keep_states": lambda **o: kept_states(**o),
     "encoders.lora": lambda **o: encoders.lora(network(), **o),
     "encoders.mobilenet": encoders.mobilenet,
     "encoders.small_conv": encoders.small_conv,

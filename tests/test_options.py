@@ -36,6 +36,7 @@ RANGES = {  # values that the range refuses, and a value that it allows
     "count": ([*NO_NUMBER, 1.5, -1, 0], 1),
     "at least 2": ([*NO_NUMBER, 1.5, -1, 0, 1], 2),
     "ten": ([*NO_NUMBER, 10.5, -1, 0, 9], 10),
+    "at least 257": ([*NO_NUMBER, 257.5, -1, 0, 256], 257),
     "one or two": ([*NO_NUMBER, 1.5, 0, 3], 1),
     "three": ([*NO_NUMBER, 1.5, -1, 0, 1], 3),
     "one to five": ([*NO_NUMBER, 1.5, 0, 6, -1], 1),
@@ -95,6 +96,7 @@ OWN = {
     "adapt.engine.inverse.gamma": "at least 0",
     "adapt.domain.wdgrl.penalty": "at least 0",
     "adapt.datasets.adaptation_pairs.count": "at least 2",
+    "adapt.datasets.BytePairs.size": "at least 257",
     "adapt.encoders.cifar_resnet.depth": "depth",
     "adapt.datasets.audio.rate": "count",
     "adapt.datasets.class_pixels.classes": "at least 2",
@@ -204,6 +206,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.datasets.TaggedWords",
     "adapt.datasets.padded.rows", "adapt.datasets.leak_check.known",
     "adapt.encoders.DualEncoder", "adapt.encoders.word_tokens.tags", "adapt.encoders.Encoder.dims",  # test_pyramid.py
+    "adapt.datasets.BytePairs.texts",
     "adapt.datasets.SparseRows", "adapt.encoders.WordVectors.duplicates", "adapt.encoders.WordVectors.malformed",
     "adapt.engine.Step", "adapt.heads.Score", "adapt.inductive.Interpolated", "adapt.inductive.Probe",
     "adapt.ranking.Cost", "adapt.ranking.Row", "adapt.report.Comparison", "adapt.report.accuracy_bars.scores",

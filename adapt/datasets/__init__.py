@@ -3,6 +3,7 @@
 from adapt.datasets._arrays import SparseRows, arrays
 from adapt.datasets._audio import audio
 from adapt.datasets._boxes import BoxRows, boxes
+from adapt.datasets._byte_pairs import BytePairs
 from adapt.datasets._class_pixels import class_pixels, rare_class_weights
 from adapt.datasets._digits import Digits, digits
 from adapt.datasets._entities import without_entities
@@ -55,6 +56,7 @@ from adapt.datasets.tables import (
 from adapt.datasets.vocabulary import Vocabulary, WordForms, padded
 
 __all__ = [
+    "BytePairs",
     "AmazonReviews",
     "BoxRows",
     "CIFAR10_CLASSES",

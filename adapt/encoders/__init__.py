@@ -14,6 +14,7 @@ from adapt.encoders._frozen_copy import FrozenCopy
 from adapt.encoders._ia3 import ia3
 from adapt.encoders._layer_outputs import layer_outputs
 from adapt.encoders._lora import lora, merge, unmerge
+from adapt.encoders._mix_layers import keep_states, kept_mix, mix_layers
 from adapt.encoders._mobilenet import mobilenet
 from adapt.encoders._pyramid import pyramid
 from adapt.encoders._sentences import packaged_minilm, sentences
@@ -50,12 +51,15 @@ __all__ = [
     "from_transformers",
     "ia3",
     "interpolate",
+    "keep_states",
+    "kept_mix",
     "layer_outputs",
     "load",
     "load_trainable_state",
     "load_weights",
     "lora",
     "merge",
+    "mix_layers",
     "mobilenet",
     "packaged_minilm",
     "pyramid",

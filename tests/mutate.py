@@ -42,6 +42,7 @@ TESTS = {
     "losses": ["tests/losses"],
     "adapt/engine": [
         "tests/adapt/engine",
+        "tests/adapt/encoders/test_helpful_errors.py",
         "tests/adapt/multitask",
         "tests/adapt/test_limits.py",
         "tests/adapt/test_remedies.py",

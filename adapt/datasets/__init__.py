@@ -15,6 +15,7 @@ from adapt.datasets._splits import Splits, adaptation_pairs, splits, standardize
 from adapt.datasets._styles import fourier_style, histogram_style
 from adapt.datasets._table import Preparation, table
 from adapt.datasets._texts import TextRows, texts
+from adapt.datasets._vary_speech import vary_speech
 from adapt.datasets._walk_forward import walk_forward
 from adapt.datasets._windows import windows
 from adapt.datasets.classical import MnistUsps, OfficeCaltech, mnist_usps_jda, office_caltech10_surf
@@ -138,6 +139,7 @@ __all__ = [
     "texts",
     "ud_pud",
     "usps",
+    "vary_speech",
     "walk_forward",
     "windows",
     "wisdm_transformed",

@@ -16,6 +16,7 @@ from adapt.encoders._layer_outputs import layer_outputs
 from adapt.encoders._lora import lora, merge, unmerge
 from adapt.encoders._mix_layers import keep_states, kept_mix, mix_layers
 from adapt.encoders._mobilenet import mobilenet
+from adapt.encoders._packaged_words import packaged_words
 from adapt.encoders._pyramid import pyramid
 from adapt.encoders._sentences import packaged_minilm, sentences
 from adapt.encoders._small_conv import small_conv
@@ -62,6 +63,7 @@ __all__ = [
     "mix_layers",
     "mobilenet",
     "packaged_minilm",
+    "packaged_words",
     "pyramid",
     "read_weights",
     "save_trainable_state",

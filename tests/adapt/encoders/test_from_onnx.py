@@ -176,25 +176,6 @@ def test_an_absent_package_is_named(tmp_path, monkeypatch):
         encoders.from_onnx(tmp_path / "g.onnx", example=X)
 
 
-def test_the_packaged_word_encoder_equals_its_graph_and_trains():
-    package = pytest.importorskip("eff_word_net", reason="pip install --no-deps efficientword-net")
-    import onnxruntime
-
-    path = Path(package.__file__).parent / "models" / "resnet_50_arc" / "slim_93%_accuracy_72.7390%.onnx"
-    x = (
-        torch.randn(3, 1, 149, 64, generator=torch.Generator().manual_seed(0))
-        * torch.tensor([1.0, 3, 9])[:, None, None, None]
-    )
-    words = encoders.from_onnx(path, example=x)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    wanted = np.concatenate([session.run(None, {"input": row[None].numpy()})[0] for row in x])
-    with torch.no_grad():
-        assert np.abs(words.eval()(x).numpy() - wanted).max() < 1e-5
-    (words.train()(x) * torch.linspace(-1, 1, 2048)).sum().backward()
-    gradients = [p.grad for p in words.parameters()]
-    assert len(gradients) == 110 and all(g is not None and g.isfinite().all() and g.any() for g in gradients)
-
-
 def test_weights_of_a_layer_are_weights_of_the_graph(encoder):
     shapes = sorted(tuple(p.shape) for p in encoder.parameters())
     assert shapes == [(5,), (5, 12)] and isinstance(next(iter(encoder.layers.values())), nn.Module)

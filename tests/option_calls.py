@@ -261,6 +261,7 @@ PLAIN = {
     "encoders.keep_states": lambda **o: kept_states(**o),
     "encoders.lora": lambda **o: encoders.lora(network(), **o),
     "encoders.mobilenet": encoders.mobilenet,
+    "encoders.frames": lambda **o: encoders.frames(encoders.wrap(nn.Identity(), 2), pool=nn.Identity(), **o),
     "encoders.packaged_words": encoders.packaged_words,
     "encoders.small_conv": encoders.small_conv,
     "encoders.small_gru": lambda **o: encoders.small_gru(**{"words": 3, "endings": 2} | o),

@@ -5,6 +5,7 @@ from adapt.encoders._by_word import by_word, word_shapes
 from adapt.encoders._callable import callable
 from adapt.encoders._cifar_resnet import cifar_resnet
 from adapt.encoders._detector import detector
+from adapt.encoders._frames import frames
 from adapt.encoders._from_onnx import from_onnx
 from adapt.encoders._from_open_clip import DualEncoder, from_open_clip
 from adapt.encoders._from_timm import from_timm
@@ -45,6 +46,7 @@ __all__ = [
     "callable",
     "cifar_resnet",
     "detector",
+    "frames",
     "from_onnx",
     "from_open_clip",
     "from_sentence_transformers",

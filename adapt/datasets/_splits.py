@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 
+from adapt.datasets._texts import TextRows
 from adapt.datasets.rows import Rows
 from adapt.protocols import MapStyle, reads_as
 from adapt.randomness import permutation
@@ -35,9 +36,9 @@ def splits(
     """Split a domain into disjoint parts for training, validation and test.
 
     The split is a function of (seed, name), the same on every machine. Rows of one group stay in one part, and so do
-    rows in memory with equal inputs where there are no groups: a text or a window with two copies is never both in
-    training and in the test. The sizes of the parts may therefore differ from the asked sizes, by at most the largest
-    group. Labels are not read: a rare class may be absent from a small part.
+    rows in memory with equal inputs, and equal texts of :func:`datasets.texts`, where there are no groups: a text or a
+    window with two copies is never both in training and in the test. The sizes of the parts may therefore differ from
+    the asked sizes, by at most the largest group. Labels are not read: a rare class may be absent from a small part.
 
     Args:
         dataset: a ``TensorDataset`` with inputs first, ``(n, ...)``; further tensors are split alike. Of any other
@@ -187,6 +188,9 @@ def _groups(dataset: MapStyle, groups: Tensor | None) -> Tensor:
         return groups.unique(return_inverse=True)[1]
     if isinstance(dataset, TensorDataset):
         return _equal_rows(dataset.tensors[0])
+    if isinstance(dataset, TextRows):
+        number: dict[str, int] = {}
+        return torch.tensor([number.setdefault(text, len(number)) for text in dataset.texts])
     return torch.arange(len(dataset))
 
 

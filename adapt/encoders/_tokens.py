@@ -47,7 +47,13 @@ class Tokens(Dataset):
 
 
 def tokens(
-    texts: Sequence[str], tokenizer: Any, length: int, labels: Tensor | None = None, *, padded: bool = True
+    texts: Sequence[str],
+    tokenizer: Any,
+    length: int,
+    labels: Tensor | None = None,
+    *,
+    padded: bool = True,
+    keep: str = "start",
 ) -> Tokens:
     """Return texts as rows for :func:`from_transformers`, with an attention mask: of one length, or of the length
     of each text.
@@ -63,14 +69,33 @@ def tokens(
                 rows = encoders.tokens(texts, tokenizer, 256, labels, padded=False)
                 fill = collate.pad(value={"input_ids": tokenizer.pad_token_id})
                 Stream(rows, 32, collate=fill, lengths=rows.lengths)
+        keep: the part of a text with more than `length` tokens: ``"start"``, or ``"ends"`` for the first and the last
+            tokens, half of `length` each, the special tokens of both ends included. For reviews the ends told more than
+            the start (Sun et al., 2019).
+
+    Raises:
+        ValueError: a length below 1; another `keep`.
+
+    Sun, Qiu, Xu, Huang, How to Fine-Tune BERT for Text Classification?, 2019, https://arxiv.org/abs/1905.05583
     """
     check(COUNT, length=length)
     check(TRUTH, padded=padded)
+    if keep not in ("start", "ends"):
+        raise ValueError(f'`keep` must be "start" or "ends", got {keep!r}.')
+    if keep == "ends":
+        found = tokenizer(list(texts), verbose=False)  # else a text longer than the model reads is told
+        first, last = length - length // 2, length // 2
+        cut = {
+            name: [row if len(row) <= length else row[:first] + row[len(row) - last :] for row in column]
+            for name, column in found.items()
+        }
+        if padded:
+            cut = dict(tokenizer.pad(cut, padding="max_length", max_length=length, return_tensors="pt"))
+            return Tokens(cut, labels)
+        return Tokens(_tensors(cut), labels)
     if not padded:
         found = tokenizer(list(texts), truncation=True, max_length=length)
-        return Tokens(
-            {name: [torch.tensor(row, dtype=torch.long) for row in column] for name, column in found.items()}, labels
-        )
+        return Tokens(_tensors(found), labels)
     inputs = tokenizer(list(texts), truncation=True, padding="max_length", max_length=length, return_tensors="pt")
     return Tokens(dict(inputs), labels)
 
@@ -190,3 +215,7 @@ def word_tokens(
         inputs |= {PLACES: [places.clamp_min(0) for places in first], MASK: [places >= 0 for places in first]}
         inputs[SHAPES] = [word_shapes(sentence) for sentence in words]
     return WordTokens(inputs, None if tags is None else labels, first, per_word)
+
+
+def _tensors(found: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, list[Tensor]]:
+    return {name: [torch.tensor(row, dtype=torch.long) for row in column] for name, column in found.items()}

@@ -11,7 +11,7 @@ from adapt.engine import Predictions
 from adapt.engine.evaluate import check_labelled
 from adapt.protocols import MapStyle
 from adapt.streams import Stream
-from adapt.streams.items import split
+from adapt.streams.items import ItemForm
 from adapt.streams.memory import columns
 
 WRAP = "wrap the module with `encoders.wrap(module, dim)`"
@@ -74,12 +74,12 @@ def number_of_rows(dataset: MapStyle, what: str) -> int:
     return len(dataset)
 
 
-def labels_in(dataset: MapStyle, what: str) -> Tensor:
+def labels_in(dataset: MapStyle, what: str, form: ItemForm = ItemForm()) -> Tensor:
     """Return the labels of all rows. Labels outside of memory are read row by row."""
-    check_labelled(what, dataset)
+    check_labelled(what, dataset, form)
     if (memory := columns(dataset)) is not None:
         return memory.take(1, torch.arange(len(dataset)))
-    labels = [torch.as_tensor(split(dataset[i])[1]) for i in range(number_of_rows(dataset, what))]
+    labels = [torch.as_tensor(form.split(dataset[i])[1]) for i in range(number_of_rows(dataset, what))]
     return torch.stack(labels)
 
 

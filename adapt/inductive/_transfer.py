@@ -1,9 +1,10 @@
 """From a pretrained encoder to a model of the target, in one line."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
+from inspect import signature
 from typing import Any, Literal
 
 import torch
@@ -46,6 +47,7 @@ def transfer(
     rate: float = 1e-3,
     encoder_scale: Any = None,
     augment: Callable | None = None,
+    stream: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     **options: Any,
@@ -79,14 +81,17 @@ def transfer(
             ``"adapters"``: the usual choices. Or a dict with a ratio for each layer (:func:`layer_decay`,
             :func:`gradual`).
         augment: random augmentation of a single input, in training.
+        stream: more options of the :class:`adapt.streams.Stream`, by name. Texts of unequal length need
+            ``{"collate": collate.pad(), "lengths": rows.lengths}``; the model keeps `label`, `input` and `collate`.
         seed: of order, augmentation, dropout, folds and the random head.
         device: where the model is computed.
         options: more for :class:`Trainer`, such as ``log="runs/first"``.
 
     Raises:
         TypeError: a module that is no encoder.
-        ValueError: neither or both of `classes` and `outputs`; an unknown `start`; `epochs`, `batch_size` or `rate`
-            that are not positive; the errors of the strategy, the probe, `direct` and the trainer.
+        ValueError: neither or both of `classes` and `outputs`; an unknown `start`; a name in `stream` that is no option
+            of a stream; `epochs`, `batch_size` or `rate` that are not positive; the errors of the strategy, the probe,
+            `direct` and the trainer.
 
     Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, 2022,
     https://arxiv.org/abs/2202.10054
@@ -101,25 +106,27 @@ def transfer(
         names_of(classes)
     if start not in ("probe", "random"):
         raise ValueError(f'`start` must be "probe" or "random", got {start!r}.')
+    more = _stream_options(stream)
+    form = ItemForm(more.get("label"), more.get("collate"), more.get("input"))
     encoder = deepcopy(encoder).to(checked(device))
     if learn == "direct":
         if classes is None or isinstance(classes, int):
             raise ValueError(
                 "`classes` must be names for the strategy `direct`: the pretrained classes are matched by name."
             )
-        return _without_training(encoder, direct(encoder, classes), train, learn, seed, device)
+        return _without_training(encoder, direct(encoder, classes), train, learn, seed, device, form)
     if train is None:
         raise ValueError(f"`train` is needed for the strategy {learn!r}: labelled rows of the target.")
     strategy(encoder, learn, batch_norm=batch_norm)
     if learn != "probe" and batch_norm == "frozen":
         _say_that_statistics_are_new(encoder)
     if learn == "probe" or start == "probe":
-        rows, labels = features(encoder, train, device=device).tensors
+        rows, labels = features(encoder, train, device=device, **vars(form)).tensors
         head = probe(rows, labels, classes, outputs=outputs, weight=weight, score=score, seed=seed).head
     else:
         head = head_of(encoder, classes, outputs, weight, seed=seed)
         if isinstance(head, Regressor) or head.weight == "balanced":
-            head.learn_from(labels_in(train, "`train`"))
+            head.learn_from(labels_in(train, "`train`", form))
     head.to(device)
     if learn != "probe":
         rows_of_train = number_of_rows(train, "`train`")
@@ -134,7 +141,7 @@ def transfer(
         trainer = Trainer(
             encoder,
             [supervised(head, on="target")],
-            {"target": Stream(train, batch_size, augment=augment)},
+            {"target": Stream(train, batch_size, augment=augment, **more)},
             seed=seed,
             device=device,
             **settings | options,
@@ -142,7 +149,7 @@ def transfer(
         in_epoch = rows_of_train // batch_size
         trainer.fit(steps=usual_steps(in_epoch) if epochs is None else epochs * in_epoch)
         return trainer.model(head)
-    return _without_training(encoder, head, train, learn, seed, device)
+    return _without_training(encoder, head, train, learn, seed, device, form)
 
 
 def usual_steps(in_epoch: int) -> int:
@@ -152,6 +159,13 @@ def usual_steps(in_epoch: int) -> int:
     [300, 500, 500, 2000]
     """
     return max(EPOCHS * in_epoch, min(LEAST_STEPS, MOST_EPOCHS * in_epoch))
+
+
+def _stream_options(stream: Mapping[str, Any] | None) -> dict[str, Any]:
+    known = sorted(set(signature(Stream).parameters) - {"dataset", "batch_size", "augment"})
+    if unknown := sorted(set(stream or {}) - set(known)):
+        raise ValueError(f"`stream` must have options of `Stream` ({', '.join(known)}), got {', '.join(unknown)}.")
+    return dict(stream or {})
 
 
 def _say_that_statistics_are_new(encoder: Encoder) -> None:
@@ -173,12 +187,12 @@ def _say_that_statistics_are_new(encoder: Encoder) -> None:
 
 def _without_training(
     encoder: Encoder, head: Classifier | Regressor, train: MapStyle | None, learn: Any, seed: int,
-    device: torch.device | str,
+    device: torch.device | str, form: ItemForm,
 ) -> Model:  # fmt: skip
     """Return the model of a head that was not trained by a trainer: solved on `train`, or taken without labels."""
     learned = "by the probe" if learn == "probe" else None
     return Model(
         encoder, head, device, preparation=None if train is None else preparation_of(train),
-        inputs=None if train is None else first_inputs(train, ItemForm()),
-        card=card_of_rows(train, learned, {"learn": learn, "seed": seed}),
+        inputs=None if train is None else first_inputs(train, form),
+        card=card_of_rows(train, learned, {"learn": learn, "seed": seed}), **vars(form),
     )  # fmt: skip

@@ -168,3 +168,11 @@ def test_the_names_stay():
     data = datasets.arrays(torch.arange(20.0).view(10, 2), list("abababcaba"))
     parts = splits(data, "letters")
     assert all(part.names == ["a", "b", "c"] for part in parts) and len(parts.test.labels) == 2
+
+
+def test_equal_texts_stay_together_without_groups():
+    texts = ["good", "bad", "good", "fine", "poor", "good", "bad", "well"]
+    parts = splits(datasets.texts(texts, [0, 1] * 4), "texts", validation=0.25, test=0.25)
+    held = [{texts[i] for i in part.indices} for part in parts]
+    assert sum(map(len, parts)) == 8 and all(held)
+    assert not (held[0] & held[1] or held[0] & held[2] or held[1] & held[2])

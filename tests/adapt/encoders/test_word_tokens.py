@@ -23,6 +23,7 @@ def fast():
     )
 
 
+KEEPS = ("start", "ends")
 SENTENCES, TAGS = [["ab", "c", "dea"], ["e"], ["a", "bcd"]], [[1, 0, 1], [0], [-1, 1]]
 
 
@@ -102,3 +103,22 @@ def test_the_published_domain_with_the_packaged_tokenizer():
     tokenizer = transformers.AutoTokenizer.from_pretrained(encoders.packaged_minilm())
     rows = encoders.word_tokens([["Berlin", "Mauerpark"], ["Ada"]], tokenizer, 128, [[1, 2], [3]])
     assert rows.of_words([row[1] for row in rows]) == [[1, 2], [3]]
+
+
+def test_the_ends_of_a_long_text_are_kept():
+    texts = ["a b c d e a b", "c", "a b c", ""]
+    rows = encoders.tokens(texts, fast(), 5, torch.arange(4), padded=False, keep="ends")
+    ids = [row["input_ids"].tolist() for row, _ in rows]
+    assert ids == [[2, 4, 5, 5, 3], [2, 6, 3], [2, 4, 5, 6, 3], [2, 3]]  # [CLS] a b ... b [SEP]
+    assert [int(label) for _, label in rows] == [0, 1, 2, 3] and rows[0][0]["attention_mask"].tolist() == [1] * 5
+    whole = encoders.tokens(texts, fast(), 5, keep="ends")
+    for (short, _), long in zip(rows, whole, strict=True):
+        size = len(short["input_ids"])
+        assert torch.equal(long["input_ids"][:size], short["input_ids"]) and not long["input_ids"][size:].any()
+        assert long["attention_mask"].tolist() == [1] * size + [0] * (5 - size)
+    fits = [encoders.tokens(texts, fast(), 9, padded=padded, keep=keep) for padded in (True, False) for keep in KEEPS]
+    assert all(torch.equal(a["input_ids"], b["input_ids"]) for a, b in zip(*fits[:2], strict=True))
+    assert all(torch.equal(a["input_ids"], b["input_ids"]) for a, b in zip(*fits[2:], strict=True))
+    assert [len(row["input_ids"]) for row in encoders.tokens(texts, fast(), 1, padded=False, keep="ends")] == [1] * 4
+    with pytest.raises(ValueError, match='`keep` must be "start" or "ends", got \'end\''):
+        encoders.tokens(texts, fast(), 5, keep="end")

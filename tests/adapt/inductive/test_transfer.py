@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 
 from adapt import encoders, engine, heads, inductive
 from adapt.inductive._transfer import usual_steps
+from adapt.streams import collate
 from tests.adapt.engine.tiny import Items, cloud, jitter
 
 
@@ -309,3 +310,29 @@ def test_few_rows_are_trained_for_many_epochs(rows, steps):
         model = inductive.transfer(encoder(), cloud(rows), "full", classes=3)
         assert model.card["steps"] == steps
         assert inductive.transfer(encoder(), cloud(rows), "full", classes=3, epochs=2).card["steps"] == 2
+
+
+@pytest.mark.parametrize("learn, start", [("probe", "probe"), ("full", "probe"), ("full", "random")])
+def test_rows_of_unequal_length_are_transferred_with_options_of_a_stream(learn, start):
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(2, 4)
+
+        def forward(self, inputs):
+            mask = inputs["mask"][..., None]
+            return (self.linear(inputs["values"]) * mask).sum(1) / mask.sum(1)
+
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 9, (40,), generator=generator)
+    rows = [
+        {"x": torch.randn(n, 2, generator=generator) + (3 if i % 2 else -3), "class": i % 2}
+        for i, n in enumerate(lengths.tolist())
+    ]
+    stream = {"label": "class", "input": "x", "collate": collate.pad(), "lengths": lengths, "sampling": "balanced"}
+    del stream["sampling" if learn == "probe" else "lengths"]
+    encoder = encoders.wrap(Mean(), 4)
+    model = inductive.transfer(encoder, rows, learn, classes=2, start=start, epochs=5, batch_size=8, stream=stream)
+    assert model.evaluate(rows).value == 1.0  # the model knows the form of the items
+    with pytest.raises(ValueError, match=r"`stream` must have options of `Stream` .*, got augment, wrong"):
+        inductive.transfer(encoder, rows, learn, classes=2, stream={"wrong": 1, "augment": None})

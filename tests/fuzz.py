@@ -121,6 +121,7 @@ def readers() -> dict[str, Reader]:
         test_languages,
         test_markets,
         test_reviews,
+        test_sentence_pairs,
         test_tables,
     )
 
@@ -287,6 +288,7 @@ def readers() -> dict[str, Reader]:
         "multi30k": Reader(made(test_languages.write_captions), lambda f: datasets.multi30k(f)),
         "crossner": Reader(made(test_entities.write), lambda f: datasets.crossner(f)),
         "ud_pud": Reader(made(test_languages.write_treebanks), lambda f: datasets.ud_pud(f)),
+        "mrpc": Reader(made(test_sentence_pairs.write), lambda f: datasets.mrpc(f)),
         "reviews": Reader(made(test_reviews.write), lambda f: datasets.amazon_reviews_text(f)),
         "masks": Reader(masks, lambda f: datasets.masks(f / "images", f / "masks")[0]),
         "wav": Reader(written("a/1.wav", recording()), lambda f: datasets.audio(f, rate=16_000)[0]),

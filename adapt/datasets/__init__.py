@@ -42,6 +42,7 @@ from adapt.datasets.published_images import (
 )
 from adapt.datasets.reviews import AmazonReviews, Reviews, amazon_reviews_text
 from adapt.datasets.rows import Rows
+from adapt.datasets.sentence_pairs import Mrpc, SentencePairs, linked, mrpc
 from adapt.datasets.spam import SPAM_VIDEOS, Messages, sms_spam, youtube_spam
 from adapt.datasets.tables import (
     HEART_COLUMNS,
@@ -77,6 +78,7 @@ __all__ = [
     "MaskRows",
     "Messages",
     "MnistUsps",
+    "Mrpc",
     "Multi30k",
     "OMNIGLOT_TASKS",
     "OfficeCaltech",
@@ -89,6 +91,7 @@ __all__ = [
     "SARCOS_TASKS",
     "SPAM_VIDEOS",
     "School",
+    "SentencePairs",
     "SparseRows",
     "Splits",
     "Tagged",
@@ -116,11 +119,13 @@ __all__ = [
     "histogram_style",
     "images",
     "leak_check",
+    "linked",
     "log_mel",
     "masks",
     "mnist",
     "mnist_m",
     "mnist_usps_jda",
+    "mrpc",
     "multi30k",
     "office_caltech10_surf",
     "olivetti",

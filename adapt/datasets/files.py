@@ -23,6 +23,8 @@ ORIGINS = {
     "mnist_m": "the first 5,000 test images of MNIST-M, as in github.com/joffery/M-ADA, as one npz file",
     "mnist_t10k": "the two t10k files of MNIST (LeCun, Cortes), as in github.com/unixpickle/mnistlite",
     "mnist_usps_jda": "`data/MNIST_vs_USPS.mat` of github.com/chamwen/JPDA, as one npz file",
+    "mrpc": "`msr_paraphrase_{train,test}.txt` of the Microsoft Research Paraphrase Corpus, as in "
+    "github.com/Pzeyang/Paraphrase_Identification without the rows of number -1",
     "multi30k": "`data/task1/raw/{train,val,test_2016_flickr,test_2017_mscoco}.{en,de,fr}.gz` of "
     "github.com/multi30k/dataset",
     "office_caltech10_surf": "`data/Office/*_SURF_L10.mat` of github.com/chamwen/JPDA",

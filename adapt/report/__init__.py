@@ -14,6 +14,7 @@ from adapt.report._groups import Group, Groups, groups, per_class
 from adapt.report._label_shift import LabelShift
 from adapt.report._no_encoder import no_encoder
 from adapt.report._provenance import provenance
+from adapt.report._separation import Separation, separation
 from adapt.report._trained_enough import TrainedEnough, trained_enough
 from adapt.report.figures import (
     accuracy_bars,
@@ -51,6 +52,7 @@ __all__ = [
     "Parameters",
     "Record",
     "Rows",
+    "Separation",
     "Spent",
     "TrainedEnough",
     "accuracy_bars",
@@ -82,6 +84,7 @@ __all__ = [
     "roc",
     "save",
     "score_dots",
+    "separation",
     "table",
     "trained_enough",
 ]

@@ -18,6 +18,7 @@ READERS = [
     datasets.mnist,
     datasets.mnist_m,
     datasets.mnist_usps_jda,
+    datasets.mrpc,
     datasets.multi30k,
     datasets.office_caltech10_surf,
     datasets.olivetti,

@@ -14,6 +14,7 @@ from adapt.encoders._from_transformers import from_sentence_transformers, from_t
 from adapt.encoders._frozen_copy import FrozenCopy
 from adapt.encoders._ia3 import ia3
 from adapt.encoders._layer_outputs import layer_outputs
+from adapt.encoders._learned_word_vectors import learn_word_vectors
 from adapt.encoders._lora import lora, merge, unmerge
 from adapt.encoders._mix_layers import keep_states, kept_mix, mix_layers
 from adapt.encoders._mobilenet import mobilenet
@@ -57,6 +58,7 @@ __all__ = [
     "keep_states",
     "kept_mix",
     "layer_outputs",
+    "learn_word_vectors",
     "load",
     "load_trainable_state",
     "load_weights",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from adapt.encoders.encoder import Encoder
+from losses.fine_tuning.norm import unit
 from losses.options import COUNT, check
 
 BUCKETS = 1000  # rows that unknown words share under "hash"
@@ -61,6 +62,28 @@ class WordVectors:
         if word not in self.rows:
             raise KeyError(f"`{word}` is not among the {len(self.words)} words (they may be lower case).")
         return self.vectors[self.rows[word]]
+
+    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
+        """Return the words whose vectors have the largest cosine with the vector of a known word, and the cosines.
+
+        Args:
+            word: is left out of the answer.
+            count: of words, at most all others.
+
+        Raises:
+            KeyError: an unknown word.
+            ValueError: a `count` below 1.
+
+        >>> WordVectors(["a", "b", "c"], torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]])).nearest("a", 1)
+        [('c', 1.0)]
+        """
+        check(COUNT, count=count)
+        cosine = unit(self.vectors.double(), 1) @ unit(self[word].double(), 0)
+        cosine[self.rows[word]] = -torch.inf
+        found = cosine.topk(min(count, len(self.words) - 1))
+        return [
+            (self.words[i], round(c, 6)) for c, i in zip(found.values.tolist(), found.indices.tolist(), strict=True)
+        ]
 
     def ids(self, texts: Sequence[str], length: int, *, split: Callable[[str], list[str]] | None = None) -> Tensor:
         """Return ``(n, length)`` numbers for :meth:`encoder`.

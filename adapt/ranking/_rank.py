@@ -11,6 +11,8 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from adapt.encoders import WordVectors
+from adapt.encoders._word_vectors import split_words
 from adapt.heads import Score
 from adapt.protocols import MapStyle
 from adapt.ranking._baseline_features import baseline_features
@@ -50,6 +52,7 @@ def rank(
     labels: Any = None,
     *,
     values: Any = None,
+    texts: Sequence[str] | None = None,
     scores: Sequence[Scorer] | None = None,
     by: Scorer | None = None,
     baseline: MapStyle | None = None,
@@ -60,9 +63,12 @@ def rank(
     r"""Rank encoders by how well the target's labels can be read from their features.
 
     Args:
-        candidates: by name, ``(n, d)`` features of the same rows in the same order, or :class:`Pretrained`.
+        candidates: by name, ``(n, d)`` features of the same rows in the same order, or :class:`Pretrained`; where
+            `texts` are given also tables of word vectors, :class:`adapt.encoders.WordVectors`.
         labels: ``(n,)`` classes of rows to train on, never of a test set; or
         values: ``(n,)`` or ``(n, t)`` numbers to predict.
+        texts: the rows as n texts, for tables of word vectors: the features of a text are the mean of the vectors of
+            its words. A word without a vector is treated as the table says (``oov``).
         scores: functions of a :class:`Sample`, from this package or your own. A function returns ``(n,)`` numbers with
             the score as their mean, or ``()``. Default: :func:`knn`, :func:`ridge`, :func:`logme`, :func:`h_score`, and
             where a candidate has `source` :func:`leep` and :func:`nce`; for values :func:`ridge` and :func:`logme`.
@@ -81,7 +87,7 @@ def rank(
         A :class:`Ranking`. All scores grow with transferability. Where a score is undefined, the table says why.
 
     Raises:
-        TypeError: a candidate that is a module in place of features.
+        TypeError: a candidate that is a module in place of features; a table of word vectors without `texts`.
         ValueError: no candidate, other rows than labels, features that are not finite, `by` undefined for all.
 
     Intervals are about a draw of other rows. A rank that looks clear may still differ from the rank by fine-tuned
@@ -91,7 +97,7 @@ def rank(
     >>> rank({"poor": poor, "good": good}, list("aaabbb"), by=ridge).best
     'good'
     """
-    given = _given(candidates)
+    given = _given(candidates, texts)
     if baseline is not None:
         if NO_ENCODER in given:
             raise ValueError(f"`candidates` has the name {NO_ENCODER!r} already: rename, or leave `baseline` out.")
@@ -120,10 +126,16 @@ def rank(
     return Ranking(decides, rows)
 
 
-def _given(candidates: Mapping[str, Any]) -> dict[str, Pretrained]:
+def _given(candidates: Mapping[str, Any], texts: Sequence[str] | None) -> dict[str, Pretrained]:
     """Return every candidate as :class:`Pretrained`."""
     if not candidates:
         raise ValueError("`candidates` is empty: give at least one encoder's features, by name.")
+    if isinstance(texts, str):
+        raise ValueError("`texts` must be a sequence of str, got one str.")
+    tables = {name for name, c in candidates.items() if isinstance(c, WordVectors)}
+    if tables and texts is None:
+        raise TypeError(f"candidates {', '.join(sorted(tables))} are tables of word vectors: give the rows as `texts`.")
+    candidates = {name: _means(c, texts or []) if name in tables else c for name, c in candidates.items()}
     given = {name: c if isinstance(c, Pretrained) else Pretrained(c) for name, c in candidates.items()}
     for name, c in given.items():
         if isinstance(c.features, nn.Module):
@@ -132,6 +144,13 @@ def _given(candidates: Mapping[str, Any]) -> dict[str, Pretrained]:
                 "with `engine.features(encoder, rows).tensors[0]`."
             )
     return given
+
+
+def _means(table: WordVectors, texts: Sequence[str]) -> Tensor:
+    """Return the mean of the word vectors of each text, ``(n, dim)``."""
+    encoder, parts = table.encoder(), [texts[start : start + 256] for start in range(0, len(texts), 256)]
+    longest = [max(1, *(len(split_words(text)) for text in part)) for part in parts]
+    return torch.cat([encoder(table.ids(part, most)) for part, most in zip(parts, longest, strict=True)])
 
 
 @dataclass(eq=False)

@@ -64,6 +64,10 @@ class _Pad:
     value: float | Mapping[str, float]
     keys: tuple[str, ...] | None
 
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        return "adapt.streams.collate.pad", {"axis": self.axis, "value": self.value, "keys": self.keys}
+
     def __call__(self, items: list[Any]) -> Any:
         first = items[0]
         if isinstance(first, tuple | list) and not is_namedtuple(first) and len(first) > 1:

@@ -69,7 +69,7 @@ def test_a_tagger_of_words_trains_and_is_saved(tmp_path):
     ).fit(60)  # fmt: skip
     score = trainer.evaluate(head, rows, batch_size=7)
     assert score.metric == "span F1" and score.value > 0.95 and score.n == 37, "sentences with a span"
-    again = Model.load(trainer.model(head).save(tmp_path / "model"), collate=PAD)
+    again = Model.load(trainer.model(head).save(tmp_path / "model"))
     assert again.evaluate(rows).value == pytest.approx(score.value, abs=0.01)
     mask = []
     term = adapt.Term("look", lambda step: mask.append(step["text"].mask) or step["text"].features.sum() * 0)

@@ -1,8 +1,11 @@
 """From items to a batch: padding with lengths and masks, lists with one entry per row."""
 
+import json
+
 import pytest
 import torch
 
+from adapt.engine.recipes import describe, make
 from adapt.streams import collate
 
 
@@ -80,3 +83,8 @@ def test_a_mask_is_padded_with_zeros_whatever_the_value():
     rows = [{"x": torch.ones(n), "attention_mask": torch.ones(n).long()} for n in (1, 3)]
     batch = collate.pad(value=7.0)(rows)
     assert batch["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]] and batch["x"].tolist()[0] == [1, 7, 7]
+
+
+def test_a_saved_model_knows_how_to_pad():
+    for made in (collate.pad(), collate.pad(1, {"input_ids": 3}, keys=["input_ids", "mask"])):
+        assert make(json.loads(json.dumps(describe(made)))) == made

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from adapt import store
+from adapt.encoders._from_transformers import from_config
 from adapt.encoders._tokens import Tokens
 from adapt.encoders.encoder import Encoder, expect_encoder
 from adapt.evaluating import evaluating
 from losses.options import COUNT, check
 
 FORMAT, STATES = "adapt-losses states 1", "states.bin"
+FROM_CONFIG = "adapt.encoders._from_transformers.from_config"
 
 
 def mix_layers(encoder: Encoder) -> Encoder:
@@ -44,7 +46,16 @@ def mix_layers(encoder: Encoder) -> Encoder:
     named = {id(part): name for name, part in model.named_modules()}
     inside = [f"model.{named[id(part)]}" for part in encoder.layers.values() if id(part) in named]
     body = LayerMix(model, layers, encoder.dim)
-    return Encoder(body, encoder.dim, layers=[*inside, "mix"], source=encoder.source, licence=encoder.licence)
+    recipe = None
+    if encoder.recipe is not None and encoder.recipe[0] == FROM_CONFIG:
+        recipe = "adapt.encoders._mix_layers.mix_from_config", encoder.recipe[1]
+    names = [*inside, "mix"]
+    return Encoder(body, encoder.dim, layers=names, source=encoder.source, licence=encoder.licence, recipe=recipe)
+
+
+def mix_from_config(**options: Any) -> Encoder:
+    """Return :func:`mix_layers` of a model of transformers with random weights; options as in ``from_config``."""
+    return mix_layers(from_config(**options))
 
 
 class LayerMix(nn.Module):
@@ -109,7 +120,15 @@ def kept_mix(encoder: Encoder) -> Encoder:
     Raises:
         TypeError: an encoder of another kind.
     """
-    return Encoder(KeptMix(_mixed(encoder).mix), encoder.dim, layers=["mix"], source=encoder.source)
+    mix = _mixed(encoder).mix
+    recipe = "adapt.encoders._mix_layers.kept_mix_of", {"layers": len(mix.weight), "dim": encoder.dim}
+    return Encoder(KeptMix(mix), encoder.dim, layers=["mix"], source=encoder.source, recipe=recipe)
+
+
+def kept_mix_of(layers: int, dim: int) -> Encoder:
+    """Return the encoder of :func:`kept_mix` with a new mean of so many layers."""
+    recipe = "adapt.encoders._mix_layers.kept_mix_of", {"layers": layers, "dim": dim}
+    return Encoder(KeptMix(Mix(layers)), dim, layers=["mix"], recipe=recipe)
 
 
 def keep_states(

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import adapt
-from adapt import Stream, Trainer, encoders, heads
+from adapt import Model, Stream, Trainer, encoders, heads
 from adapt.streams import collate
 
 transformers = pytest.importorskip("transformers")
@@ -102,6 +102,18 @@ def test_first_frozen_then_joint(tmp_path):
     fit(encoder, data, collate.pad())
     assert not torch.equal(before, encoder.body.model.encoder.layer[0].output.dense.weight)
     assert not torch.equal(mixed, encoder.body.mix.weight)
+
+
+def test_models_are_saved(tmp_path):
+    encoder, data = model().eval(), rows()
+    nn.init.normal_(encoder.body.mix.weight)
+    head = heads.Sequence(encoder, 4, width=16, length=6)
+    kept = encoders.keep_states(encoder, data, tmp_path / "states")
+    for number, (part, read) in enumerate([(encoder, data), (encoders.kept_mix(encoder), kept)]):
+        inputs = padded(read)
+        made = Model(part, head, inputs=inputs)
+        again = Model.load(made.save(tmp_path / str(number)))
+        assert torch.equal(again.encoder(inputs), part(inputs)) and again.predict(inputs) == made.predict(inputs)
 
 
 def test_bad_input(tmp_path):

@@ -301,6 +301,10 @@ def readers() -> dict[str, Reader]:
         "txt": Reader(written("t.txt", "one\ntwo\n"), lambda f: datasets.texts(f / "t.txt")),
         "voc": Reader(voc, lambda f: datasets.boxes(f / "voc", f / "images"), lost),
         "coco": Reader(coco, lambda f: datasets.boxes(f / "coco.json", f / "images"), lost),
+        "byte_pairs": Reader(
+            made(lambda f: datasets.BytePairs(["ein Hund", "ein Haus"], size=262).save(f / "pairs.json")),
+            lambda f: datasets.BytePairs.load(f / "pairs.json"),
+        ),
         "glove": Reader(written("v.txt", b"".join(words)), lambda f: encoders.word_vectors(f / "v.txt")),
         "word2vec": Reader(written("v.txt", b"3 3\n" + b"".join(words)), lambda f: encoders.word_vectors(f / "v.txt")),
         "word2vec_binary": Reader(written("v.bin", b"3 3\n" + vectors), lambda f: encoders.word_vectors(f / "v.bin")),

@@ -61,6 +61,8 @@ class BytePairs:
     def _take(self, coder: Any) -> None:
         self._coder = coder
         number = coder.get_vocab()
+        if sorted(number.values()) != list(range(len(number))):
+            raise ValueError("the numbers of its pieces have gaps")
         self.words = ["", *sorted(number, key=number.__getitem__)]
 
     def __len__(self) -> int:

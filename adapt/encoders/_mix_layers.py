@@ -203,6 +203,8 @@ def _opened(path: Path, shape: tuple[int, ...]) -> Tensor | None:
     except (OSError, ValueError, KeyError):
         return None
     size = int(numpy.prod(shape))
+    if (path / STATES).stat().st_size != 2 * size:
+        return None
     return torch.from_file(str(path / STATES), shared=False, size=size, dtype=torch.float16).view(shape)
 
 

@@ -258,6 +258,7 @@ PLAIN = {
     "encoders.WordVectors.ids": lambda **o: VECTORS.ids(["a b"], **o),
     "encoders.callable": lambda **o: encoders.callable(lambda x: x, **o, name="n", fingerprint="1"),
     "encoders.cifar_resnet": encoders.cifar_resnet,
+    "encoders.columns": lambda **o: encoders.columns(**{"number": 3, "heads": 1} | o),
     "encoders.from_transformers": lambda **o: encoders.from_transformers("nowhere", **o),
     "encoders.interpolate": lambda **o: encoders.interpolate({"w": torch.zeros(1)}, {"w": torch.ones(1)}, **o),
     "encoders.keep_states": lambda **o: kept_states(**o),

@@ -4,6 +4,7 @@ from adapt.encoders._at_layer import at_layer
 from adapt.encoders._by_word import by_word, word_shapes
 from adapt.encoders._callable import callable
 from adapt.encoders._cifar_resnet import cifar_resnet
+from adapt.encoders._columns import columns
 from adapt.encoders._detector import detector
 from adapt.encoders._frames import frames
 from adapt.encoders._from_onnx import from_onnx
@@ -46,6 +47,7 @@ __all__ = [
     "by_word",
     "callable",
     "cifar_resnet",
+    "columns",
     "detector",
     "frames",
     "from_onnx",

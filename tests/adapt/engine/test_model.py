@@ -248,6 +248,7 @@ ROW = IMAGE[0, 0, :2, :6]
 ENCODERS = {
     "small_conv": (lambda: encoders.small_conv(3, dim=16, width=4), IMAGE),
     "small_gru": (lambda: encoders.small_gru(5, 4, dim=6, dropout=0.1), torch.arange(1, 13).view(2, 2, 3) % 4),
+    "columns": (lambda: encoders.columns(6, dim=8, heads=2), ROW),
     "cifar_resnet": (lambda: encoders.cifar_resnet(8), IMAGE),
     "mobilenet": (lambda: encoders.mobilenet(1 / 16), IMAGE),
     "torchvision": (lambda: encoders.load("resnet18"), IMAGE),

@@ -40,6 +40,7 @@ from adapt.engine.callbacks import EarlyStopping
 from tests.adapt.domain.test_signature import make, parts
 from tests.adapt.encoders import test_mix_layers
 from tests.adapt.encoders.test_word_tokens import fast
+from tests.adapt.encoders.tiny import bert
 from tests.adapt.engine.tiny import cloud
 from tests.adapt.unsupervised.test_texts import Tokens as Words
 
@@ -226,6 +227,7 @@ PLAIN = {
     "datasets.corrupt": lambda **o: datasets.corrupt(torch.zeros(1, 3, 8, 8), "contrast", **o),
     "datasets.splits": lambda **o: datasets.splits(ROWS, "s", **o),
     "datasets.leak_check": lambda **o: datasets.leak_check(X[:3], X[3:], times=(range(3), range(3, 6)), **o),
+    "report.text_gap": lambda **o: report.text_gap(["a b c"] * 9, ["a b"] * 9, **{"words": 9} | o),
     "report.separation": lambda **o: report.separation([1.0, 2.0], [0, 1], **o),
     "report.diebold_mariano": lambda **o: report.diebold_mariano([1.0, 2, 4, 3], [2.0, 1, 3, 3], **o),
     "datasets.walk_forward": lambda **o: datasets.walk_forward(torch.arange(9) / 2, **{"folds": 2} | o),
@@ -262,6 +264,9 @@ PLAIN = {
     "encoders.from_transformers": lambda **o: encoders.from_transformers("nowhere", **o),
     "encoders.interpolate": lambda **o: encoders.interpolate({"w": torch.zeros(1)}, {"w": torch.ones(1)}, **o),
     "encoders.keep_states": lambda **o: kept_states(**o),
+    "encoders.contextual_word_vectors": lambda **o: encoders.contextual_word_vectors(
+        ["a"], encoders.from_transformers(bert(), pool="tokens"), fast(), **{"least": 1, "length": 4} | o
+    ),
     "encoders.learn_word_vectors": lambda **o: encoders.learn_word_vectors(["a b c"], **{"dim": 2, "least": 1} | o),
     "encoders.lora": lambda **o: encoders.lora(network(), **o),
     "encoders.mobilenet": encoders.mobilenet,

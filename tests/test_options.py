@@ -235,7 +235,7 @@ NO_OPTIONS = {  # results and data, which no caller chooses; readers of files ha
     "adapt.transductive.Shares", "adapt.transductive.Alarm",
     "adapt.transductive.Shift",
     "adapt.report.Benefit", "adapt.report.Bin", "adapt.report.Calibration", "adapt.report.CriticalDifference",
-    "adapt.report.Separation",
+    "adapt.report.Separation", "adapt.report.TextGap",
     "adapt.report.Group", "adapt.report.benefit.transfer", "adapt.report.benefit.scratch",
     "adapt.report.benefit.budgets", "adapt.report.calibration.probabilities", "adapt.report.calibration.labels",
     "adapt.report.critical_difference.scores",

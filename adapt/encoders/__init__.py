@@ -15,7 +15,7 @@ from adapt.encoders._from_transformers import from_sentence_transformers, from_t
 from adapt.encoders._frozen_copy import FrozenCopy
 from adapt.encoders._ia3 import ia3
 from adapt.encoders._layer_outputs import layer_outputs
-from adapt.encoders._learned_word_vectors import learn_word_vectors
+from adapt.encoders._learned_word_vectors import contextual_word_vectors, learn_word_vectors
 from adapt.encoders._lora import lora, merge, unmerge
 from adapt.encoders._mix_layers import keep_states, kept_mix, mix_layers
 from adapt.encoders._mobilenet import mobilenet
@@ -48,6 +48,7 @@ __all__ = [
     "callable",
     "cifar_resnet",
     "columns",
+    "contextual_word_vectors",
     "detector",
     "frames",
     "from_onnx",

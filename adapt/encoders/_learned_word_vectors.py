@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
+from adapt.encoders._by_word import by_word
+from adapt.encoders._tokens import word_tokens
 from adapt.encoders._word_vectors import WordVectors, split_words
+from adapt.encoders.encoder import Encoder
+from adapt.evaluating import evaluating
 from losses.options import COUNT, POSITIVE, check
 
 
@@ -91,3 +96,63 @@ def _ppmi(texts: list[list[str]], row: dict[str, int], window: int, smoothing: f
     value = numpy.log(counts.data / of_word[i] * of_context.sum() / of_context[j])
     positive = value > 0
     return csr_array((value[positive], (i[positive], j[positive])), shape=counts.shape)
+
+
+def contextual_word_vectors(
+    texts: Sequence[str],
+    encoder: Encoder,
+    tokenizer: Any,
+    *,
+    length: int = 128,
+    least: int = 5,
+    batch_size: int = 32,
+    split: Callable[[str], list[str]] | None = None,
+) -> WordVectors:
+    r"""Return one vector per word from an encoder that sees each word in its text: the mean over the word's places.
+
+    .. math:: x_w = \frac{1}{n_w} \sum_{i: w_i = w} z_i - \frac{1}{W} \sum_v \frac{1}{n_v} \sum_{i: w_i = v} z_i
+
+    with z the features of the first token of a word (:func:`by_word`). The second term is the mean over all words: the
+    features of tokens have a large common part, which would make every cosine large.
+
+    Args:
+        texts: in which the words stand.
+        encoder: with features of tokens, ``from_transformers(folder, pool="tokens")``; runs in evaluation mode, and
+            gets its mode back.
+        tokenizer: a fast tokenizer of the model.
+        length: tokens of a text; the words behind do not count, and :func:`word_tokens` warns.
+        least: a word that is seen less often has no vector.
+        batch_size: texts at a time, of similar length.
+        split: from a text to its words, as in :meth:`WordVectors.ids`.
+
+    Raises:
+        ValueError: one text in place of a sequence; no word that is seen often enough.
+
+    Bommasani, Davis, Cardie, Interpreting Pretrained Contextualized Representations via Reductions to Static
+    Embeddings, 2020, https://aclanthology.org/2020.acl-main.431
+    """
+    if isinstance(texts, str):
+        raise ValueError("`texts` must be a sequence of str, got one str.")
+    check(COUNT, length=length, least=least, batch_size=batch_size)
+    found = [words for words in map(split or split_words, texts) if words]
+    rows, reader = word_tokens(found, tokenizer, length, per_word=True), by_word(encoder)
+    pairs = zip(found, rows.first, strict=True)
+    seen = Counter(word for words, first in pairs for word, place in zip(words, first, strict=True) if place >= 0)
+    kept = {word: i for i, word in enumerate(sorted(w for w in seen if seen[w] >= least))}
+    if not kept:
+        raise ValueError(f"`texts` must hold a word {least} times: give more texts, or a smaller `least`.")
+    device = next(encoder.parameters()).device
+    sums, order = torch.zeros(len(kept), encoder.dim, dtype=torch.float64), rows.lengths.argsort(stable=True).tolist()
+    with evaluating(reader):
+        for start in range(0, len(order), batch_size):
+            some = order[start : start + batch_size]
+            batch = {
+                name: pad_sequence([part[i] for i in some], batch_first=True) for name, part in rows.inputs.items()
+            }
+            states = reader({name: part.to(device) for name, part in batch.items()}).cpu().double()
+            for number, state in zip(some, states, strict=True):
+                words, first = found[number], rows.first[number]
+                places = [i for i, word in enumerate(words) if word in kept and first[i] >= 0]
+                sums.index_add_(0, torch.tensor([kept[words[i]] for i in places], dtype=torch.long), state[places])
+    means = sums / torch.tensor([[seen[word]] for word in kept])
+    return WordVectors(list(kept), means - means.mean(0))

@@ -15,6 +15,7 @@ from adapt.report._label_shift import LabelShift
 from adapt.report._no_encoder import no_encoder
 from adapt.report._provenance import provenance
 from adapt.report._separation import Separation, separation
+from adapt.report._text_gap import TextGap, text_gap
 from adapt.report._trained_enough import TrainedEnough, trained_enough
 from adapt.report.figures import (
     accuracy_bars,
@@ -54,6 +55,7 @@ __all__ = [
     "Rows",
     "Separation",
     "Spent",
+    "TextGap",
     "TrainedEnough",
     "accuracy_bars",
     "adversary",
@@ -86,5 +88,6 @@ __all__ = [
     "score_dots",
     "separation",
     "table",
+    "text_gap",
     "trained_enough",
 ]

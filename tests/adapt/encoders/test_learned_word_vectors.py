@@ -10,6 +10,8 @@ import torch
 
 from adapt import encoders, ranking
 from adapt.encoders._learned_word_vectors import _ppmi
+from tests.adapt.encoders.test_word_tokens import fast
+from tests.adapt.encoders.tiny import bert
 
 
 def corpus(seed=0, texts=60):
@@ -83,3 +85,23 @@ def test_tables_are_ranked_by_the_texts_of_the_task():
         ranking.rank({"blind": blind}, labels)
     with pytest.raises(ValueError, match="`texts` must be a sequence of str"):
         ranking.rank({"blind": blind}, labels, texts="good")
+
+
+def test_a_word_has_the_mean_of_its_places():
+    texts = ["ab c", "c ab d", "d", "c c ab e", ""]
+    encoder = encoders.from_transformers(bert(), pool="tokens")
+    found = encoders.contextual_word_vectors(texts, encoder, fast(), least=2, batch_size=2)
+    assert sorted(found.words) == ["ab", "c", "d"] and encoder.training and found.nearest("c", 1)
+    states = {word: [] for word in found.words}
+    for text in texts[:4]:
+        row = encoders.word_tokens([text.split()], fast(), 20)
+        z = encoder.eval()({name: part[0][None] for name, part in row.inputs.items()})[0].double()
+        for word, place in zip(text.split(), row.first[0].tolist(), strict=True):
+            if word in states:
+                states[word].append(z[place])
+    means = torch.stack([torch.stack(states[word]).mean(0) for word in found.words])
+    torch.testing.assert_close(found.vectors, (means - means.mean(0)).float(), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="`texts` must hold a word 5 times"):
+        encoders.contextual_word_vectors(texts, encoder, fast())
+    with pytest.raises(ValueError, match="`texts` must be a sequence of str"):
+        encoders.contextual_word_vectors("ab c", encoder, fast())

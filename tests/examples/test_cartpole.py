@@ -48,4 +48,4 @@ def test_quick_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["cartpole.py", "--quick", "--out", str(tmp_path)])
     example.main()
     said = capsys.readouterr().out
-    assert said.count("worst seed") == 8 and "| solved |" not in said and (tmp_path / "report.png").exists()
+    assert said.count("worst seed") == 4 and "| solved |" not in said and (tmp_path / "report.png").exists()

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 
@@ -26,8 +27,13 @@ def test_ten_lines(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if "Trainer(" not in b])
-def test_lines(block):
+def test_lines(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = numpy.random.default_rng(0).normal(size=(20, 3))
     names = {
+        "X": rows,
+        "y": ["cold", "warm"] * 10,
+        "X_target": rows + 1,
         "logits": torch.zeros(4, 3),
         "labels": torch.zeros(4, dtype=torch.int64),
         "source_features": torch.zeros(4, 2),
@@ -36,7 +42,7 @@ def test_lines(block):
         "Term": adapt.Term,
         "F": torch.nn.functional,
     }
-    exec(block, names)
+    exec(block.replace("random_state=0", "random_state=0, steps=9"), names)
     if "loss" in names:
         assert names["loss"].isfinite()
 

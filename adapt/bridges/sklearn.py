@@ -1,18 +1,63 @@
-"""Transfer around any estimator of scikit-learn: TrAdaBoost, feature augmentation, training that goes on, features."""
+"""Transfer as estimators of scikit-learn, and around any estimator: TrAdaBoost, warm starts, features, a scorer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy import ndarray
 from torch import nn
 
+from adapt import select
 from adapt.engine.labelled_rows import encoded
 from losses.options import COUNT, check
 
 CONTINUED = ("n_estimators", "max_iter")  # what grows where an estimator has `warm_start` and no `partial_fit`
+ESTIMATORS = ("FewShotClassifier", "TransferClassifier", "TransferRegressor")
+
+
+def __getattr__(name: str) -> Any:
+    """Return an estimator: the classes need scikit-learn, which `import adapt` leaves out."""
+    if name in ESTIMATORS:
+        from adapt.bridges import _estimators
+
+        return getattr(_estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def on_target(X_target: Any, *, rule: Callable[[Any], float] = select.information_maximization) -> Any:
+    r"""Return a scorer for ``GridSearchCV`` that reads predictions for unlabelled target rows, and no label.
+
+    The score is ``rule(logits)`` of ``(m, classes)`` logits, the logarithms of the probabilities. The rows of the folds
+    are not read.
+
+    Args:
+        X_target: ``(m, d)`` rows of the target.
+        rule: from logits to a number, higher is better: of :mod:`adapt.select`, ``information_maximization`` (default,
+            of the most-used rules), ``batch_nuclear_norm``, ``entropy``, ``soft_neighbourhood_density``; or your own.
+
+    Returns:
+        A callable ``(estimator, X, y)``, as `scoring` asks for.
+
+    A rule on one model is fooled by a confident collapse onto fewer classes: :func:`adapt.select.choose` compares all
+    models and may stay with source-only. Take `on_target` where the search of scikit-learn is wanted.
+
+    Musgrave et al., Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation, 2022,
+    https://arxiv.org/abs/2208.07360
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    >>> on_target([[-9.0], [9.0]])(model) > on_target([[0.4], [0.6]])(model)
+    True
+    """
+    return partial(_target_score, X_target, rule)
+
+
+def _target_score(X_target: Any, rule: Callable[[Any], float], estimator: Any, X: Any = None, y: Any = None) -> float:
+    p = np.asarray(estimator.predict_proba(X_target), dtype=np.float64)
+    return float(rule(torch.as_tensor(np.log(np.maximum(p, np.finfo(np.float32).tiny)))))
 
 
 class TrAdaBoost:

@@ -4,7 +4,7 @@ VENV := .venv
 OUT := runs/digits-$(shell date +%Y%m%d-%H%M%S)
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format site clean
 
 demo: $(VENV)/installed
 	$(RUN) examples/digits.py --out $(OUT)
@@ -16,6 +16,9 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+site: $(VENV)/installed-dev
+	$(RUN) docs/build_site.py
 
 format: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check --fix .
@@ -34,4 +37,4 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) build runs .mypy_cache .ruff_cache .pytest_cache *.egg-info

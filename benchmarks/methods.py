@@ -576,7 +576,7 @@ def main() -> None:
     print(f"threads: {torch.get_num_threads()}")
     clock = time.process_time if options.busy else time.perf_counter
     for name in options.networks:
-        print(f"\n### {name}\n\n| method | ours, ms | by hand (ratio) | pytorch-adapt (ratio) | skada (ratio) |")
+        print(f"\n## {name}\n\n| method | ours, ms | by hand (ratio) | pytorch-adapt (ratio) | skada (ratio) |")
         print("|---|---:|---:|---:|---:|")
         for method in options.only:
             check_same_work(method, NETWORKS[name])

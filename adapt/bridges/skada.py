@@ -118,6 +118,7 @@ def run(
 
 
 def check_shapes(source_features: Tensor, source_labels: Tensor, target_features: Tensor) -> None:
+    """Raise unless features are ``(n, d)`` with one d, and each source row has a label."""
     given = {"source_features": source_features, "source_labels": source_labels, "target_features": target_features}
     for name, value in given.items():
         if not isinstance(value, Tensor):

@@ -67,10 +67,12 @@ def checked(device: torch.device | str) -> torch.device:
 
 
 def world_size() -> int:
+    """Return the number of ranks; 1 without `torch.distributed`."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
+    """Return the number of this rank, from 0; 0 without `torch.distributed`."""
     return dist.get_rank() if world_size() > 1 else 0
 
 

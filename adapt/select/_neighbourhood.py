@@ -31,8 +31,7 @@ def soft_neighbourhood_density(target_logits: Any, *, temperature: float = 0.05,
     1e-6).
 
     SND fails completely on a collapsed model: a single class for everything has the value log(n - 1), the best
-        possible. Use
-    SND after :func:`collapse`, and together with other validators.
+    possible. Use SND after :func:`collapse`, and together with other validators.
 
     Saito et al., Tune it the Right Way: Unsupervised Validation of Domain Adaptation via Soft Neighborhood Density,
     2021, https://arxiv.org/abs/2108.10860

@@ -81,12 +81,12 @@ class LabelShift:
     The rows of a class look alike in both domains, and the shares of the classes differ:
     :math:`p_t(x \mid y) = p_s(x \mid y)`, :math:`q_k = p_t(y = k) \ne p_k = p_s(y = k)`.
 
-    ==============  =============================================================================================
-    ``"em"``        maximum likelihood of q by EM (MLLS): Saerens et al., 2002
-    ``"bbse"``      :math:`A q = \overline{p(x^t)}`, A the mean probabilities of each class: Lipton et al., 2018
-    ``"bbse_hard"`` the same with predicted classes in place of probabilities: BBSE of the paper
-    ``"rlls"``      ``"bbse_hard"`` with regularised weights: Azizzadenesheli et al., 2019
-    ==============  =============================================================================================
+    ===============  ============================================================================================
+    ``"em"``         maximum likelihood of q by EM (MLLS): Saerens et al., 2002
+    ``"bbse"``       :math:`A q = \overline{p(x^t)}`, A the mean probabilities of each class: Lipton et al., 2018
+    ``"bbse_hard"``  the same with predicted classes in place of probabilities: BBSE of the paper
+    ``"rlls"``       ``"bbse_hard"`` with regularised weights: Azizzadenesheli et al., 2019
+    ===============  ============================================================================================
 
     **Guard.** An unguarded correction costs accuracy where there is little to correct: the noise of the estimate makes
     new mistakes. The guard has three parts.

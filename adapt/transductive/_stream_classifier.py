@@ -19,12 +19,12 @@ ROWS_OF_A_CLASS = 5  # labelled rows after a change, for each known class, befor
 class StreamClassifier:
     """A classifier of scikit-learn on a stream whose labels may turn: few labels, an alarm, and a reaction.
 
-    ==========  ================================================================================================
-    ``"none"``  an alarm changes nothing; the classifier goes on learning from all kept rows
-    ``"adapt"`` kept rows before the change weigh a tenth
-    ``"reset"`` kept rows before the change are forgotten
-    ``"query"`` as ``"reset"``, and `budget` further labels are asked for, by :func:`adapt.fewshot.query`
-    ==========  ================================================================================================
+    ===========  ===============================================================================================
+    ``"none"``   an alarm changes nothing; the classifier goes on learning from all kept rows
+    ``"adapt"``  kept rows before the change weigh a tenth
+    ``"reset"``  kept rows before the change are forgotten
+    ``"query"``  as ``"reset"``, and `budget` further labels are asked for, by :func:`adapt.fewshot.query`
+    ===========  ===============================================================================================
 
     For each batch: :meth:`predict`, then :meth:`ask` which rows should get a label, then :meth:`learn`. A share `audit`
     of the rows is drawn at random, and the drift detector sees the errors of these rows alone: rows that were asked for

@@ -378,6 +378,11 @@ PLAIN = {
     "report.experiment": lambda **o: report.experiment(
         tempfile.mkdtemp(dir=FOLDER.name), {"a": lambda cell: 1.0}, progress=False, **{"seeds": 1} | o
     ),
+    "report.first_look": lambda **o: report.first_look(
+        TensorDataset(X.repeat(4, 1), LABELS.repeat(4)), TensorDataset(Y.repeat(4, 1)),
+        lambda: encoders.wrap(nn.Linear(4, 3), 3), methods={"mcc": lambda encoder, head: domain.mcc(head)},
+        folder=tempfile.mkdtemp(dir=FOLDER.name), progress=False, **{"seeds": 1, "steps": 1} | o
+    ),
     "report.discrepancy": lambda **o: report.discrepancy(FEATURES, FEATURES, **{"permutations": 2} | o),
     "report.layers": lambda **o: report.layers(network(), FEATURES, FEATURES, **{"permutations": 2} | o),
     "report.benefit": partial(report.benefit, [[1, 2], [1, 3]], [[0, 1], [0, 2]], [1, 2]),

@@ -10,6 +10,7 @@ from adapt.report._delta_m import delta_m
 from adapt.report._diebold_mariano import DieboldMariano, diebold_mariano
 from adapt.report._discrepancy import Discrepancy, discrepancy, layers
 from adapt.report._experiment import Experiment, experiment
+from adapt.report._first_look import first_look
 from adapt.report._groups import Group, Groups, groups, per_class
 from adapt.report._label_shift import LabelShift
 from adapt.report._no_encoder import no_encoder
@@ -72,6 +73,7 @@ __all__ = [
     "discrepancy",
     "experiment",
     "feature_map",
+    "first_look",
     "flops",
     "groups",
     "layers",

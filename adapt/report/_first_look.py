@@ -108,7 +108,8 @@ def first_look(
     page = "no page: a page compares scores on the target, give `test=`" if test is None else f"page: {result.page()}"
     result.json()  # for `python -m adapt report`
     print(f"{page}\nmodel: {method}")
-    first, head = _parts(encoder, names, seed=0)
+    with untouched_randomness():
+        first, head = _parts(encoder, names, seed=0)
     return Model.from_checkpoint(_place(folder, method, 0), head, encoder=first)
 
 
@@ -141,7 +142,7 @@ def _trainer(
 def _parts(given: Any, names: list[str], seed: int) -> tuple[Any, nn.Module]:
     """Return an encoder and a head; the weights are a function of the seed."""
     torch.manual_seed(seed)  # the experiment, and the clock, put the state of the caller back
-    encoder = deepcopy(given) if isinstance(given, nn.Module) else given()
+    encoder: Any = deepcopy(given) if isinstance(given, nn.Module) else given()
     return encoder, heads.Classifier(encoder, classes=names)
 
 

@@ -3,6 +3,7 @@
 import matplotlib
 import torch
 
+from adapt import datasets, report
 from adapt.fewshot import strategies
 from tests.pages import DOCS, blocks_of, run_block
 
@@ -33,6 +34,8 @@ def test_the_blocks_on_verification_run():
     rows = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
     names = {"features": rows, "identities": torch.arange(60) // 3, "axes": pyplot.figure().subplots()}
     names |= {"new_features": rows[:4], "other_features": rows[:4]}
+    names |= {"similarities": rows[:, 0], "labels": torch.arange(60) % 2, "report": report, "datasets": datasets}
+    names |= {"first": [f"a{i // 2}" for i in range(60)], "second": [f"b{i}" for i in range(60)]}
     for number, block in enumerate(blocks_of("verification.md")):
         run_block("verification.md", number, block, names)
     assert names["found"].accepts(rows[:4], rows[:4], 0.01).all()

@@ -188,8 +188,8 @@ def test_inside_skada():
     rows, labels, numbers = mixed(None)
     labels = np.where(numbers > 0, labels == "warm", -1)  # the mask of skada
     split = SourceTargetShuffleSplit(n_splits=2, test_size=0.3, random_state=0)
-    scorers = metrics.PredictionEntropyScorer(), metrics.SoftNeighborhoodDensity(), metrics.CircularValidation()
-    with config_context(enable_metadata_routing=True):
+    with config_context(enable_metadata_routing=True):  # the scorers ask for it when they are made
+        scorers = metrics.PredictionEntropyScorer(), metrics.SoftNeighborhoodDensity(), metrics.CircularValidation()
         for scorer in scorers:
             found = cross_validate(
                 TransferClassifier("coral", **QUICK), rows, labels, cv=split, params={"sample_domain": numbers},

@@ -15,7 +15,7 @@ from tests.adapt.fewshot.episodes import episodes
 
 CENTRE = torch.tensor([0.5, -1.0, 0.0, 2.0, 1.0])
 VECTORS = torch.randn(3, 5, generator=torch.Generator().manual_seed(5))
-COVARIANCE = torch.randn(5, 9, generator=torch.Generator().manual_seed(6)).cov().double()
+COVARIANCE = torch.randn(5, 9, generator=torch.Generator().manual_seed(6)).double().cov()
 METHODS = {
     "centroid": (fewshot.centroid(), slow.slow_centroid, {}),
     "centroid, softer": (fewshot.centroid(temperature=7.0), slow.slow_centroid, {"temperature": 7.0}),

@@ -339,7 +339,7 @@ def test_what_is_no_value_of_an_option_is_refused(name, option):
     if not sequence:
         as_numpy = (numpy.float32, numpy.float64) if isinstance(right, float) else (numpy.int32, numpy.int64)
         for kind_of_number in (type(right), *as_numpy):
-            with suppress(FileNotFoundError):  # readers of files, which look at the options first
+            with suppress(FileNotFoundError, ImportError):  # of files and of packages, behind the look at the options
                 CALLS[name](**{option: kind_of_number(right)})
 
 

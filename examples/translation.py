@@ -4,8 +4,8 @@
     ADAPT_DATA=... python examples/translation.py --quick    # a smoke run; its numbers mean nothing
 
 BLEU (sacreBLEU 13a, cased) and chrF2. 29,000 pairs: German 36.5 and 60.4 (three seeds), French 56.6 and 72.5 (one); one
-decoder for both 37.8 and 55.3 BLEU (one). French, 2,900 pairs: 26.1 BLEU with an encoder from scratch, 28.0 with MiniLM,
-35.6 with the decoder of German (three). The states of MiniLM are computed once (folder ADAPT_CACHE) and mixed.
+decoder for both 37.8 and 55.3 BLEU (one). French, 2,900 pairs, three seeds: 26.1 BLEU with an encoder from scratch,
+28.0 with MiniLM, 35.6 with the decoder of German. States of MiniLM are computed once (folder ADAPT_CACHE) and mixed.
 """
 
 import argparse
